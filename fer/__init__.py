@@ -1,0 +1,3 @@
+"""Facial expression recognition experiments."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,120 @@
+"""Commands: Hydra apps whose expected errors are one line and exit status 1. Nothing heavy is imported here."""
+
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException, HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from fer.errors import FERError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+log = logging.getLogger(__name__)
+
+
+class ConsoleHandler(logging.StreamHandler):
+    """Logs to what `sys.stdout` is at the time, so that lines appear above a live progress bar."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a Hydra app of a function of the config, with the project's way of telling errors."""
+    register_resolvers()
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(task)
+        def job(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except FERError as error:
+                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    raise
+                line = " ".join(str(error).split())
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    log.error("error: %s", line)
+                    raise CompactHydraException(f"error: {line}") from None
+                raise SystemExit(f"error: {line}") from None
+
+        return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+
+    return decorate
+
+
+def register_resolvers() -> None:
+    """The functions that configs call: where a run goes, and what a sweep's job is called."""
+    OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
+    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+
+
+def run_folder(resume: str | None, fresh: str) -> str:
+    """The folder of a run: that of the run to resume (given as folder or checkpoint), or a fresh one."""
+    if not resume:
+        return fresh
+    path = Path(resume)
+    if path.suffix == ".ckpt" and path.parent.name == "checkpoints":
+        path = path.parent.parent
+    return str(path)
+
+
+def job_name(choices: DictConfig, seed: int, overrides: list[str]) -> str:
+    """The folder of a sweep's job, as `resnet18_ckplus_seed0`, and every other key that the sweep varies.
+
+    Args:
+        choices: Hydra's choices of config groups.
+        seed: of the job.
+        overrides: of the job, from the command line.
+    """
+    parts = [str(choices.get("model")), str(choices.get("data")), f"seed{seed}"]
+    varied = swept_keys(sys.argv[1:])
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in varied and key not in ("model", "data", "seed"):
+            parts.append(f"{key.split('.')[-1]}-{value}")
+    return "_".join(typeable(part) for part in parts)
+
+
+def swept_keys(arguments: list[str]) -> set[str]:
+    """The keys of those command-line overrides that stand for several values."""
+    parser = OverridesParser.create()
+    keys = set()
+    for argument in arguments:
+        try:
+            override = parser.parse_override(argument)
+        except HydraException:  # an option such as -m
+            continue
+        if override.is_sweep_override():
+            keys.add(override.get_key_element())
+    return {key.lstrip("+~") for key in keys}
+
+
+def given_overrides() -> list[str]:
+    """What the command line said."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def output_folder() -> Path:
+    """The folder of this run, relative where it lies below the working directory."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def typeable(name: str) -> str:
+    """A name that can be typed back on the command line: no `=`, comma, bracket, quote or space."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-")

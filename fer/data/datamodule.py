@@ -1,0 +1,207 @@
+"""A pack as training, validation and test loaders on the device."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from fer.data.augment import Augment
+from fer.data.loader import DeviceLoader
+from fer.data.pack import Pack, ensure_pack, open_pack
+from fer.data.splits import subject_fold_splits, with_validation
+from fer.emotions import EMOTIONS, SPLITS, emotion_name
+from fer.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+
+class FERDataModule(LightningDataModule):
+    """Opens (or first makes) a pack, chooses classes and splits, serves batches from the device.
+
+    After `setup` the facts of the data stand on it: `classes`, `channels`, `mean`, `std`, `splits`.
+
+    Args:
+        name: what the run calls the data.
+        pack: folder of the pack under `root`; `name` where None.
+        source: what was downloaded: a folder, an archive, or `drawn:NAME`; needed only until the pack stands.
+        root: where packs live.
+        classes: emotions to tell apart, in this order; one without images is an error.
+        default_classes: the same where `classes` is None; one without images is left out with a warning.
+        folds: number of subject-exclusive folds; None takes the data's own split.
+        fold: the fold that is tested.
+        image_size: side of the network's input, pixels; None takes the stored size.
+        batch_size: images a step, on each device.
+        eval_batch_size: the same where nothing is trained; None takes four times as many.
+        store_size: side of packed images where the source's sizes differ, pixels.
+        augment: random changes of training images.
+        seed: of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pack: str | None = None,
+        source: str | None = None,
+        root: str = "data",
+        classes: Sequence[str] | None = None,
+        default_classes: Sequence[str] = EMOTIONS[:7],
+        folds: int | None = None,
+        fold: int = 0,
+        image_size: int | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        store_size: int = 48,
+        augment: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.name, self.source, self.root = name, source, root
+        self.pack_name = pack or name
+        self.requested_classes = None if classes is None else [_vocabulary(word) for word in classes]
+        self.default_classes = [_vocabulary(word) for word in default_classes]
+        self.folds, self.fold = folds, fold
+        self.requested_image_size, self.store_size = image_size, store_size
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or 4 * batch_size
+        self.augment, self.seed = augment, seed
+        self.pack: Pack | None = None
+        self._resident: tuple[torch.device, Tensor, Tensor] | None = None
+
+    def prepare_data(self) -> None:
+        ensure_pack(self.root, self.pack_name, self.source, self.store_size)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.pack is not None:
+            return
+        pack = open_pack(Path(self.root) / self.pack_name)
+        self.classes = self._choose_classes(pack)
+        class_of = {emotion: index for index, emotion in enumerate(self.classes)}
+        self.labels = np.array([class_of.get(emotion, -1) for emotion in pack.emotions])
+        splits = self._choose_splits(pack)
+        self.splits = {split: np.flatnonzero((splits == split) & (self.labels >= 0)) for split in SPLITS}
+        for split, rows in self.splits.items():
+            if len(rows) == 0:
+                raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
+        self.channels = 3 if pack.images.ndim == 4 else 1
+        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
+        self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
+        self.pack = pack
+
+    def _choose_classes(self, pack: Pack) -> list[str]:
+        present = set(pack.emotions.tolist())
+        if self.requested_classes is not None:
+            absent = [emotion for emotion in self.requested_classes if emotion not in present]
+            if absent:
+                raise DataError(
+                    f"data.classes names {', '.join(absent)}, of which {pack.folder} has no image; "
+                    f"it has {', '.join(e for e in EMOTIONS if e in present)}"
+                )
+            if len(set(self.requested_classes)) != len(self.requested_classes):
+                raise ConfigError(f"data.classes names an emotion twice: {', '.join(self.requested_classes)}")
+            if len(self.requested_classes) < 2:
+                raise ConfigError("data.classes names fewer than two emotions: there is nothing to tell apart")
+            return self.requested_classes
+        classes = [emotion for emotion in self.default_classes if emotion in present]
+        absent = [emotion for emotion in self.default_classes if emotion not in present]
+        if absent:
+            log.warning("%s has no %s images: %d classes go on", self.name, " or ".join(absent), len(classes))
+        if len(classes) < 2:
+            raise DataError(f"data={self.name} has images of {len(classes)} class(es): {self._describe(pack)}")
+        return classes
+
+    def _choose_splits(self, pack: Pack) -> np.ndarray:
+        if self.folds is not None:
+            return subject_fold_splits(pack.subjects, self.fold, self.folds)
+        if self.fold:
+            raise ConfigError(f"data.fold={self.fold}, but data={self.name} is not folded: give data.folds too")
+        if "train" not in pack.splits or "test" not in pack.splits:
+            raise DataError(
+                f"data={self.name} has no official split ({self._describe(pack)}); "
+                "give data.folds=10 for subject-exclusive folds"
+            )
+        if "val" not in pack.splits:
+            log.warning("%s has no validation split: a ninth of its training images validates", self.name)
+            return with_validation(pack.splits, pack.emotions, pack.subjects)
+        return pack.splits
+
+    def _describe(self, pack: Pack) -> str:
+        counts = pack.manifest["counts"]
+        return "; ".join(f"{split}: {sum(by.values())} images, {', '.join(by)}" for split, by in counts.items())
+
+    def train_dataloader(self) -> DeviceLoader:
+        return self._loader("train", self.batch_size, augment=self.augment, shuffle=True)
+
+    def val_dataloader(self) -> DeviceLoader:
+        return self._loader("val", self.eval_batch_size)
+
+    def test_dataloader(self) -> DeviceLoader:
+        return self._loader("test", self.eval_batch_size)
+
+    def eval_loader(self, split: str, device: torch.device) -> DeviceLoader:
+        """All images of a split, in the pack's order, on one device, outside any trainer."""
+        images, labels = self._on(device)
+        return DeviceLoader(
+            images,
+            labels,
+            torch.from_numpy(self.splits[split]),
+            batch_size=self.eval_batch_size,
+            image_size=self.image_size,
+        )
+
+    def _loader(self, split: str, batch_size: int, **options: Any) -> DeviceLoader:
+        trainer = self.trainer
+        if trainer is None:
+            raise RuntimeError("the loaders of training belong to a Trainer; use eval_loader without one")
+        images, labels = self._on(trainer.strategy.root_device)
+        return DeviceLoader(
+            images,
+            labels,
+            torch.from_numpy(self.splits[split]),
+            batch_size=batch_size,
+            image_size=self.image_size,
+            seed=self.seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            epoch=lambda: trainer.current_epoch,
+            **options,
+        )
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images, uint8 [N, C, H, W], and labels, int64 [N], on a device; put there once."""
+        if self._resident is None or self._resident[0] != device:
+            assert self.pack is not None, "setup comes first"
+            images = torch.from_numpy(np.array(self.pack.images))
+            images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+            self._resident = (device, images.to(device), torch.from_numpy(self.labels).to(device))
+        return self._resident[1], self._resident[2]
+
+
+def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, as fractions of the full range.
+
+    Args:
+        images: uint8 [N, H, W] or [N, H, W, C].
+        rows: the images to count, int [n].
+    """
+    channels = images.shape[3] if images.ndim == 4 else 1
+    counts = np.zeros((channels, 256))
+    for some in np.array_split(rows, -(-len(rows) // 512)):  # so that a memory-mapped pack is never whole in memory
+        pixels = images[some].reshape(-1, channels)
+        counts += [np.bincount(pixels[:, channel], minlength=256) for channel in range(channels)]
+    share = counts / counts.sum(axis=1, keepdims=True)
+    levels = np.arange(256) / 255
+    mean = share @ levels
+    std = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
+    return mean.tolist(), [value or 1.0 for value in std.tolist()]
+
+
+def _vocabulary(word: str) -> str:
+    emotion = emotion_name(str(word))
+    if emotion is None:
+        raise ConfigError(f"{word!r} is no emotion of the vocabulary: {', '.join(EMOTIONS)}")
+    return emotion

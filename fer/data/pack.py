@@ -1,0 +1,292 @@
+"""Packs: a data set decoded once, as one array, one table and one manifest.
+
+`<data.root>/<name>/` holds `images.npy` (uint8 [N, H, W]), `table.csv` (name, emotion, split, subject) and
+`manifest.json`. A pack is written to a temporary sibling and renamed: it is whole or absent.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from rich.progress import track
+
+from fer.data.readers import RawSample, list_samples
+from fer.data.sources import DRAWN, Source, fingerprint, open_source
+from fer.emotions import EMOTIONS, SPLITS
+from fer.errors import DataError
+from fer.files import write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+COLUMNS = ("name", "emotion", "split", "subject")
+FILES = {"images.npy", "table.csv", "manifest.json"}
+KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
+
+
+@dataclass(frozen=True)
+class Pack:
+    """An opened pack; row i of every column belongs to image i."""
+
+    folder: Path
+    images: np.ndarray  # uint8 [N, H, W], memory-mapped
+    names: np.ndarray  # str [N]
+    emotions: np.ndarray  # str [N]
+    splits: np.ndarray  # str [N]: train, val, test or all
+    subjects: np.ndarray  # str [N], empty where unknown
+    manifest: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48) -> Path:
+    """The folder of the pack `name`, made from `source` if it does not stand yet.
+
+    Raises:
+        DataError: no pack and no source; or a source given that is not the one the pack was made from.
+    """
+    folder = Path(root) / name
+    if not folder.exists():
+        if source is None:
+            raise _no_pack(folder)
+        return make_pack(root, name, source, store_size)
+    if source is not None:
+        made_from, given = read_manifest(folder)["source"], fingerprint(source)
+        drawn = source.startswith(DRAWN)
+        same = made_from == given if drawn else made_from.get("sha256") == given["sha256"]
+        if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
+            return make_pack(root, name, source, store_size)
+        if not same:
+            raise DataError(
+                f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
+                f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
+            )
+    return folder
+
+
+def make_pack(root: Path | str, name: str, source: str, store_size: int = 48) -> Path:
+    """Read `source` and write its pack, in place of an older one.
+
+    Raises:
+        DataError: nothing readable in the source, a pack that cannot be written, files in its place that are no
+            pack (the download itself, perhaps).
+    """
+    folder = Path(root) / name
+    if folder.exists() and not _is_ours(folder):
+        raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
+    stood = _identity(folder)
+    made_from = fingerprint(source)
+    if source.startswith(DRAWN):
+        images, samples, layout, rejected = _draw(source.removeprefix(DRAWN))
+    else:
+        with open_source(Path(source)) as opened:
+            images, samples, layout, rejected = _decode(opened, source, store_size)
+    manifest = {
+        "format": FORMAT,
+        "source": made_from,
+        "layout": layout,
+        "shape": list(images.shape),
+        "counts": count(samples),
+        "rejected": [{"name": path, "reason": reason} for path, reason in rejected],
+    }
+    try:
+        _write(folder, images, samples, manifest, stood)
+    except OSError as error:
+        raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
+    if rejected:
+        examples = "; ".join(f"{path}: {reason}" for path, reason in rejected[:3])
+        log.warning("%d files of %s were left out (%s)", len(rejected), source, examples)
+    log.info("packed %s images of %s (%s) in %s", f"{len(samples):,}", source, layout, folder)
+    return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds nothing but a pack's files, so that it may be replaced."""
+    return folder.is_dir() and {entry.name for entry in folder.iterdir() if entry.name[0] != "."} <= FILES
+
+
+Identity = tuple[int, int] | None
+
+
+def _identity(folder: Path) -> Identity:
+    """Tells a pack from one that is put in its place later; None where nothing stands."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _write(
+    folder: Path, images: np.ndarray, samples: list[RawSample], manifest: dict[str, Any], stood: Identity
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        np.save(temporary / "images.npy", images)
+        table = _table(samples)
+        (temporary / "table.csv").write_bytes(table)
+        manifest["sha256"] = {
+            "table.csv": hashlib.sha256(table).hexdigest(),
+            "images.npy": _digest(temporary / "images.npy"),
+        }
+        write_json(temporary / "manifest.json", manifest)
+        temporary.chmod(0o755)
+        _move_into_place(temporary, folder, stood)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into_place(temporary: Path, folder: Path, stood: Identity) -> None:
+    """Rename; the pack that stood at the start makes way, one that another process put there since stays."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.old.") as old:
+        if stood is not None and _identity(folder) == stood:
+            with suppress(FileNotFoundError):  # another process has just moved it
+                os.replace(folder, Path(old) / folder.name)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not (folder / "manifest.json").exists():
+                raise
+
+
+def open_pack(folder: Path | str) -> Pack:
+    """Open a pack and check that it is whole: format, shapes, and the digest of its table.
+
+    Raises:
+        DataError: damaged, or written by another version; the line says how to remake it.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    remake = _remake(folder)
+    try:
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
+        table = (folder / "table.csv").read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"the pack at {folder} is damaged ({error}); {remake}") from error
+    if list(images.shape) != manifest["shape"] or images.dtype != np.uint8:
+        raise DataError(f"the pack at {folder} is damaged (images.npy is not what was written); {remake}")
+    if hashlib.sha256(table).hexdigest() != manifest["sha256"]["table.csv"]:
+        raise DataError(f"the pack at {folder} is damaged (table.csv has changed); {remake}")
+    rows = list(csv.reader(io.StringIO(table.decode("utf-8"))))[1:]
+    names, emotions, splits, subjects = (np.array(column) for column in zip(*rows, strict=True))
+    return Pack(folder, images, names, emotions, splits, subjects, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a pack.
+
+    Raises:
+        DataError: no pack there, one of another format, or a manifest that cannot be read.
+    """
+    if not folder.exists():
+        raise _no_pack(folder)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        format_version = manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder} is not a whole pack (manifest.json: {error!r}); {_remake(folder)}") from error
+    if format_version != FORMAT:
+        raise DataError(f"the pack at {folder} has format {format_version}, not {FORMAT}; {_remake(folder)}")
+    absent = [key for key in KEYS if key not in manifest]
+    if absent:
+        raise DataError(f"the pack at {folder} is damaged (manifest.json lacks {absent[0]}); {_remake(folder)}")
+    return manifest
+
+
+def _no_pack(folder: Path) -> DataError:
+    return DataError(
+        f"no pack at {folder}; make one by adding data.source=PATH (what you downloaded: folder or .zip) "
+        f"or with: python scripts/prepare.py data={folder.name} data.source=PATH"
+    )
+
+
+def _remake(folder: Path) -> str:
+    return f"remake it: python scripts/prepare.py data={folder.name} data.source=PATH"
+
+
+def count(samples: Iterable[RawSample]) -> dict[str, dict[str, int]]:
+    """Images by split and emotion, in the vocabulary's order, absent ones left out."""
+    tally = Counter((sample.split, sample.emotion) for sample in samples)
+    splits = [split for split in (*SPLITS, "all") if any(key[0] == split for key in tally)]
+    return {s: {e: tally[s, e] for e in EMOTIONS if (s, e) in tally} for s in splits}
+
+
+Decoded = tuple[np.ndarray, list[RawSample], str, list[tuple[str, str]]]
+
+
+def _draw(style: str) -> Decoded:
+    from fer.data.demo import STYLES, draw_faces
+
+    if style not in STYLES:
+        raise DataError(f"data.source={DRAWN}{style}: the drawn sets are {', '.join(DRAWN + s for s in STYLES)}")
+    drawn = draw_faces(style)
+    rows = zip(drawn.names, drawn.emotions, drawn.splits, drawn.subjects, strict=True)
+    return drawn.images, [RawSample(*row) for row in rows], "drawn faces", []
+
+
+def _decode(source: Source, where: str, store_size: int) -> Decoded:
+    listing = list_samples(source, where)
+    rejected = list(listing.rejected)
+    samples, pictures = [], []
+    for sample in track(listing.samples, description="reading pictures", transient=True):
+        try:
+            pictures.append(_grey(source.read(sample.name)))
+        except DataError:
+            raise
+        except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
+            rejected.append((sample.name, f"cannot be read as a picture: {_reason(error)}"))
+            continue
+        samples.append(sample)
+    if not samples:
+        raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
+    if len({picture.shape for picture in pictures}) > 1:
+        pictures = [_square(picture, store_size) for picture in pictures]
+    return np.stack(pictures), samples, listing.layout, rejected
+
+
+def _grey(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as picture:
+        if picture.mode == "I;16":  # convert would clip all but the darkest levels to white
+            return (np.asarray(picture) >> 8).astype(np.uint8)
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+
+
+def _square(picture: np.ndarray, size: int) -> np.ndarray:
+    """The central square, resized with antialiasing: uint8 [size, size]."""
+    height, width = picture.shape
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
+def _reason(error: Exception) -> str:
+    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+
+
+def _table(samples: list[RawSample]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows((s.name, s.emotion, s.split, s.subject) for s in samples)
+    return text.getvalue().encode("utf-8")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

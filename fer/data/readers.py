@@ -1,0 +1,102 @@
+"""Raw downloads -> samples. The format is told from the content, never from an option.
+
+A reader sees the names of a source's files and yields a `RawSample` for each picture. Class folders are the
+layout at hand; what a file's own name says (FER2013's split prefixes, CK+'s subjects) is recovered from it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from fer.data.sources import Source
+from fer.emotions import EMOTIONS, emotion_name
+from fer.errors import DataError
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+# FER2013 as folders: the prefix of the file is the Usage column of the 2013 contest.
+FER2013_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+$")
+FER2013_SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+
+# CK+: subject_sequence_frame, as in S010_004_00000017.
+CKPLUS_NAME = re.compile(r"(S\d{3})_\d{3}_\d{8}$")
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """One picture before decoding: its path within the source, and what that path says of it."""
+
+    name: str
+    emotion: str
+    split: str  # train, val, test, or all where the source has no split of its own
+    subject: str  # empty where unknown
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader made of a source: its samples, and the files it left with the reason."""
+
+    layout: str
+    samples: list[RawSample]
+    rejected: list[tuple[str, str]]
+
+
+def list_samples(source: Source, where: str) -> Listing:
+    """Recognise the layout of a source and list its samples.
+
+    Raises:
+        DataError: no picture stands in a folder named after an emotion.
+    """
+    samples, rejected = [], []
+    for name in source.names:
+        path = PurePosixPath(name)
+        if path.suffix.lower() not in PICTURES:
+            rejected.append((name, "not a picture"))
+            continue
+        emotion = next(filter(None, (emotion_name(part) for part in reversed(path.parts[:-1]))), None)
+        if emotion is None:
+            rejected.append((name, "no folder of its path is named after an emotion"))
+            continue
+        samples.append(RawSample(name, emotion, _split(path), _subject(path)))
+    if not samples:
+        raise DataError(
+            f"unknown layout in {where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}); "
+            f"found {_first(source.names)}"
+        )
+    return Listing(_layout(samples), samples, rejected)
+
+
+def _split(path: PurePosixPath) -> str:
+    prefix = FER2013_NAME.match(path.stem)
+    if prefix:
+        return FER2013_SPLITS[prefix[1]]
+    named = (SPLIT_FOLDERS.get(part.lower()) for part in path.parts[:-1])
+    return next(filter(None, named), "all")
+
+
+def _subject(path: PurePosixPath) -> str:
+    match = CKPLUS_NAME.match(path.stem)
+    return match[1] if match else ""
+
+
+def _layout(samples: list[RawSample]) -> str:
+    stems = [PurePosixPath(sample.name).stem for sample in samples]
+    if all(FER2013_NAME.match(stem) for stem in stems):
+        return "class folders with FER2013 split prefixes"
+    if all(CKPLUS_NAME.match(stem) for stem in stems):
+        return "class folders with CK+ subject names"
+    return "class folders"
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "") if names else "no file at all"

@@ -1,0 +1,70 @@
+"""The machine at hand: which device, which precision is fast on it, how to keep it busy."""
+
+import ctypes
+import platform
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def accelerator_kind() -> str:
+    """gpu, mps (a Mac's) or cpu."""
+    if torch.cuda.is_available():
+        return "gpu"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_precision(kind: str) -> str:
+    """The precision that is fastest without harm: bf16 where the hardware has it, fp16 on older GPUs, else fp32."""
+    if kind == "gpu":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if kind == "cpu" and cpu_has_bf16() else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 matrices itself (AVX512-BF16 or AMX); emulated, bf16 is slower than fp32."""
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split())
+    except OSError:
+        return False
+    return bool(words & {"avx512_bf16", "amx_bf16"})
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next step, in place of returning it to the system.
+
+    Activations and gradients come and go by hundreds of megabytes a step; fresh pages cost a fault each. Same
+    as the environment variables MALLOC_MMAP_MAX_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_, which only act
+    when set before the process starts.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+    mallopt(m_top_pad, 64 << 20)
+
+
+def device_name(device: torch.device) -> str:
+    """What the run ran on, as people call it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context of a forward pass in one of Lightning's precisions."""
+    if precision not in AUTOCAST:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=AUTOCAST[precision])
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all that was asked of it; before any look at the clock."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,74 @@
+"""Learning-rate schedules: pure functions of the step, as factors of the base rate."""
+
+import math
+from dataclasses import dataclass
+
+from fer.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up and down by cosines (Smith & Topin 2018, as in fastai).
+
+    Args:
+        warmup: fraction of the run that rises.
+        start: first factor.
+        end: last factor.
+    """
+
+    warmup: float = 0.25
+    start: float = 0.04
+    end: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _check_warmup(self.warmup)
+
+    def __call__(self, step: int, total_steps: int) -> float:
+        position = _position(step, total_steps)
+        if position < self.warmup:
+            return _cosine(self.start, 1.0, position / self.warmup)
+        return _cosine(1.0, self.end, (position - self.warmup) / (1 - self.warmup) if self.warmup < 1 else 1.0)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A linear rise, then a cosine down (Loshchilov & Hutter 2017).
+
+    Args:
+        warmup: fraction of the run that rises.
+        end: last factor.
+    """
+
+    warmup: float = 0.05
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_warmup(self.warmup)
+
+    def __call__(self, step: int, total_steps: int) -> float:
+        position = _position(step, total_steps)
+        if position < self.warmup:
+            return (step + 1) / (self.warmup * max(total_steps - 1, 1) + 1)
+        return _cosine(1.0, self.end, (position - self.warmup) / (1 - self.warmup) if self.warmup < 1 else 1.0)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The base rate from the first step to the last."""
+
+    def __call__(self, step: int, total_steps: int) -> float:
+        return 1.0
+
+
+def _check_warmup(warmup: float) -> None:
+    if not 0 <= warmup <= 1:
+        raise ConfigError(f"scheduler.warmup={warmup}: give the fraction of the run that rises, from 0 to 1")
+
+
+def _position(step: int, total_steps: int) -> float:
+    """0 at the first step, 1 at the last."""
+    return min(step / max(total_steps - 1, 1), 1.0)
+
+
+def _cosine(start: float, end: float, position: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2

@@ -1,0 +1,166 @@
+"""Where weights come from: the hub or its cache, and checkpoints of ours. Nothing is ever unpickled."""
+
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from fer.errors import CheckpointError, WeightsError
+
+log = logging.getLogger(__name__)
+
+HUB_PATIENCE = 1.5  # seconds to reach the hub before saying so; its own client retries for most of a minute
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+FORMAT = 1
+
+
+def hub_file(backbone: str) -> Path:
+    """The file of timm's pretrained weights for a backbone, from the hub's local cache or downloaded into it.
+
+    Raises:
+        WeightsError: timm has none, or neither the cache nor the network does.
+    """
+    import huggingface_hub
+
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None or not config.hf_hub_id:
+        found = f"download {config.url}, then model.weights=PATH" if config and config.url else "model.weights=PATH"
+        raise WeightsError(f"the hub has no pretrained weights for {backbone}; use {found}, or model.weights=none")
+    repository = config.hf_hub_id
+    names = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHT_FILES
+    for name in names:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+    endpoint = huggingface_hub.constants.ENDPOINT
+    if huggingface_hub.constants.HF_HUB_OFFLINE or not _reachable(endpoint):
+        raise WeightsError(_no_weights(backbone, repository, f"{endpoint} cannot be reached"))
+    reason: Exception | None = None
+    for name in names:
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+        except Exception as error:  # the hub's own kinds, and those of whichever HTTP client its version uses
+            reason = error
+            absent = isinstance(error, huggingface_hub.errors.EntryNotFoundError)
+            if not absent or isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError):
+                break  # no connection: the other name would cost the same wait
+    raise WeightsError(_no_weights(backbone, repository, f"{endpoint}: {_one_line(reason)}")) from reason
+
+
+def _one_line(error: Exception | None) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _no_weights(backbone: str, repository: str, reason: str) -> str:
+    return (
+        f"pretrained weights of {backbone} are not in the local hub cache, and {reason}; three ways out: (1) go "
+        f"online once, or copy the cached {repository} here; (2) model.weights=PATH to a .safetensors or .pth file; "
+        "(3) model.weights=none to train from random weights"
+    )
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether a connection to the hub, or to the proxy on the way, opens in time (name look-up included)."""
+    opened = threading.Event()
+
+    def connect() -> None:
+        url, proxies = urlsplit(endpoint), getproxies()
+        proxy = None if proxy_bypass(url.hostname or "") else proxies.get(url.scheme) or proxies.get("all")
+        target = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else url
+        port = target.port or (443 if target.scheme == "https" else 80)
+        try:
+            with socket.create_connection((target.hostname or "", port), timeout=HUB_PATIENCE):
+                opened.set()
+        except OSError:
+            pass
+
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(HUB_PATIENCE)
+    return opened.is_set()
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """A checkpoint of ours: tensors and plain values; `path` is the file, or a run folder (its best one).
+
+    Raises:
+        CheckpointError: missing, damaged, holding code, or not of this project.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "checkpoints" / "best.ckpt"
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever torch, zipfile or the restricted unpickler say of a foreign file
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than tensors and plain values, which is never loaded"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("fer"), dict):
+        raise CheckpointError(f"{path} is no checkpoint of this project")
+    if checkpoint["fer"].get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {checkpoint['fer'].get('format')}; this version reads {FORMAT}")
+    if not _is_complete(checkpoint):
+        raise CheckpointError(f"{path} lacks what a classifier is rebuilt from: it is damaged, or was edited")
+    return checkpoint
+
+
+def _is_complete(checkpoint: dict[str, Any]) -> bool:
+    facts, state = checkpoint["fer"], checkpoint.get("state_dict")
+    return (
+        isinstance(facts.get("network"), dict)
+        and isinstance(facts.get("classes"), list)
+        and isinstance(facts.get("image_size"), int)
+        and isinstance(state, dict)
+        and {"mean", "std"} <= state.keys()
+        and all(isinstance(value, Tensor) for value in state.values())
+    )
+
+
+def load_own_weights(network: nn.Module, path: Path, backbone: str, classes: Sequence[str] | None = None) -> None:
+    """Load a checkpoint of ours into a network; a head for other classes, or of another shape, stays random.
+
+    Raises:
+        CheckpointError: see `read_checkpoint`.
+        WeightsError: the checkpoint is of another architecture.
+    """
+    checkpoint = read_checkpoint(path)
+    state = network_state(checkpoint)
+    fresh = network.state_dict()
+    other_classes = classes is not None and list(classes) != checkpoint["fer"]["classes"]
+    head = tuple(f"{name}." for name in _classifier_names(network))
+    wanted = {
+        key: value
+        for key, value in state.items()
+        if not (key.startswith(head) and key in fresh and (other_classes or fresh[key].shape != value.shape))
+    }
+    missing = [key for key in fresh if key not in wanted and not key.startswith(head)]
+    foreign = [key for key, value in wanted.items() if key not in fresh or fresh[key].shape != value.shape]
+    if missing or foreign:
+        raise WeightsError(
+            f"{path} holds {checkpoint['fer']['network'].get('backbone', 'another network')}, which does not fit "
+            f"model.backbone={backbone} (first difference: {(missing + foreign)[0]})"
+        )
+    network.load_state_dict(wanted, strict=False)
+    log.info("weights from %s%s", path, "" if len(wanted) == len(state) else "; the head is new")
+
+
+def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The network's own entries of a checkpoint's `state_dict`, without their prefix."""
+    prefix = "network."
+    state = checkpoint["state_dict"]
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _classifier_names(network: nn.Module) -> tuple[str, ...]:
+    names = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -1,0 +1,148 @@
+"""Callbacks collect; figure functions draw."""
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+
+from fer.device import wait_for
+from fer.evaluation.figures import confusion_figure
+from fer.model.classifier import ExpressionClassifier
+
+log = logging.getLogger(__name__)
+
+
+def tensorboard(trainer: Trainer) -> SummaryWriter | None:
+    """The event file of a run; None without a TensorBoard logger, or on a rank that writes none."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+            return logger.experiment
+    return None
+
+
+class LearningRates(Callback):
+    """A curve of the learning rate for each stage, `learning_rate/<stage>`."""
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step % every:
+            return
+        rates = {f"learning_rate/{g['stage']}": g["lr"] for g in trainer.optimizers[0].param_groups}
+        for logger in trainer.loggers:
+            logger.log_metrics(rates, step=trainer.global_step)
+
+
+class Throughput(Callback):
+    """Training images per second, validation and checkpoints left out.
+
+    `images_per_second` is the median over epochs, the first one left out where there are others (it warms up).
+    """
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self._images = 0
+        self._started = 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        rates = sorted(self.rates[1:] or self.rates)
+        return rates[len(rates) // 2] if rates else None
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._images = 0
+        wait_for(module.device)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._images += len(batch.labels) * trainer.world_size
+        if index + 1 == trainer.num_training_batches:
+            wait_for(module.device)
+            self.rates.append(self._images / (time.perf_counter() - self._started))
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.rates:
+            module.log("throughput/images_per_second", self.rates[-1], rank_zero_only=True)
+
+
+class EpochLines(Callback):
+    """A line in the log for each epoch: losses, validation accuracy, time left."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._first = 0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._started, self._first = time.perf_counter(), trainer.current_epoch
+
+    # An epoch's own end comes before the module has logged its training loss.
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.current_epoch > self._first:
+            self._tell(trainer, trainer.current_epoch - 1)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.current_epoch > self._first:
+            self._tell(trainer, trainer.current_epoch - 1)
+
+    def _tell(self, trainer: Trainer, epoch: int) -> None:
+        spent = time.perf_counter() - self._started
+        left = spent / (epoch + 1 - self._first) * ((trainer.max_epochs or 0) - epoch - 1)
+        results = trainer.callback_metrics
+        parts = [f"{tag.replace('/', ' ')} {results[tag]:.3f}" for tag in ("train/loss", "val/loss") if tag in results]
+        if "val/accuracy" in results:
+            parts.append(f"val accuracy {float(results['val/accuracy']):.1%}{self._best(trainer)}")
+        if trainer.is_global_zero:
+            log.info("epoch %d: %s, %s left", epoch, ", ".join(parts), timedelta(seconds=round(left)))
+
+    @staticmethod
+    def _best(trainer: Trainer) -> str:
+        callback = trainer.checkpoint_callback
+        score = callback.best_model_score if isinstance(callback, ModelCheckpoint) else None
+        return "" if score is None else f" (best {float(score):.1%})"
+
+
+class SampleImages(Callback):
+    """A grid of the first training batch as the network sees it, after augmentation.
+
+    Args:
+        count: how many images.
+    """
+
+    def __init__(self, count: int = 64) -> None:
+        self.count = count
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        writer = tensorboard(trainer)
+        if writer is None or trainer.train_dataloader is None:
+            return
+        batch = trainer.train_dataloader.batch(trainer.current_epoch, 0)
+        grid = make_grid(batch.images[: self.count].float().cpu(), nrow=8, padding=2, pad_value=1.0)
+        writer.add_image("images/augmented_training_batch", grid, trainer.global_step)
+
+
+class ConfusionMatrix(Callback):
+    """The validation confusion matrix as a picture, every few epochs and after the last.
+
+    Args:
+        every_n_epochs: how often; drawing costs about a tenth of a second.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        self.every_n_epochs = every_n_epochs
+
+    def on_validation_end(self, trainer: Trainer, module: ExpressionClassifier) -> None:  # type: ignore[override]
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not (last or (trainer.current_epoch + 1) % self.every_n_epochs == 0):
+            return
+        matrix = module.confusion.compute().cpu().numpy()  # on every rank, for it synchronises
+        writer = tensorboard(trainer)
+        if writer is not None:
+            figure = confusion_figure(matrix, module.classes, title="validation")
+            writer.add_figure("images/validation_confusion", figure, trainer.global_step)

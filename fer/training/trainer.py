@@ -1,0 +1,77 @@
+"""A Trainer whose defaults are fast on the machine at hand."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from fer.device import accelerator_kind, best_precision, keep_freed_memory
+from fer.errors import ConfigError
+from fer.training.build import check_numbers
+from fer.training.checkpoint import AtomicCheckpointIO
+
+log = logging.getLogger(__name__)
+
+# Lines of Lightning that say nothing about the run: advertisements, and what our own lines say already.
+CHATTER = (
+    "💡",
+    "available:",
+    "litlogger",
+    "LOCAL_RANK",
+    "Automatic Mixed",
+    "to estimate number",
+    "Trainer.fit` stopped",
+    "was configured so",
+    "graceful shutdown",
+    "was raised with message",
+    "Received SIGTERM",
+)
+
+
+def build_trainer(
+    *, accelerator: str = "auto", precision: str = "auto", matmul_precision: str = "high", **options: Any
+) -> Trainer:
+    """A Lightning Trainer on a GPU if there is one, in mixed precision where the device gains from it.
+
+    Args:
+        accelerator: `auto`, `gpu`, `cpu`, `mps`.
+        precision: `auto`, or any of Lightning's (`32-true`, `bf16-mixed`, `16-mixed`, …).
+        matmul_precision: of fp32 products on a GPU: `highest`, `high` (TF32), `medium`.
+        options: all other arguments of `pytorch_lightning.Trainer`.
+
+    Raises:
+        ConfigError: a device that is not there, or options that the Trainer refuses.
+    """
+    kind = accelerator_kind() if accelerator == "auto" else accelerator
+    if kind == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer=gpu: no CUDA GPU is visible here; use trainer=auto or trainer=cpu")
+    if precision == "auto":
+        precision = best_precision(kind)
+    if kind == "gpu":
+        torch.set_float32_matmul_precision(matmul_precision)
+    if kind == "cpu":
+        keep_freed_memory()
+    check_numbers(Trainer, options, "trainer")
+    if options.get("max_epochs", 1) is None or options.get("max_epochs", 1) < 1:
+        raise ConfigError(f"trainer.max_epochs={options['max_epochs']}: schedules need a number of 1 or more")
+    try:
+        return Trainer(accelerator=kind, precision=precision, plugins=[AtomicCheckpointIO()], **options)  # type: ignore[arg-type]
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def quiet_lightning() -> None:
+    """Drop Lightning's advertisements and the warnings that do not apply to loaders without workers."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(word in record.getMessage() for word in CHATTER)
+    )
+    for message in (
+        ".*does not have many workers.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*sync_dist.*",
+        ".*logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,16 @@
+"""Throughput of training against the ceiling: python scripts/benchmark.py data.image_size=224"""
+
+from omegaconf import DictConfig
+
+from fer.cli import command, output_folder
+
+
+@command("benchmark")
+def main(cfg: DictConfig) -> None:
+    from fer.benchmark import benchmark
+
+    benchmark(cfg, output_folder())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Tiny data in the layouts that people have, made here: nothing is downloaded, nothing comes from a real set."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+from fer.cli import CONF, register_resolvers
+from fer.data.demo import draw_faces
+from fer.data.pack import make_pack
+
+Files = dict[str, bytes]
+
+FER2013_FOLDERS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+FER2013_COUNTS = {"Training": 11, "PublicTest": 2, "PrivateTest": 3}  # pictures of each emotion
+CKPLUS_FOLDERS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+CKPLUS_SUBJECTS = tuple(f"S{number:03d}" for number in (5, 10, 11, 14, 22, 26, 28, 29, 32, 34, 35, 37, 42, 50))
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., bytes]:
+    """Make an encoded random picture; the same arguments give the same bytes."""
+
+    def make(seed: int, shape: tuple[int, ...] = (48, 48), encoding: str = "PNG") -> bytes:
+        pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, encoding)
+        return content.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Callable[[bytes], np.ndarray]:
+    """Decode a grey picture as Pillow does."""
+    return lambda content: np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+
+
+@pytest.fixture(scope="session")
+def write_folder() -> Callable[[Path, Files], Path]:
+    """Write files by relative path under a folder."""
+
+    def write(folder: Path, files: Files) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_zip() -> Callable[..., Path]:
+    """Write files by relative path into a zip archive."""
+
+    def write(path: Path, files: Files, compression: int = zipfile.ZIP_STORED) -> Path:
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def fer2013_files(picture: Callable[..., bytes]) -> Files:
+    """112 pictures in the folders of msambare/fer2013: both PublicTest and PrivateTest stand in `test/`."""
+    files = {}
+    for usage, count in FER2013_COUNTS.items():
+        split = "train" if usage == "Training" else "test"
+        for emotion in FER2013_FOLDERS:
+            for _ in range(count):
+                number = len(files) + 1
+                files[f"{split}/{emotion}/{usage}_{number}.jpg"] = picture(number, encoding="JPEG")
+    return files
+
+
+@pytest.fixture(scope="session")
+def ckplus_files(picture: Callable[..., bytes]) -> Files:
+    """84 pictures in CK+48 folders: 14 subjects, two sequences of three frames each, seven emotions."""
+    files = {}
+    for position, subject in enumerate(CKPLUS_SUBJECTS):
+        for sequence in (1, 2):
+            emotion = CKPLUS_FOLDERS[(2 * position + sequence) % len(CKPLUS_FOLDERS)]
+            for frame in (15, 16, 17):
+                name = f"CK+48/{emotion}/{subject}_{sequence:03d}_{frame:08d}.png"
+                files[name] = picture(1000 + len(files))
+    return files
+
+
+@pytest.fixture(scope="session")
+def fer2013_zip(tmp_path_factory: pytest.TempPathFactory, fer2013_files: Files, write_zip: Callable[..., Path]) -> Path:
+    return write_zip(tmp_path_factory.mktemp("download") / "fer2013.zip", fer2013_files)
+
+
+@pytest.fixture(scope="session")
+def fer2013_folder(
+    tmp_path_factory: pytest.TempPathFactory, fer2013_files: Files, write_folder: Callable[..., Path]
+) -> Path:
+    return write_folder(tmp_path_factory.mktemp("download") / "fer2013", fer2013_files)
+
+
+@pytest.fixture(scope="session")
+def ckplus_zip(tmp_path_factory: pytest.TempPathFactory, ckplus_files: Files, write_zip: Callable[..., Path]) -> Path:
+    return write_zip(tmp_path_factory.mktemp("download") / "ckplus48.zip", ckplus_files)
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory, fer2013_zip: Path, ckplus_zip: Path) -> Path:
+    """A `data.root` with the packs `fer2013` and `ckplus`; only read it."""
+    root = tmp_path_factory.mktemp("packs")
+    make_pack(root, "fer2013", str(fer2013_zip))
+    make_pack(root, "ckplus", str(ckplus_zip))
+    return root
+
+
+SPLIT_PREFIX = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    drawn = draw_faces("demo", faces=(210, 42, 42))
+    for number, (image, emotion, split) in enumerate(zip(drawn.images, drawn.emotions, drawn.splits, strict=True)):
+        target = folder / ("train" if split == "train" else "test") / emotion
+        target.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(target / f"{SPLIT_PREFIX[split]}_{number:08d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides for a run of seconds: a small network, few images, fp32 on the CPU."""
+    return [
+        "data=fer2013",
+        f"data.source={drawn_folder}",
+        f"data.root={tmp_path_factory.mktemp('packs')}",
+        "data.image_size=32",
+        "data.batch_size=32",
+        "model.backbone=test_resnet",
+        "model.weights=none",
+        "trainer=cpu",
+        "trainer.precision=32-true",
+        "trainer.max_epochs=3",
+        "trainer.log_every_n_steps=1",
+        "optimizer.lr=3e-3",
+        "callbacks.progress=null",
+        "augment=light",
+    ]
+
+
+@pytest.fixture
+def tiny_config(tiny_overrides: list[str]) -> Callable[..., DictConfig]:
+    """Composes `conf/train.yaml` with the tiny overrides and more."""
+
+    def make(*overrides: str) -> DictConfig:
+        register_resolvers()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", [*tiny_overrides, *overrides])
+
+    return make

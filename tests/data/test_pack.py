@@ -1,0 +1,352 @@
+import errno
+import functools
+import json
+import multiprocessing
+import zipfile
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer.data import demo
+from fer.data.pack import ensure_pack, make_pack, open_pack
+from fer.data.prepare import prepare
+from fer.errors import ConfigError, DataError
+
+PACK_FILES = ["images.npy", "manifest.json", "table.csv"]
+
+
+def entries(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def content_of(folder):
+    return {name: (folder / name).read_bytes() for name in PACK_FILES}
+
+
+@pytest.fixture
+def small(tmp_path, write_folder, picture):
+    """A folder of six pictures of two emotions."""
+    files = {f"train/{emotion}/{n}.png": picture(n, (8, 8)) for n, emotion in enumerate(["happy", "sad"] * 3)}
+    return write_folder(tmp_path / "small", files)
+
+
+@pytest.fixture
+def packed(tmp_path, small):
+    """That folder as the pack `faces`."""
+    return make_pack(tmp_path / "packs", "faces", str(small))
+
+
+@pytest.mark.parametrize("name", ["fer2013", "ckplus"])
+def test_a_pack_gives_back_every_pixel_and_word(name, data_root, decoded, request):
+    files = request.getfixturevalue(f"{name}_files")
+    pack = open_pack(data_root / name)
+    assert pack.images.shape == (len(files), 48, 48)
+    assert pack.images.dtype == np.uint8
+    assert pack.names.tolist() == sorted(files)
+    assert {len(column) for column in (pack, pack.emotions, pack.splits, pack.subjects)} == {len(files)}
+    for row, path in enumerate(pack.names):
+        np.testing.assert_array_equal(pack.images[row], decoded(files[path]))
+    if name == "ckplus":
+        assert pack.subjects.tolist() == [path.split("/")[-1][:4] for path in pack.names]
+        assert set(pack.splits) == {"all"}
+    else:
+        assert set(pack.subjects) == {""}
+        assert pack.emotions.tolist() == [path.split("/")[1] for path in pack.names]
+    assert entries(pack.folder) == PACK_FILES
+
+
+def test_the_manifest_counts_by_split_and_emotion(data_root):
+    counts = open_pack(data_root / "fer2013").manifest["counts"]
+    emotions = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert list(counts) == ["train", "val", "test"]
+    assert [list(by) for by in counts.values()] == [emotions] * 3
+    assert [set(by.values()) for by in counts.values()] == [{11}, {2}, {3}]
+    counts = open_pack(data_root / "ckplus").manifest["counts"]
+    assert counts == {"all": dict.fromkeys([*emotions[:6], "contempt"], 12)}
+
+
+def test_a_zip_and_the_folder_it_holds_give_the_same_pack(tmp_path, data_root, fer2013_folder):
+    folder = make_pack(tmp_path, "fer2013", str(fer2013_folder))
+    for name in ("images.npy", "table.csv"):
+        assert (folder / name).read_bytes() == (data_root / "fer2013" / name).read_bytes()
+
+
+def test_unreadable_pictures_among_many_are_rejected_with_the_reason(tmp_path, small, write_folder, picture, caplog):
+    whole = picture(99, (8, 8))
+    write_folder(small, {"train/sad/note.png": b"no picture", "train/sad/cut.png": whole[:60], "README.txt": b"read"})
+    pack = open_pack(make_pack(tmp_path / "packs", "faces", str(small)))
+    assert len(pack) == 6
+    rejected = {entry["name"]: entry["reason"] for entry in pack.manifest["rejected"]}
+    assert rejected.keys() == {"train/sad/note.png", "train/sad/cut.png", "README.txt"}
+    assert "not an image" in rejected["train/sad/note.png"]
+    assert rejected["train/sad/cut.png"].startswith("cannot be read as a picture")
+    assert rejected["README.txt"] == "not a picture"
+    assert "3 files" in caplog.text
+
+
+def test_a_bomb_among_many_is_rejected(tmp_path, picture):
+    path = tmp_path / "download.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("happy/1.png", picture(1))
+        with archive.open("happy/2.png", "w") as member:
+            for _ in range(65):
+                member.write(bytes(1 << 20))
+    pack = open_pack(make_pack(tmp_path, "faces", str(path)))
+    assert pack.names.tolist() == ["happy/1.png"]
+    assert "once unpacked" in pack.manifest["rejected"][0]["reason"]
+
+
+def test_no_readable_picture_at_all(tmp_path, write_folder):
+    source = write_folder(tmp_path / "source", {"happy/1.png": b"no", "sad/2.png": b"picture"})
+    with pytest.raises(DataError, match=r"none of the 2 pictures in .* can be read"):
+        make_pack(tmp_path / "packs", "faces", str(source))
+    assert not (tmp_path / "packs" / "faces").exists()
+
+
+def test_colour_is_stored_as_grey_and_sixteen_bits_as_eight(tmp_path, write_folder, picture, decoded):
+    ramp, content = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8), BytesIO()
+    Image.fromarray(ramp).save(content, "PNG")
+    colour = picture(5, (8, 8, 3))
+    source = write_folder(tmp_path / "source", {"happy/1.png": colour, "happy/2.png": content.getvalue()})
+    images = open_pack(make_pack(tmp_path, "faces", str(source))).images
+    np.testing.assert_array_equal(images[0], decoded(colour))
+    np.testing.assert_array_equal(images[1], ramp // 256)
+
+
+def test_pictures_of_one_size_keep_it(tmp_path, write_folder, picture):
+    source = write_folder(tmp_path / "source", {f"happy/{n}.png": picture(n, (20, 30)) for n in range(3)})
+    assert open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images.shape == (3, 20, 30)
+
+
+def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(tmp_path, write_folder):
+    def banded(width):
+        """A 32-pixel square of grey 200 between black edges."""
+        pixels, content = np.zeros((32, width), np.uint8), BytesIO()
+        pixels[:, (width - 32) // 2 : (width + 32) // 2] = 200
+        Image.fromarray(pixels).save(content, "PNG")
+        return content.getvalue()
+
+    source = write_folder(tmp_path / "source", {"happy/1.png": banded(32), "happy/2.png": banded(64)})
+    images = open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images
+    assert images.shape == (2, 16, 16)
+    assert (images[:, :, 3:-3] == 200).all()
+    assert images.min() > 150  # the filter looks a little beyond the square
+
+
+def test_the_same_source_again_rewrites_nothing(tmp_path, small, packed):
+    before = {name: (packed / name).stat().st_mtime_ns for name in PACK_FILES}
+    assert ensure_pack(packed.parent, "faces", str(small)) == packed
+    assert ensure_pack(packed.parent, "faces", None) == packed
+    assert {name: (packed / name).stat().st_mtime_ns for name in PACK_FILES} == before
+
+
+def test_another_source_than_the_packed_one_is_refused(small, packed, write_folder, picture):
+    before = content_of(packed)
+    write_folder(small, {"train/happy/new.png": picture(7, (8, 8))})
+    with pytest.raises(DataError, match=r"was made from .*; remake it \(python scripts/prepare\.py data=faces"):
+        ensure_pack(packed.parent, "faces", str(small))
+    assert content_of(packed) == before
+    make_pack(packed.parent, "faces", str(small))  # what prepare.py does
+    assert len(open_pack(packed)) == 7
+
+
+def test_no_pack_and_no_source_names_the_command(tmp_path):
+    for ask in (lambda: ensure_pack(tmp_path, "ckplus", None), lambda: open_pack(tmp_path / "ckplus")):
+        with pytest.raises(DataError, match=r"no pack at .*scripts/prepare\.py data=ckplus data\.source=PATH"):
+            ask()
+
+
+def test_a_source_that_is_missing(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        ensure_pack(tmp_path / "packs", "faces", str(tmp_path / "missing.zip"))
+    assert not (tmp_path / "packs").exists()
+
+
+@pytest.fixture
+def halfway_broken(tmp_path, write_zip, picture):
+    """An archive whose third of five pictures is damaged."""
+    files = {f"happy/{n}.png": picture(n) for n in range(5)}
+    path = write_zip(tmp_path / "broken.zip", files)
+    content = bytearray(path.read_bytes())
+    middle = content.index(files["happy/2.png"]) + 500
+    content[middle] ^= 0xFF
+    path.write_bytes(content)
+    return path
+
+
+def test_decoding_that_fails_midway_leaves_nothing(tmp_path, halfway_broken):
+    (tmp_path / "packs").mkdir()
+    with pytest.raises(DataError, match=r"damaged \.zip archive"):
+        make_pack(tmp_path / "packs", "faces", str(halfway_broken))
+    assert entries(tmp_path / "packs") == []
+
+
+def test_an_older_pack_survives_a_remake_that_fails(packed, halfway_broken):
+    before = content_of(packed)
+    with pytest.raises(DataError):
+        make_pack(packed.parent, "faces", str(halfway_broken))
+    assert content_of(packed) == before
+    assert entries(packed.parent) == ["faces"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_writing_that_fails_midway_leaves_nothing(tmp_path, small, monkeypatch, failure):
+    def fill_the_disk(path, array):
+        path.write_bytes(array.tobytes()[:100])
+        raise failure
+
+    monkeypatch.setattr(np, "save", fill_the_disk)
+    expected = DataError if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if expected is DataError else None):
+        make_pack(tmp_path / "packs", "faces", str(small))
+    assert entries(tmp_path / "packs") == []
+
+
+def test_a_root_that_cannot_be_written(tmp_path, small):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        make_pack(tmp_path / "file", "faces", str(small))
+
+
+def test_a_download_that_stands_where_the_pack_goes_is_never_replaced(tmp_path, small):
+    before = sorted(small.rglob("*"))
+    with pytest.raises(DataError, match=r"holds other files; move them or give another data\.root"):
+        make_pack(small.parent, small.name, str(small))
+    assert sorted(small.rglob("*")) == before
+
+
+def edit_manifest(change):
+    def edit(folder):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(change(manifest)))
+
+    return edit
+
+
+def truncate(name, keep):
+    def edit(folder):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(keep * len(content))])
+
+    return edit
+
+
+DAMAGES = {
+    "no images": lambda folder: (folder / "images.npy").unlink(),
+    "empty images": truncate("images.npy", 0),
+    "cut images": truncate("images.npy", 0.9),
+    "other images": lambda folder: np.save(folder / "images.npy", np.zeros((5, 8, 8), np.uint8)),
+    "images of floats": lambda folder: np.save(folder / "images.npy", np.zeros((6, 8, 8))),
+    "pickled images": lambda folder: np.save(folder / "images.npy", np.array([{}]), allow_pickle=True),
+    "text for images": lambda folder: (folder / "images.npy").write_text("version https://git-lfs.github.com/spec/v1"),
+    "no table": lambda folder: (folder / "table.csv").unlink(),
+    "cut table": truncate("table.csv", 0.7),
+    "edited table": lambda folder: (folder / "table.csv").write_text(
+        (folder / "table.csv").read_text().replace("happy", "sad", 1)
+    ),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "empty manifest": truncate("manifest.json", 0),
+    "cut manifest": truncate("manifest.json", 0.5),
+    "manifest that is a list": lambda folder: (folder / "manifest.json").write_text("[]"),
+    "manifest without shape": edit_manifest(lambda m: {k: v for k, v in m.items() if k != "shape"}),
+    "manifest without source": edit_manifest(lambda m: {k: v for k, v in m.items() if k != "source"}),
+    "manifest of another format": edit_manifest(lambda m: m | {"format": 0}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_pack_is_told_in_one_line_with_the_way_out(packed, small, damage):
+    damage(packed)
+    with pytest.raises(
+        DataError, match=r"remake it: python scripts/prepare\.py data=faces data\.source=PATH"
+    ) as caught:
+        ensure_pack(packed.parent, "faces", str(small))
+        open_pack(packed)
+    assert "\n" not in str(caught.value)
+    make_pack(packed.parent, "faces", str(small))  # the way out works
+    assert len(open_pack(packed)) == 6
+
+
+@pytest.fixture
+def few_faces(monkeypatch):
+    """The drawn sets with 98 faces in place of thousands."""
+    monkeypatch.setattr(demo, "draw_faces", functools.partial(demo.draw_faces, faces=(70, 14, 14)))
+
+
+def test_drawn_faces_are_a_pack_with_splits_and_subjects(tmp_path, few_faces):
+    pack = open_pack(ensure_pack(tmp_path, "demo", "drawn:demo"))
+    assert pack.images.shape == (98, 48, 48)
+    assert {split: sum(by.values()) for split, by in pack.manifest["counts"].items()} == {
+        "train": 70,
+        "val": 14,
+        "test": 14,
+    }
+    assert "" not in pack.subjects
+
+
+def test_a_pack_of_an_older_drawing_is_drawn_again_and_a_current_one_is_not(tmp_path, few_faces, monkeypatch):
+    folder = ensure_pack(tmp_path, "demo", "drawn:demo")
+    first = (folder / "manifest.json").stat().st_mtime_ns
+    ensure_pack(tmp_path, "demo", "drawn:demo")
+    assert (folder / "manifest.json").stat().st_mtime_ns == first
+    monkeypatch.setattr(demo, "VERSION", demo.VERSION + 1)
+    ensure_pack(tmp_path, "demo", "drawn:demo")
+    assert open_pack(folder).manifest["source"] == {"path": "drawn:demo", "version": demo.VERSION}
+    assert entries(tmp_path) == ["demo"]
+
+
+def test_drawn_faces_replace_neither_another_style_nor_a_download(tmp_path, few_faces, packed):
+    for name, root in (("demo", tmp_path), ("faces", packed.parent)):
+        if name == "demo":
+            ensure_pack(root, "demo", "drawn:demo")
+        before = content_of(root / name)
+        with pytest.raises(DataError, match=r"not from data\.source=drawn:demo2"):
+            ensure_pack(root, name, "drawn:demo2")
+        assert content_of(root / name) == before
+
+
+def test_an_unknown_drawn_set(tmp_path):
+    with pytest.raises(DataError, match="the drawn sets are drawn:demo, drawn:demo2"):
+        ensure_pack(tmp_path, "demo", "drawn:oil")
+
+
+def pack_in_step(root, source, barrier, rounds):
+    """In a process of its own: pack at the same moment as the others, first fresh, then in place of a pack."""
+    for number in range(rounds):
+        barrier.wait(20)
+        assert len(open_pack(ensure_pack(root, f"fresh{number}", source))) == 6
+    for number in range(rounds):
+        barrier.wait(20)
+        make_pack(root, f"fresh{number}", source)
+
+
+def test_processes_that_pack_at_once_end_with_one_whole_pack(tmp_path, small):
+    context = multiprocessing.get_context("spawn")
+    rounds, barrier = 25, context.Barrier(2)
+    root = tmp_path / "packs"
+    processes = [context.Process(target=pack_in_step, args=(root, str(small), barrier, rounds)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert entries(root) == sorted(f"fresh{number}" for number in range(rounds))
+    for folder in root.iterdir():
+        assert len(open_pack(folder)) == 6
+
+
+def test_prepare_prints_what_the_pack_holds(tmp_path, small, write_folder, capsys):
+    write_folder(small, {"odd [/name].txt": b"text"})
+    prepare("faces", str(small), str(tmp_path), 48)
+    printed = capsys.readouterr().out
+    assert "6 images" in printed
+    assert "happy" in printed
+    assert "unknown" in printed  # subjects
+    assert "left out: odd [/name].txt: not a picture" in printed
+
+
+def test_prepare_without_a_source(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.source=PATH"):
+        prepare("faces", None, str(tmp_path), 48)

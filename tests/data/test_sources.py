@@ -1,0 +1,135 @@
+import os
+import zipfile
+
+import pytest
+
+from fer.data.sources import LARGEST_MEMBER, fingerprint, open_source
+from fer.errors import DataError
+
+
+def names_in(path):
+    with open_source(path) as source:
+        return source.names
+
+
+CLUTTER = {
+    "__MACOSX/train/happy/._1.png": b"fork",
+    "__MACOSX/train/happy/2.png": b"fork",
+    "train/happy/.DS_Store": b"finder",
+    "train/happy/._1.png": b"fork",
+    ".ipynb_checkpoints/happy/1-checkpoint.png": b"copy",
+    "train/.thumbnails/happy/1.png": b"copy",
+}
+FILES = {"train/sad/2.png": b"two", "train/happy/1.png": b"one", "README.txt": b"read"}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def source_of(request, tmp_path, write_folder, write_zip):
+    """Write files as a folder or as an archive."""
+    if request.param == "folder":
+        return lambda files: write_folder(tmp_path / "download", files)
+    return lambda files: write_zip(tmp_path / "download.zip", files)
+
+
+def test_files_by_relative_path_in_sorted_order(source_of):
+    with open_source(source_of(FILES)) as source:
+        assert source.names == sorted(FILES)
+        assert {name: source.read(name) for name in source.names} == FILES
+
+
+def test_hidden_files_and_folders_and_macos_clutter_are_not_listed(source_of):
+    assert names_in(source_of(FILES | CLUTTER)) == sorted(FILES)
+
+
+def test_an_empty_source_has_no_names(source_of):
+    assert names_in(source_of({})) == []
+
+
+def test_links_are_not_followed(tmp_path, write_folder):
+    outside = write_folder(tmp_path / "outside", {"secret.png": b"secret"})
+    folder = write_folder(tmp_path / "download", FILES)
+    (folder / "train" / "happy" / "linked.png").symlink_to(outside / "secret.png")
+    (folder / "fear").symlink_to(outside, target_is_directory=True)
+    (folder / "fear2").symlink_to(folder, target_is_directory=True)
+    assert names_in(folder) == sorted(FILES)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_is_no_file_and_does_not_block(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "download", FILES)
+    os.mkfifo(folder / "train" / "happy" / "pipe.png")
+    assert names_in(folder) == sorted(FILES)
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path):
+    path = tmp_path / "bomb.zip"
+    block = bytes(1 << 20)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("happy/1.png", b"small")
+        with archive.open("happy/2.png", "w") as member:
+            for _ in range(LARGEST_MEMBER // len(block)):
+                member.write(block)
+            member.write(b"!")
+    assert path.stat().st_size < 1 << 20
+    with open_source(path) as source:
+        assert source.read("happy/1.png") == b"small"
+        with pytest.raises(ValueError, match="67,108,865 bytes once unpacked"):
+            source.read("happy/2.png")
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(DataError, match=r"missing\.zip does not exist"), open_source(tmp_path / "missing.zip"):
+        pass
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_truncated_archive(tmp_path, fer2013_zip, keep):
+    content = fer2013_zip.read_bytes()
+    path = tmp_path / "cut.zip"
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(DataError, match=r"cut\.zip .*truncated"), open_source(path):
+        pass
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_with_a_damaged_member(tmp_path, write_zip, compression):
+    path = write_zip(tmp_path / "damaged.zip", {"happy/1.png": bytes(range(256)) * 8}, compression)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("happy/1.png")  # after the local header
+    content[start : start + 32] = b"\xff" * 32
+    path.write_bytes(content)
+    with (
+        pytest.raises(DataError, match=r"damaged\.zip is a damaged \.zip archive \(happy/1\.png"),
+        open_source(path) as source,
+    ):
+        source.read("happy/1.png")
+
+
+def test_an_encrypted_archive_names_the_way_out(tmp_path, write_zip):
+    path = write_zip(tmp_path / "locked.zip", {"happy/1.png": b"secret"})
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # the flag of the local header, then that of the central directory
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"encrypted.*give the folder"), open_source(path) as source:
+        source.read("happy/1.png")
+
+
+def test_a_file_is_known_by_its_content(tmp_path, fer2013_zip):
+    copy = tmp_path / "renamed.zip"
+    copy.write_bytes(fer2013_zip.read_bytes())
+    assert fingerprint(str(copy))["sha256"] == fingerprint(str(fer2013_zip))["sha256"]
+    copy.write_bytes(fer2013_zip.read_bytes() + b"\0")
+    assert fingerprint(str(copy))["sha256"] != fingerprint(str(fer2013_zip))["sha256"]
+
+
+def test_a_folder_is_known_by_names_and_sizes(tmp_path, write_folder):
+    first = fingerprint(str(write_folder(tmp_path / "first", FILES)))["sha256"]
+    assert fingerprint(str(write_folder(tmp_path / "second", FILES | CLUTTER)))["sha256"] == first
+    assert fingerprint(str(write_folder(tmp_path / "third", FILES | {"new.png": b""})))["sha256"] != first
+    assert fingerprint(str(write_folder(tmp_path / "fourth", FILES | {"README.txt": b"longer"})))["sha256"] != first
+
+
+def test_the_fingerprint_of_nothing(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        fingerprint(str(tmp_path / "missing"))

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from fer.data.splits import subject_fold_splits, with_validation
+from fer.errors import DataError
+
+PEOPLE = 23
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    """A few images of each of 23 people, shuffled."""
+    generator = np.random.default_rng(0)
+    people = np.array([f"S{number:03d}" for number in generator.permutation(500)[:PEOPLE]])
+    return generator.permutation(np.repeat(people, generator.integers(1, 9, PEOPLE)))
+
+
+@pytest.mark.parametrize("folds", [2, 5, 10, PEOPLE])
+def test_nobody_is_on_two_sides_and_everybody_is_tested_once(subjects, folds):
+    tested = []
+    for fold in range(folds):
+        splits = subject_fold_splits(subjects, fold, folds)
+        sides = {split: set(subjects[splits == split]) for split in ("train", "val", "test")}
+        assert sum(map(len, sides.values())) == PEOPLE  # so the sides are disjoint, and complete
+        assert all(sides.values())
+        assert set(splits) == sides.keys()
+        tested += sides["test"]
+    assert sorted(tested) == sorted(set(subjects))
+
+
+@pytest.mark.parametrize("fold", range(10))
+def test_the_common_rule_position_among_sorted_subjects_modulo_folds(subjects, fold):
+    splits = subject_fold_splits(subjects, fold, 10)
+    expected = [person for position, person in enumerate(sorted(set(subjects))) if position % 10 == fold]
+    assert sorted(set(subjects[splits == "test"])) == expected
+
+
+def test_about_one_in_nine_of_the_others_validates(subjects):
+    for fold in range(10):
+        splits = subject_fold_splits(subjects, fold, 10)
+        others = len(set(subjects[splits != "test"]))
+        assert others // 9 <= len(set(subjects[splits == "val"])) <= -(-others // 9)
+
+
+def test_the_order_of_images_does_not_matter(subjects):
+    order = np.random.default_rng(1).permutation(len(subjects))
+    for fold in range(5):
+        shuffled = subject_fold_splits(subjects[order], fold, 5)
+        assert (shuffled == subject_fold_splits(subjects, fold, 5)[order]).all()
+
+
+def test_images_without_a_subject_are_not_folded(subjects):
+    some = subjects.copy()
+    some[:3] = ""
+    with pytest.raises(DataError, match=f"3 of {len(some)} images have no subject"):
+        subject_fold_splits(some, 0, 10)
+
+
+@pytest.mark.parametrize("fold", [-1, 10, 11])
+def test_a_fold_out_of_range(subjects, fold):
+    with pytest.raises(DataError, match=rf"data\.fold={fold}: .* folds are 0 to 9"):
+        subject_fold_splits(subjects, fold, 10)
+
+
+@pytest.mark.parametrize("folds", [-1, 0, 1, PEOPLE + 1])
+def test_a_number_of_folds_that_cannot_be_made(subjects, folds):
+    with pytest.raises(DataError, match=rf"data\.folds={folds}: between 2 and {PEOPLE}"):
+        subject_fold_splits(subjects, 0, folds)
+
+
+def official(count):
+    splits = np.array(["train"] * count + ["test"] * 10)
+    emotions = np.array(["happy", "sad"])[np.arange(len(splits)) % 2]
+    return splits, emotions
+
+
+def test_without_subjects_a_ninth_of_each_emotion_validates():
+    splits, emotions = official(90)
+    chosen = with_validation(splits, emotions, np.full(100, ""))
+    for emotion in ("happy", "sad"):
+        assert (emotions[chosen == "val"] == emotion).sum() == 5
+        assert (emotions[chosen == "train"] == emotion).sum() == 40
+    assert (splits == "train").sum() == 90  # what was given is not changed
+
+
+def test_with_subjects_a_ninth_of_the_people_validates():
+    splits, emotions = official(90)
+    subjects = np.array([f"p{number // 5:02d}" for number in range(100)])
+    chosen = with_validation(splits, emotions, subjects)
+    assert len(set(subjects[chosen == "val"])) == 2
+    assert not set(subjects[chosen == "val"]) & set(subjects[chosen == "train"])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_test_split_stays_as_it_is(known):
+    splits, emotions = official(45)
+    subjects = np.array([f"p{number}" if known else "" for number in range(55)])
+    chosen = with_validation(splits, emotions, subjects)
+    assert ((chosen == "test") == (splits == "test")).all()

@@ -1,0 +1,319 @@
+"""The LightningModule: normalised faces in, and checkpoints that rebuild it and run nothing."""
+
+import logging
+import os
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import nn
+
+from fer.data.loader import DeviceLoader
+from fer.errors import CheckpointError
+from fer.model.classifier import ExpressionClassifier, load_classifier
+from fer.model.freeze import FreezeSchedule
+from fer.model.network import timm_network
+from fer.model.schedule import OneCycle
+
+OURS = "fer.model.network.timm_network"
+SPEC = {"_target_": OURS, "backbone": "test_resnet", "num_classes": 3, "in_chans": 1, "weights": "none"}
+THAW = FreezeSchedule({0: 1, 1: 2, 2: 3})
+CLASSES = ["angry", "happy", "neutral"]
+
+
+def make(network: nn.Module | None = None, spec: dict | None = None, **options) -> ExpressionClassifier:
+    torch.manual_seed(0)
+    return ExpressionClassifier(
+        network or timm_network("test_resnet", num_classes=3, weights="none"),
+        network_spec=spec or SPEC,
+        classes=CLASSES,
+        image_size=32,
+        mean=[0.4],
+        std=[0.2],
+        **options,
+    )
+
+
+def make_loader(shuffle: bool) -> DeviceLoader:
+    """24 images of 3 classes, told apart by their brightness."""
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(24) % 3
+    images = torch.randint(0, 60, (24, 1, 32, 32), generator=generator) + 80 * labels.view(-1, 1, 1, 1)
+    return DeviceLoader(images.to(torch.uint8), labels, torch.arange(24), batch_size=8, image_size=32, shuffle=shuffle)
+
+
+class Faces(LightningDataModule):
+    def train_dataloader(self) -> DeviceLoader:
+        loader = make_loader(shuffle=True)
+        loader.epoch = lambda: self.trainer.current_epoch
+        return loader
+
+    def val_dataloader(self) -> DeviceLoader:
+        return make_loader(shuffle=False)
+
+
+def fit(classifier, folder, *callbacks, checkpoint=None, **options):
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=list(callbacks),
+        enable_checkpointing=bool(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        **{"max_epochs": 1, **options},
+    )
+    trainer.fit(classifier, datamodule=Faces(), ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A classifier trained for an epoch, and its checkpoint in a run folder."""
+    run = tmp_path_factory.mktemp("run")
+    classifier = make()
+    trainer = fit(classifier, run)
+    path = run / "checkpoints" / "best.ckpt"
+    trainer.save_checkpoint(path)
+    return classifier.eval(), path
+
+
+def rewritten(path, target, **facts):
+    """A copy of a checkpoint with other facts in it."""
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["fer"] |= facts
+    torch.save(checkpoint, target)
+    return target
+
+
+def refused(path, **options) -> str:
+    with pytest.raises(CheckpointError) as error:
+        load_classifier(path, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_network_sees_normalised_faces():
+    classifier = make(nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False)))
+    faces = torch.rand(2, 1, 2, 2)
+    expected = ((faces - 0.4) / 0.2).flatten(1) @ classifier.network[1].weight.T
+    assert torch.allclose(classifier(faces), expected, atol=1e-5)
+
+
+def test_colour_channels_are_normalised_each_by_its_own():
+    classifier = ExpressionClassifier(
+        nn.Flatten(), network_spec={}, classes=CLASSES, image_size=1, mean=[0.1, 0.2, 0.3], std=[1, 2, 4]
+    )
+    assert torch.allclose(classifier(torch.full((1, 3, 1, 1), 0.5)), torch.tensor([[0.4, 0.15, 0.05]]))
+
+
+def test_the_statistics_travel_with_the_state():
+    state = make().state_dict()
+    assert state["mean"].flatten().tolist() == pytest.approx([0.4])
+    assert state["std"].flatten().tolist() == pytest.approx([0.2])
+
+
+def test_training_lowers_the_loss(tmp_path):
+    trainer = fit(make(optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3)), tmp_path, max_epochs=1)
+    first = trainer.callback_metrics["train/loss"]
+    trainer = fit(make(optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3)), tmp_path, max_epochs=6)
+    assert trainer.callback_metrics["train/loss"] < first
+    names = {"loss", "accuracy", "macro_f1"}
+    assert {f"{split}/{name}" for split in ("train", "val") for name in names} <= set(trainer.callback_metrics)
+
+
+def test_validation_numbers_are_of_all_images_of_one_epoch(tmp_path):
+    classifier = make()
+    trainer = fit(classifier, tmp_path, max_epochs=2)
+    batches = list(make_loader(shuffle=False))
+    with torch.no_grad():
+        logits = torch.cat([classifier.eval()(batch.images) for batch in batches])
+    labels = torch.cat([batch.labels for batch in batches])
+    assert trainer.callback_metrics["val/accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+    assert trainer.callback_metrics["val/loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, labels)))
+    matrix = torch.zeros(3, 3, dtype=torch.long).index_put_(
+        (labels, logits.argmax(1)), torch.ones(24, dtype=torch.long), accumulate=True
+    )
+    assert torch.equal(classifier.confusion.compute(), matrix)
+
+
+def test_label_smoothing_is_of_training_alone():
+    plain, smooth = make(), make(label_smoothing=0.3)
+    batch = next(iter(make_loader(shuffle=False)))
+    assert smooth.eval().training_step(batch, 0) > plain.eval().training_step(batch, 0)
+    for classifier in (plain, smooth):
+        classifier.validation_step(batch, 0)
+    assert plain.val_progress.compute()["loss"] == smooth.val_progress.compute()["loss"]
+
+
+def test_the_rate_follows_the_schedule_over_the_whole_run(tmp_path):
+    asked = []
+
+    def schedule(step: int, total_steps: int) -> float:
+        asked.append((step, total_steps))
+        return 1.0
+
+    fit(make(scheduler=schedule), tmp_path, max_epochs=2)
+    assert {total for _, total in asked} == {6}
+    assert {step for step, _ in asked} == set(range(7))
+
+
+def test_a_checkpoint_is_tensors_and_plain_values(written):
+    _classifier, path = written
+    checkpoint = torch.load(path, weights_only=True)
+    assert "network.fc.weight" in checkpoint["state_dict"]
+    assert checkpoint["fer"] == {"format": 1, "network": SPEC, "classes": CLASSES, "image_size": 32}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["run folder", "file"])
+def test_a_loaded_classifier_gives_the_same_logits(written, whole):
+    classifier, path = written
+    loaded = load_classifier(path.parents[1] if whole else path)
+    faces = torch.rand(4, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(faces), classifier(faces))
+    assert (loaded.classes, loaded.image_size) == (CLASSES, 32)
+    assert not any(module.training for module in loaded.modules())
+
+
+def test_loading_needs_none_of_the_weights_it_started_from(written, tmp_path):
+    """A run that began from pretrained weights is loaded where these are gone and nobody is online."""
+    path = rewritten(written[1], tmp_path / "best.ckpt", network={**SPEC, "weights": str(tmp_path / "gone.pth")})
+    assert load_classifier(path).classes == CLASSES
+
+
+def test_compiling_leaves_the_keys_as_they_are():
+    assert make(compile=True).state_dict().keys() == make().state_dict().keys()
+
+
+def test_channels_last_changes_the_layout_alone(written):
+    classifier, _path = written
+    other = make(channels_last=True)
+    other.load_state_dict(classifier.state_dict())
+    assert other.network.layer4[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    faces = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(other.eval()(faces), classifier(faces), atol=1e-5)
+
+
+class TestHostileCheckpoints:
+    @pytest.mark.parametrize("target", ["os.system", "os.mkdir", "builtins.exec", "fer.model.network._create", None, 7])
+    def test_another_target_is_never_called(self, written, tmp_path, monkeypatch, target):
+        monkeypatch.chdir(tmp_path)
+        spec = {"_target_": target, "command": "touch executed", "path": "executed", "_args_": ["executed"]}
+        path = rewritten(written[1], tmp_path / "evil.ckpt", network=spec)
+        assert "pass it in" in refused(path)
+        assert os.listdir(tmp_path) == ["evil.ckpt"]
+
+    @pytest.mark.parametrize("key", ["backbone", "stem", "drop_rate", "num_classes"])
+    def test_a_nested_target_is_never_called(self, written, tmp_path, monkeypatch, key):
+        monkeypatch.chdir(tmp_path)
+        hostile = {"_target_": "os.mkdir", "path": "executed", "_args_": ["executed"]}
+        path = rewritten(written[1], tmp_path / "evil.ckpt", network={**SPEC, key: hostile})
+        assert key in refused(path)
+        assert os.listdir(tmp_path) == ["evil.ckpt"]
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            {**SPEC, "backbone": "hf-hub:somebody/model"},
+            {**SPEC, "backbone": "local-dir:/tmp"},
+            {**SPEC, "backbone": "no_such_model"},
+            {**SPEC, "backbone": 3},
+            {**SPEC, "num_classes": "three"},
+            {**SPEC, "num_classes": 8},
+            {**SPEC, "unheard_of": 1},
+            {"_target_": OURS},
+        ],
+    )
+    def test_a_network_that_cannot_be_built_or_does_not_fit(self, written, tmp_path, spec):
+        assert "bad.ckpt" in refused(rewritten(written[1], tmp_path / "bad.ckpt", network=spec))
+
+    def test_pickled_code_does_not_run(self, written, tmp_path):
+        class Bomb:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "executed"),)
+
+        path = rewritten(written[1], tmp_path / "evil.ckpt", image_size=Bomb())
+        assert "never loaded" in refused(path)
+        assert not (tmp_path / "executed").exists()
+
+    @pytest.mark.parametrize("share", [0, 0.3, 0.99])
+    def test_a_truncated_file(self, written, tmp_path, share):
+        content = written[1].read_bytes()
+        (tmp_path / "short.ckpt").write_bytes(content[: int(share * len(content))])
+        assert "damaged" in refused(tmp_path / "short.ckpt")
+
+    @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], torch.zeros(3)])
+    def test_a_foreign_file(self, tmp_path, content):
+        torch.save(content, tmp_path / "foreign.ckpt")
+        assert "no checkpoint of this project" in refused(tmp_path / "foreign.ckpt")
+
+    def test_a_missing_file(self, tmp_path):
+        assert "no checkpoint at" in refused(tmp_path / "missing.ckpt")
+
+
+class OwnNetwork(nn.Module):
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(width, 3)
+
+    def forward(self, images):
+        return self.head(self.body(images))
+
+
+def test_ones_own_network_is_built_by_oneself_and_passed_in(tmp_path):
+    spec = {"_target_": "somewhere.OwnNetwork", "width": 4, "options": {"nested": [1, 2]}}
+    classifier = make(OwnNetwork(), spec)
+    path = tmp_path / "own.ckpt"
+    fit(classifier, tmp_path).save_checkpoint(path)
+    assert "somewhere.OwnNetwork" in refused(path)
+    loaded = load_classifier(path, network=OwnNetwork())
+    faces = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(faces), classifier.eval()(faces))
+    assert "does not fit" in refused(path, network=OwnNetwork(width=5))
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run that thaws stage by stage, uninterrupted, and its checkpoints after each of its 9 steps."""
+    folder = tmp_path_factory.mktemp("straight")
+    keep = ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
+    classifier = make(freeze=THAW, scheduler=OneCycle())
+    fit(classifier, folder, keep, max_epochs=3)
+    return classifier, folder
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_run_that_goes_on_from_any_step_equals_the_uninterrupted_one(straight, tmp_path, step):
+    """Within an epoch too: the images, what is frozen, the rate. Lightning leaves out the hook of the epoch's start
+    there, and gives loaders their position back only if nobody asked for `estimated_stepping_batches`."""
+    classifier, folder = straight
+    resumed = make(freeze=THAW, scheduler=OneCycle())
+    fit(resumed, tmp_path, checkpoint=folder / f"step={step}.ckpt", max_epochs=3)
+    for key, value in resumed.network.state_dict().items():
+        assert torch.equal(value, classifier.network.state_dict()[key]), key
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"max_epochs": 2}, 6),
+        ({"max_epochs": 2, "limit_train_batches": 2}, 4),
+        ({"max_epochs": 2, "limit_train_batches": 0.4}, 2),
+        ({"max_epochs": 2, "accumulate_grad_batches": 2}, 4),
+        ({"max_epochs": 2, "max_steps": 5}, 5),
+        ({"max_epochs": -1, "max_steps": 4}, 4),
+    ],
+)
+def test_the_schedule_knows_the_steps_of_the_run(tmp_path, options, steps):
+    totals = set()
+    trainer = fit(make(scheduler=lambda step, total: totals.add(total) or 1.0), tmp_path, **options)
+    assert totals == {steps}
+    assert trainer.global_step == steps

@@ -1,0 +1,79 @@
+"""Every YAML under conf/ composes, and what it names can be built: a new file is tested by existing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from fer.cli import CONF, register_resolvers
+from fer.data.datamodule import FERDataModule
+from fer.errors import ConfigError
+from fer.training.build import build
+
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+OPTIONS = sorted(
+    (group, file.stem) for group in GROUPS for file in (CONF / group).glob("*.yaml") if not file.stem.startswith("_")
+)
+DATA = [option for group, option in OPTIONS if group == "data"]
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: str(value))
+def test_every_option_composes_and_builds(group: str, option: str) -> None:
+    cfg = composed("train", f"{group}={option}", "model.weights=none")
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    nodes = cfg.callbacks.items() if group == "callbacks" else [(name, cfg[name]) for name in _built(group)]
+    for name, node in nodes:
+        live = {"num_classes": 7, "in_chans": 1} if name == "model" else {}
+        try:
+            built = build(node, name, **live)
+        except ConfigError as error:
+            assert option == "gpu", error
+            assert not torch.cuda.is_available()
+            continue
+        assert built is not None
+
+
+def _built(group: str) -> list[str]:
+    everything = ["data", "model", "optimizer", "scheduler", "freeze", "augment", "trainer"]
+    return everything if group == "experiment" else [group]
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_command_composes(path: Path) -> None:
+    assert "data" in composed(path.stem)
+
+
+@pytest.mark.parametrize("option", DATA)
+def test_the_fixed_keys_of_data_are_there(option: str) -> None:
+    data = composed("train", f"data={option}").data
+    assert {"source", "root", "image_size", "batch_size", "classes", "fold", "folds"} <= set(data)
+
+
+def test_one_ckplus_pack_serves_three_class_sets() -> None:
+    names = [name for name in DATA if name.startswith("ckplus")]
+    modules = {name: build(composed("train", f"data={name}").data, "data") for name in names}
+    assert {module.pack_name for module in modules.values()} == {"ckplus"}
+    assert all(isinstance(module, FERDataModule) and module.folds == 10 for module in modules.values())
+    assert "contempt" not in modules["ckplus"].default_classes
+    assert "neutral" not in modules["ckplus_contempt"].default_classes
+    assert len(modules["ckplus_all"].default_classes) == 8
+
+
+def test_packs_live_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert composed("train").data.root == "data"
+    monkeypatch.setenv("FER_DATA_DIR", "/elsewhere")
+    assert composed("train").data.root == "/elsewhere"
+
+
+def test_an_experiment_yields_to_the_command_line() -> None:
+    cfg = composed("train", "experiment=demo", "trainer.max_epochs=1")
+    assert cfg.trainer.max_epochs == 1
+    assert cfg.model.weights == "none"

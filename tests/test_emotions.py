@@ -1,0 +1,40 @@
+import pytest
+
+from fer.emotions import EMOTIONS, SYNONYMS, emotion_name
+
+
+def test_the_order_of_every_distribution():
+    assert EMOTIONS == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+
+
+@pytest.mark.parametrize(
+    ("text", "emotion"),
+    [
+        ("anger", "angry"),
+        ("Angry", "angry"),
+        ("DISGUSTED", "disgust"),
+        ("fearful", "fear"),
+        ("afraid", "fear"),
+        ("Happiness", "happy"),
+        ("joy", "happy"),
+        ("sadness", "sad"),
+        ("surprised", "surprise"),
+        ("contemptuous", "contempt"),
+        (" neutral ", "neutral"),
+        ("03_fear", "fear"),
+        ("5-sad", "sad"),
+    ],
+)
+def test_synonyms_case_and_numbering(text, emotion):
+    assert emotion_name(text) == emotion
+
+
+@pytest.mark.parametrize("text", ["", "7", "happy faces", "unhappy", "train", "NF", "unknown", "S010"])
+def test_anything_else_is_no_emotion(text):
+    assert emotion_name(text) is None
+
+
+def test_every_name_means_itself_and_every_synonym_a_name():
+    assert [emotion_name(emotion) for emotion in EMOTIONS] == list(EMOTIONS)
+    assert {emotion_name(word) for word in SYNONYMS} <= set(EMOTIONS)
+    assert not set(SYNONYMS) & set(EMOTIONS)
