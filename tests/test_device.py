@@ -1,14 +1,9 @@
 """What is said of the machine at hand is true of it."""
 
-import platform
-import sys
-
 import pytest
 import torch
 
-from fer.device import accelerator_kind, autocast, best_precision, cpu_has_bf16, device_name, keep_freed_memory
-
-resource = pytest.importorskip("resource")
+from fer.device import accelerator_kind, autocast, best_precision, cpu_has_bf16, device_name
 
 
 def test_the_accelerator_is_one_that_works():
@@ -42,18 +37,3 @@ def test_other_precisions_cast_nothing(precision):
 
 def test_the_device_is_named():
     assert device_name(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
-
-
-@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_freed_memory_is_used_again():
-    """Without it each of these buffers is given back, and its pages are faulted in anew."""
-    keep_freed_memory()
-
-    def faults_of_a_buffer() -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.empty(64 << 20, dtype=torch.uint8).fill_(1)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    faults_of_a_buffer()
-    pages = (64 << 20) // resource.getpagesize()
-    assert min(faults_of_a_buffer() for _ in range(3)) < pages / 20
