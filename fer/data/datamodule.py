@@ -14,6 +14,7 @@ from fer.data.augment import Augment
 from fer.data.loader import DeviceLoader
 from fer.data.pack import Pack, ensure_pack, open_pack
 from fer.data.splits import subject_fold_splits, with_validation
+from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
 from fer.errors import ConfigError, DataError
 
@@ -38,6 +39,8 @@ class FERDataModule(LightningDataModule):
         batch_size: images a step, on each device.
         eval_batch_size: the same where nothing is trained; None takes four times as many.
         store_size: side of packed images where the source's sizes differ, pixels.
+        residency: where images are while training runs: whole on the `device`, or `mapped` from disk and read ahead;
+            `auto` goes by the free memory.
         augment: random changes of training images.
         seed: of order and augmentation.
     """
@@ -57,6 +60,7 @@ class FERDataModule(LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         store_size: int = 48,
+        residency: Residency = "auto",
         augment: Augment | None = None,
         seed: int = 0,
     ) -> None:
@@ -68,9 +72,12 @@ class FERDataModule(LightningDataModule):
         self.folds, self.fold = folds, fold
         self.requested_image_size, self.store_size = image_size, store_size
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or 4 * batch_size
+        if residency not in RESIDENCIES:
+            raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
+        self.residency: Residency = residency
         self.augment, self.seed = augment, seed
         self.pack: Pack | None = None
-        self._resident: tuple[torch.device, Tensor, Tensor] | None = None
+        self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
     def prepare_data(self) -> None:
         ensure_pack(self.root, self.pack_name, self.source, self.store_size)
@@ -171,14 +178,14 @@ class FERDataModule(LightningDataModule):
             **options,
         )
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images, uint8 [N, C, H, W], and labels, int64 [N], on a device; put there once."""
-        if self._resident is None or self._resident[0] != device:
+    def _on(self, device: torch.device) -> tuple[ImageStore, Tensor]:
+        """The images, and the labels, int64 [N], on a device; put there once."""
+        if self._opened is None or self._opened[0] != device:
             assert self.pack is not None, "setup comes first"
-            images = torch.from_numpy(np.array(self.pack.images))
-            images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-            self._resident = (device, images.to(device), torch.from_numpy(self.labels).to(device))
-        return self._resident[1], self._resident[2]
+            self._opened = None  # what another device holds makes way
+            store = open_store(self.pack.images, device, self.residency)
+            self._opened = (device, store, torch.from_numpy(self.labels).to(device))
+        return self._opened[1], self._opened[2]
 
 
 def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[float]]:

@@ -1,6 +1,8 @@
-"""Batches straight from memory of the device that trains: no workers, no decoding, no copies per step."""
+"""Batches made on the device that trains, from images that stand there or are mapped from disk: no decoding."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +10,10 @@ import torch
 from torch import Tensor
 
 from fer.data.augment import Augment, resample
+from fer.data.store import ImageStore, ResidentImages
 from fer.errors import ConfigError
+
+AHEAD = 3  # batches read before they are asked for, where images come from disk
 
 
 class Batch(NamedTuple):
@@ -20,7 +25,7 @@ class Batch(NamedTuple):
 
 
 class DeviceLoader:
-    """Iterates over images that stand on a device as uint8.
+    """Iterates over uint8 images; all but reading them happens on the device.
 
     A training epoch visits the images in an order drawn from (seed, epoch) and leaves a last short batch out;
     augmentation comes from the same source, a row of choices for each position of the epoch. So `batch(epoch,
@@ -30,7 +35,7 @@ class DeviceLoader:
     batch_size` images a step, as many steps on each rank) or of the split (evaluation: each image once).
 
     Args:
-        images: uint8 [N, C, H, W], on the device.
+        images: uint8 [N, C, H, W], on the device; or where else they are.
         labels: int64 [N], on the device.
         rows: the images to visit, int64 [n].
         batch_size: images a step on this rank.
@@ -45,7 +50,7 @@ class DeviceLoader:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | ImageStore,
         labels: Tensor,
         rows: Tensor,
         *,
@@ -60,7 +65,9 @@ class DeviceLoader:
     ) -> None:
         if batch_size < 1 or image_size < 1:
             raise ConfigError(f"data.batch_size={batch_size}, data.image_size={image_size}: both must be 1 or more")
-        self.images, self.labels, self.rows = images, labels, rows.cpu()
+        self.store = ResidentImages(images) if isinstance(images, Tensor) else images
+        self.device = self.store.device
+        self.labels, self.rows = labels, rows.cpu()
         self.batch_size, self.image_size = batch_size, image_size
         self.augment, self.shuffle, self.seed = augment, shuffle, seed
         self.rank, self.world_size, self.epoch = rank, world_size, epoch
@@ -80,6 +87,37 @@ class DeviceLoader:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of a step, made anew."""
+        rows, choices = self._chosen(epoch, step)
+        return self._made(self.store.read(rows), rows, choices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        start, self._start = self._start, 0
+        epoch = self.epoch()
+        for step, batch in enumerate(self._batches(epoch, range(start, len(self))), start):
+            self._done = step + 1
+            yield batch
+
+    def _batches(self, epoch: int, steps: range) -> Iterator[Batch]:
+        if not self.store.prefetches:
+            for step in steps:
+                yield self.batch(epoch, step)
+            return
+        plans = (self._chosen(epoch, step) for step in steps)
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="images") as readers:
+            ahead: deque[Any] = deque()
+            try:
+                for rows, choices in plans:
+                    ahead.append((readers.submit(self.store.read, rows), rows, choices))
+                    if len(ahead) > AHEAD:
+                        reading, rows, choices = ahead.popleft()
+                        yield self._made(reading.result(), rows, choices)
+                for reading, rows, choices in ahead:
+                    yield self._made(reading.result(), rows, choices)
+            finally:
+                readers.shutdown(wait=False, cancel_futures=True)
+
+    def _chosen(self, epoch: int, step: int) -> tuple[Tensor, Tensor | None]:
+        """The rows of a step, and the augmentation's choices for them."""
         order, choices = self._planned(epoch)
         if self.shuffle:
             start = step * self.global_batch_size
@@ -87,18 +125,13 @@ class DeviceLoader:
         else:
             start = self.rank + step * self.batch_size * self.world_size
             chosen = slice(start, start + self.batch_size * self.world_size, self.world_size)
-        rows = order[chosen]
-        images, labels = self.images[rows], self.labels[rows]
-        if self.augment is None or choices is None:
-            return Batch(resample(images, self.image_size), labels, rows)
-        return Batch(self.augment(images, self.image_size, choices[chosen]), labels, rows)
+        return order[chosen], None if choices is None else choices[chosen]
 
-    def __iter__(self) -> Iterator[Batch]:
-        start, self._start = self._start, 0
-        epoch = self.epoch()
-        for step in range(start, len(self)):
-            self._done = step + 1
-            yield self.batch(epoch, step)
+    def _made(self, images: Tensor, rows: Tensor, choices: Tensor | None) -> Batch:
+        images, rows = self.store.to_device(images), rows.to(self.device)
+        if self.augment is None or choices is None:
+            return Batch(resample(images, self.image_size), self.labels[rows], rows)
+        return Batch(self.augment(images, self.image_size, choices), self.labels[rows], rows)
 
     def state_dict(self) -> dict[str, Any]:
         """The position within the epoch; Lightning keeps it in checkpoints."""
@@ -117,8 +150,10 @@ class DeviceLoader:
                 generator = epoch_generator(self.seed, epoch)
                 order = self.rows[torch.randperm(len(self.rows), generator=generator)]
                 if self.augment is not None:
-                    choices = self.augment.draw(len(order), generator).to(self.images.device)
-            self._plan = (epoch, order.to(self.images.device), choices)
+                    choices = self.augment.draw(len(order), generator).to(self.device)
+            if not self.store.prefetches:  # reading from disk wants the rows where they are
+                order = order.to(self.device)
+            self._plan = (epoch, order, choices)
         return self._plan[1], self._plan[2]
 
 

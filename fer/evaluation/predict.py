@@ -24,7 +24,7 @@ class Predictions:
 def collect(classifier: ExpressionClassifier, loader: DeviceLoader, precision: str, title: str) -> Predictions:
     """Run a classifier over a loader, in the precision it was trained in."""
     classifier.eval()
-    device = loader.images.device
+    device = loader.device
     logits, labels, rows = [], [], []
     with autocast(device, precision):
         for batch in track(loader, description=title, total=len(loader), transient=True):

@@ -241,7 +241,7 @@ def test_the_seed_fixes_what_is_trained_on(attached):
 def test_images_are_put_on_the_device_once(attached):
     module = attached()
     loaders = module.train_dataloader(), module.val_dataloader(), module.eval_loader("test", CPU)
-    assert len({loader.images.data_ptr() for loader in loaders}) == 1
+    assert len({loader.store.images.data_ptr() for loader in loaders}) == 1
 
 
 def test_the_loaders_of_training_need_a_trainer(data):
