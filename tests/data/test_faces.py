@@ -1,0 +1,104 @@
+"""Faces are found where they were put, and cut out as FER2013 cuts them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from fer.data.demo import draw_faces
+from fer.data.faces import FaceBox, central_square, crop_face, find_faces
+
+SIDE = 160  # of a drawn face within its picture
+
+
+@pytest.fixture(scope="module")
+def faces() -> list[np.ndarray]:
+    """Drawn faces that the detector sees, 160 pixels wide; FER2013's framing is theirs."""
+    drawn = draw_faces("demo", faces=(24, 7, 7)).images[:24]
+    large = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for image in drawn]
+    seen = [face for face in large if find_faces(picture_with([(face, 200, 100)]))]
+    assert len(seen) >= 8
+    return seen
+
+
+def picture_with(placed: list[tuple[np.ndarray, int, int]], width: int = 560, height: int = 360) -> np.ndarray:
+    picture = np.full((height, width), int(np.median(placed[0][0][0])), dtype=np.uint8)
+    for face, left, top in placed:
+        picture[top : top + SIDE, left : left + SIDE] = face
+    return picture
+
+
+def overlap(face: FaceBox, left: float, top: float, side: float) -> float:
+    """Intersection over union of two squares."""
+    across = min(face.left + face.side, left + side) - max(face.left, left)
+    down = min(face.top + face.side, top + side) - max(face.top, top)
+    shared = max(across, 0) * max(down, 0)
+    return shared / (face.side**2 + side**2 - shared)
+
+
+def test_a_face_is_found_where_it_is(faces: list[np.ndarray]) -> None:
+    places = [(20 + 40 * (index % 8), 30 + 20 * (index % 7)) for index in range(len(faces))]
+    found = [find_faces(picture_with([(face, *place)])) for face, place in zip(faces, places, strict=True)]
+    agreement = [overlap(boxes[0], *place, SIDE) for boxes, place in zip(found, places, strict=True) if boxes]
+    assert len(agreement) >= 0.8 * len(faces)
+    assert np.median(agreement) > 0.65
+
+
+def test_colour_changes_nothing(faces: list[np.ndarray]) -> None:
+    grey = picture_with([(faces[0], 200, 100)])
+    box = find_faces(grey)[0]
+    colour = find_faces(np.repeat(grey[:, :, None], 3, axis=2))[0]
+    assert (colour.left, colour.top, colour.side) == (box.left, box.top, box.side)
+
+
+def test_a_large_picture_is_searched_small_and_answered_large(faces: list[np.ndarray]) -> None:
+    agreement = []
+    for face in faces:
+        grey = picture_with([(face, 200, 100)])
+        box = find_faces(grey)[0]
+        found = find_faces(cv2.resize(grey, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR))
+        agreement += [overlap(FaceBox(f.left / 5, f.top / 5, f.side / 5), box.left, box.top, box.side) for f in found]
+    assert len(agreement) >= len(faces) / 3  # drawn faces are at the edge of what the detector sees
+    assert np.median(agreement) > 0.7
+
+
+def test_the_largest_face_comes_first(faces: list[np.ndarray]) -> None:
+    picture = picture_with([(faces[0], 380, 100)])
+    picture[100:190, 60:150] = cv2.resize(faces[0], (90, 90), interpolation=cv2.INTER_AREA)
+    boxes = find_faces(picture)
+    assert len(boxes) >= 2
+    assert [box.side for box in boxes] == sorted((box.side for box in boxes), reverse=True)
+    assert overlap(boxes[0], 380, 100, SIDE) > 0.5
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (200, 300, 3), (10, 300), (1, 1)])
+def test_nothing_is_found_in_nothing(shape: tuple[int, ...]) -> None:
+    assert find_faces(np.full(shape, 127, dtype=np.uint8)) == []
+
+
+def test_threads_find_the_same(faces: list[np.ndarray]) -> None:
+    pictures = [picture_with([(face, 200, 100)]) for face in faces]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find_faces, pictures)) == [find_faces(picture) for picture in pictures]
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_a_crop_is_square_and_repeats_the_border(channels: tuple[int, ...]) -> None:
+    picture = np.arange(20 * 30 * (3 if channels else 1), dtype=np.uint32).reshape(20, 30, *channels).astype(np.uint8)
+    assert np.array_equal(crop_face(picture, FaceBox(4, 2, 10)), picture[2:12, 4:14])
+    beyond = crop_face(picture, FaceBox(-5, -4, 30))
+    assert beyond.shape == (30, 30, *channels)
+    assert np.array_equal(beyond[4:24, 5:], picture[:, :25])
+    assert (beyond[:4, 5:] == picture[0, :25]).all()
+    assert (beyond[24:, 5:] == picture[-1, :25]).all()
+    with pytest.raises(ValueError, match="outside the picture"):
+        crop_face(picture, FaceBox(40, 0, 10))
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (30, 20), (7, 7)])
+def test_without_a_face_the_central_square_stays(height: int, width: int) -> None:
+    square = central_square(np.zeros((height, width), np.uint8))
+    assert square.side == min(height, width)
+    assert square.left + square.side / 2 == width / 2
+    assert square.top + square.side / 2 == height / 2
