@@ -1,7 +1,8 @@
 """Packs: a data set decoded once, as one array, one table and one manifest.
 
-`<data.root>/<name>/` holds `images.npy` (uint8 [N, H, W]), `table.csv` (name, emotion, split, subject) and
-`manifest.json`. A pack is written to a temporary sibling and renamed: it is whole or absent.
+`<data.root>/<name>/` holds `images.npy` (uint8 [N, H, W], or [N, H, W, 3] where there is colour), `table.csv` (name,
+emotion, split, subject) and `manifest.json`. A pack is written to a temporary sibling
+and renamed: it is whole or absent.
 """
 
 import csv
@@ -23,7 +24,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 
-from fer.data.readers import RawSample, list_samples
+from fer.data.faces import central_square, crop_face, find_faces
+from fer.data.readers import list_samples
+from fer.data.samples import RawSample
 from fer.data.sources import DRAWN, Source, fingerprint, open_source
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError
@@ -42,7 +45,7 @@ class Pack:
     """An opened pack; row i of every column belongs to image i."""
 
     folder: Path
-    images: np.ndarray  # uint8 [N, H, W], memory-mapped
+    images: np.ndarray  # uint8 [N, H, W] or [N, H, W, 3], memory-mapped
     names: np.ndarray  # str [N]
     emotions: np.ndarray  # str [N]
     splits: np.ndarray  # str [N]: train, val, test or all
@@ -210,7 +213,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _no_pack(folder: Path) -> DataError:
     return DataError(
-        f"no pack at {folder}; make one by adding data.source=PATH (what you downloaded: folder or .zip) "
+        f"no pack at {folder}; make one by adding data.source=PATH (what you downloaded: a folder, archive or table) "
         f"or with: python scripts/prepare.py data={folder.name} data.source=PATH"
     )
 
@@ -241,34 +244,60 @@ def _draw(style: str) -> Decoded:
 
 def _decode(source: Source, where: str, store_size: int) -> Decoded:
     listing = list_samples(source, where)
+    if listing.images is not None:
+        return listing.images, listing.samples, listing.layout, listing.rejected
     rejected = list(listing.rejected)
-    samples, pictures = [], []
+    samples, pictures, faceless = [], [], 0
     for sample in track(listing.samples, description="reading pictures", transient=True):
         try:
-            pictures.append(_grey(source.read(sample.name)))
+            picture = _pixels(source.read(sample.name))
         except DataError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
             rejected.append((sample.name, f"cannot be read as a picture: {_reason(error)}"))
             continue
+        if not listing.framed:
+            found = find_faces(picture)
+            faceless += not found
+            face = crop_face(picture, found[0] if found else central_square(picture))
+            picture = _square(face, store_size)
+        pictures.append(picture)
         samples.append(sample)
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
+    if faceless:
+        log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, len(samples))
+    return _stack(pictures, store_size), samples, listing.layout, rejected
+
+
+def _stack(pictures: list[np.ndarray], store_size: int) -> np.ndarray:
+    """One array: colour if most pictures have some, native size where uniform, else squares of `store_size`."""
+    coloured = sum(picture.ndim == 3 for picture in pictures)
+    if 2 * coloured > len(pictures):
+        pictures = [picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2) for picture in pictures]
+    elif coloured:
+        pictures = [p if p.ndim == 2 else np.asarray(Image.fromarray(p).convert("L")) for p in pictures]
     if len({picture.shape for picture in pictures}) > 1:
         pictures = [_square(picture, store_size) for picture in pictures]
-    return np.stack(pictures), samples, listing.layout, rejected
+    return np.stack(pictures)
 
 
-def _grey(content: bytes) -> np.ndarray:
+def _pixels(content: bytes) -> np.ndarray:
+    """A picture: uint8 [H, W], or [H, W, 3] where its channels differ."""
     with Image.open(io.BytesIO(content)) as picture:
         if picture.mode == "I;16":  # convert would clip all but the darkest levels to white
             return (np.asarray(picture) >> 8).astype(np.uint8)
-        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
+        if picture.mode in ("L", "1", "LA"):
+            return np.asarray(picture.convert("L"))
+        colours = np.asarray(picture.convert("RGB"))
+    if (colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all():
+        return np.ascontiguousarray(colours[..., 0])
+    return colours
 
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The central square, resized with antialiasing: uint8 [size, size]."""
-    height, width = picture.shape
+    """The central square, resized with antialiasing: uint8 [size, size] or [size, size, 3]."""
+    height, width = picture.shape[:2]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)

@@ -1,14 +1,18 @@
 """Raw downloads -> samples. The format is told from the content, never from an option.
 
-A reader sees the names of a source's files and yields a `RawSample` for each picture. Class folders are the
-layout at hand; what a file's own name says (FER2013's split prefixes, CK+'s subjects) is recovered from it.
+A reader sees the names of a source's files and gives a `RawSample` for each picture. Files that only one layout has
+(labels of CK+, of RAF-DB, of AffectNet) decide first, then tables of pixels, then folders named after emotions; what
+a file's own name says (FER2013's split prefixes, CK+'s subjects) is recovered from it.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from fer.data.agreement_sets import is_affectnet, list_affectnet, list_rafdb, rafdb_list
+from fer.data.cohn_kanade import label_files, list_sequences
+from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
+from fer.data.tables import list_table, pixel_tables
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
@@ -32,31 +36,24 @@ SPLIT_FOLDERS = {
 }
 
 
-@dataclass(frozen=True)
-class RawSample:
-    """One picture before decoding: its path within the source, and what that path says of it."""
-
-    name: str
-    emotion: str
-    split: str  # train, val, test, or all where the source has no split of its own
-    subject: str  # empty where unknown
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a reader made of a source: its samples, and the files it left with the reason."""
-
-    layout: str
-    samples: list[RawSample]
-    rejected: list[tuple[str, str]]
-
-
 def list_samples(source: Source, where: str) -> Listing:
     """Recognise the layout of a source and list its samples.
 
     Raises:
-        DataError: no picture stands in a folder named after an emotion.
+        DataError: no layout is recognised, or one is but its structure is malformed.
     """
+    if labels := label_files(source):
+        return list_sequences(source, labels, where)
+    if labels_of_faces := rafdb_list(source):
+        return list_rafdb(source, labels_of_faces, where)
+    if is_affectnet(source):
+        return list_affectnet(source, where)
+    if tables := pixel_tables(source):
+        return list_table(source, tables, where)
+    return _list_class_folders(source, where)
+
+
+def _list_class_folders(source: Source, where: str) -> Listing:
     samples, rejected = [], []
     for name in source.names:
         path = PurePosixPath(name)
@@ -70,8 +67,8 @@ def list_samples(source: Source, where: str) -> Listing:
         samples.append(RawSample(name, emotion, _split(path), _subject(path)))
     if not samples:
         raise DataError(
-            f"unknown layout in {where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}); "
-            f"found {_first(source.names)}"
+            f"unknown layout in {where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}), "
+            f"no table with `emotion` and `pixels`, no labels of CK+, RAF-DB or AffectNet; found {_first(source.names)}"
         )
     return Listing(_layout(samples), samples, rejected)
 

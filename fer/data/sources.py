@@ -1,19 +1,28 @@
-"""What a user points at with `data.source`, as a flat list of named files: a folder, a `.zip`, our own drawings."""
+"""What a user points at with `data.source`, as a flat list of named files: a folder, an archive, a table, drawings."""
 
+import gzip
 import hashlib
+import lzma
 import os
 import stat
+import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Protocol
 
 from fer.errors import DataError
 
 DRAWN = "drawn:"
 LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
+LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; FER2013's table has 3e8
+DEEPEST = 3  # archives within archives
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+TABLES = (".csv", ".parquet")
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
 
 
 class Source(Protocol):
@@ -22,6 +31,8 @@ class Source(Protocol):
     names: list[str]
 
     def read(self, name: str) -> bytes: ...
+
+    def open(self, name: str) -> IO[bytes]: ...
 
 
 class FolderSource:
@@ -43,52 +54,164 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
 
+    def open(self, name: str) -> IO[bytes]:
+        return (self.folder / name).open("rb")
+
+
+class FileSource:
+    """One file that is no archive: a table."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.names = path, [path.name]
+
+    def read(self, name: str) -> bytes:
+        return self.path.read_bytes()
+
+    def open(self, name: str) -> IO[bytes]:
+        return self.path.open("rb")
+
 
 class ZipSource:
     """The members of a zip archive, read in memory."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self.archive = archive
+    def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
+        self.archive, self.where = archive, where
         self.sizes = {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
+        _check_names(list(self.sizes), where)
         self.names = sorted(name for name in self.sizes if not _is_clutter(name))
+
+    def open(self, name: str) -> IO[bytes]:
+        return self.archive.open(name)
 
     def read(self, name: str) -> bytes:
         if self.sizes[name] > LARGEST_MEMBER:
             raise ValueError(f"{self.sizes[name]:,} bytes once unpacked, more than any face picture")
-        where = f"data.source={self.archive.filename}"
         try:
             return self.archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{where} is a damaged .zip archive ({name}: {error}); download it again") from error
+        except DAMAGE as error:
+            raise DataError(f"{self.where} is a damaged .zip archive ({name}: {error}); download it again") from error
         except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
-            raise DataError(f"{where}: {error}; unpack it and give the folder instead") from error
+            raise DataError(f"{self.where}: {error}; unpack it and give the folder instead") from error
+
+
+class TarSource:
+    """The regular files of a tar archive that is not compressed (or no longer); links are not followed."""
+
+    def __init__(self, archive: tarfile.TarFile, where: str) -> None:
+        self.archive, self.where = archive, where
+        self.members = {member.name.removeprefix("./"): member for member in archive if member.isreg()}
+        _check_names(list(self.members), where)
+        self.names = sorted(name for name in self.members if not _is_clutter(name))
+
+    def open(self, name: str) -> IO[bytes]:
+        file = self.archive.extractfile(self.members[name])
+        assert file is not None, "only regular files are listed"
+        return file
+
+    def read(self, name: str) -> bytes:
+        if self.members[name].size > LARGEST_MEMBER:
+            raise ValueError(f"{self.members[name].size:,} bytes, more than any face picture")
+        return self.open(name).read()
+
+
+class NestedSource:
+    """An archive with archives in it, as Kaggle ships them: inner files are named below their archive."""
+
+    def __init__(self, outer: Source, inner: dict[str, Source]) -> None:
+        self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
+        for archive, source in inner.items():
+            self.of |= {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
+        self.names = sorted(self.of)
+
+    def read(self, name: str) -> bytes:
+        source, inner = self.of[name]
+        return source.read(inner)
+
+    def open(self, name: str) -> IO[bytes]:
+        source, inner = self.of[name]
+        return source.open(inner)
+
+
+def _check_names(names: list[str], where: str) -> None:
+    """Nothing is extracted, but names go into the pack's table, where a path must not lead out of the data set."""
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
+            raise DataError(f"{where} holds a path that leads out of it ({name}): such an archive is not read")
+
+
+def _without_suffix(name: str) -> str:
+    suffix = next((suffix for suffix in sorted(ARCHIVES, key=len, reverse=True) if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def _is_clutter(name: str) -> bool:
     """Whether a path holds a hidden file or folder, or what macOS adds to archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in name.split("/"))
 
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Open a folder or a zip archive.
+    """Open a folder, an archive (with archives in it) or a table.
 
     Raises:
-        DataError: nothing stands at `path`, or it is neither a folder nor a whole zip archive.
+        DataError: nothing stands at `path`, or it is none of these, or damaged.
     """
-    if path.is_dir():
-        yield FolderSource(path)
-    elif not path.exists():
-        raise DataError(f"data.source={path} does not exist")
-    elif not zipfile.is_zipfile(path):
-        raise DataError(f"data.source={path} is neither a folder nor a whole .zip archive (is it truncated?)")
-    else:
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise DataError(f"data.source={path} is a damaged .zip archive: {error}") from error
-        with archive:
-            yield ZipSource(archive)
+    where = f"data.source={path}"
+    if not path.exists():
+        raise DataError(f"{where} does not exist")
+    with ExitStack() as stack:
+        if path.is_dir():
+            source: Source = FolderSource(path)
+        elif path.name.lower().endswith(TABLES):
+            source = FileSource(path)
+        else:
+            source = _open_archive(stack.enter_context(path.open("rb")), path.name, where, stack)
+        yield _with_inner(source, where, stack, 1)
+
+
+def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Source:
+    start = file.read(4)
+    file.seek(0)
+    try:
+        if zipfile.is_zipfile(file):
+            return ZipSource(stack.enter_context(zipfile.ZipFile(file)), where)
+        file.seek(0)
+        if start[:2] == b"\x1f\x8b":  # random access into a compressed stream would unpack it for every picture
+            with gzip.open(file) as unpacking:
+                file = _unpacked(unpacking, where, stack)
+        return TarSource(stack.enter_context(tarfile.open(fileobj=file)), where)
+    except (*DAMAGE, NotImplementedError, ValueError) as error:
+        kind = "a damaged .zip archive" if start[:2] == b"PK" else "neither a folder nor a whole archive or table"
+        raise DataError(f"{where} is {kind} (is {name} truncated? {error})") from error
+
+
+def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Source:
+    """The same source with the archives in it opened."""
+    found = [name for name in source.names if name.lower().endswith(ARCHIVES)]
+    if not found:
+        return source
+    if depth > DEEPEST:
+        raise DataError(f"{where}: archives within archives more than {DEEPEST} deep ({found[0]})")
+    inner = {}
+    for name in found:
+        file = stack.enter_context(source.open(name))
+        if not isinstance(source, FolderSource):
+            file = _unpacked(file, where, stack)
+        opened = _open_archive(file, name, f"{where}, {name}", stack)
+        inner[name] = _with_inner(opened, f"{where}, {name}", stack, depth + 1)
+    return NestedSource(source, inner)
+
+
+def _unpacked(stream: IO[bytes] | gzip.GzipFile, where: str, stack: ExitStack) -> IO[bytes]:
+    """All of a stream in a temporary file without a name, for access in any order."""
+    into = stack.enter_context(tempfile.TemporaryFile(prefix="fer-"))  # noqa: SIM115 - the stack closes it
+    while block := stream.read(1 << 20):
+        into.write(block)
+        if into.tell() > LARGEST_STREAM:
+            raise DataError(f"{where} unpacks to more than {LARGEST_STREAM >> 30} GiB: unpack it and give the folder")
+    into.seek(0)
+    return into
 
 
 def fingerprint(source: str) -> dict[str, Any]:

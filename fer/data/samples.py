@@ -1,0 +1,26 @@
+"""What readers hand over to packing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """One picture before decoding: its path within the source, and what the source says of it."""
+
+    name: str
+    emotion: str
+    split: str  # train, val, test, or all where the source has no split of its own
+    subject: str  # empty where unknown
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader made of a source: its samples, and the files it left with the reason."""
+
+    layout: str
+    samples: list[RawSample]
+    rejected: list[tuple[str, str]]
+    images: np.ndarray | None = field(default=None, compare=False)  # uint8 [N, H, W] where the source gives pixels
+    framed: bool = True  # False: larger frames in which the face is still to be found

@@ -1,0 +1,146 @@
+"""Faces written as numbers: `fer2013.csv` and its kin, a row per face with `emotion`, `pixels` and often `Usage`.
+
+The contest's own file, `icml_face_data.csv` (whose headers start with a space), `train.csv` without splits and
+`ckextended.csv` number their classes alike; the last adds contempt. Words in place of numbers are read too.
+"""
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO
+
+import numpy as np
+
+from fer.data.samples import Listing, RawSample
+from fer.data.sources import LARGEST_STREAM, Source
+from fer.emotions import emotion_name
+from fer.errors import DataError
+
+CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+USAGE = {
+    "training": "train",
+    "publictest": "val",
+    "privatetest": "test",
+    "train": "train",
+    "val": "val",
+    "test": "test",
+}
+LONGEST_FIELD = 1 << 22  # characters: 1024 x 1024 pixels
+
+
+def pixel_tables(source: Source) -> dict[str, list[str]]:
+    """The tables of a source that hold faces: name -> columns, folded to lower case without spaces."""
+    found = {}
+    for name in source.names:
+        if name.lower().endswith(".csv"):
+            with source.open(name) as file:
+                header = file.readline(1 << 16).decode("utf-8-sig", errors="replace")
+            columns = [column.strip().lower() for column in next(csv.reader([header]), [])]
+            if "pixels" in columns:
+                found[name] = columns
+    return found
+
+
+def list_table(source: Source, tables: dict[str, list[str]], where: str) -> Listing:
+    """The faces of the most complete table: labelled ones go first, then those with splits.
+
+    Raises:
+        DataError: no labelled table, or a malformed row, named by table and line.
+    """
+    labelled = [name for name, columns in tables.items() if "emotion" in columns]
+    if not labelled:
+        raise DataError(f"{where}: {next(iter(tables))} has no `emotion` column: faces without labels teach nothing")
+    chosen = min(labelled, key=lambda name: ("usage" not in tables[name], name))
+    rejected = [(name, f"another table: {chosen} was read") for name in source.names if name != chosen]
+    samples: list[RawSample] = []
+    faces: list[np.ndarray] = []
+    for line, row in _rows(source, chosen, tables[chosen], where):
+        place = f"{where}: {chosen}, line {line}"
+        faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
+        split = _split(row.get("usage"), place)
+        samples.append(
+            RawSample(f"{PurePosixPath(chosen).stem}/{line:06d}", _emotion(row["emotion"], place), split, "")
+        )
+    if not samples:
+        raise DataError(f"{where}: {chosen} has a header and no rows")
+    kind = "with splits" if "usage" in tables[chosen] else "without splits"
+    return Listing(f"pixel table {kind}", samples, rejected, images=np.stack(faces))
+
+
+def _rows(source: Source, name: str, columns: list[str], where: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of each row."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        with source.open(name) as file:
+            stream = io.BufferedReader(_Bounded(file, where), 1 << 20)
+            reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
+            next(reader)
+            for fields in reader:
+                if not fields:
+                    continue
+                if len(fields) != len(columns):
+                    raise DataError(
+                        f"{where}: {name}, line {reader.line_num} has {len(fields)} fields, its header {len(columns)}"
+                    )
+                yield reader.line_num, dict(zip(columns, fields, strict=True))
+    except (csv.Error, UnicodeDecodeError, EOFError) as error:
+        raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in an error where more comes than any table of faces has."""
+
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        self.file, self.where, self.seen = file, where, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self.file.read(len(buffer))
+        self.seen += len(block)
+        if self.seen > LARGEST_STREAM:
+            raise DataError(f"{self.where} unpacks to more than {LARGEST_STREAM >> 30} GiB: give the plain table")
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _face(text: str, place: str, shape: tuple[int, ...] | None) -> np.ndarray:
+    """The pixels of a row: uint8 [S, S]."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that text was left over
+            levels = np.fromstring(text, dtype=np.int32, sep=" ")
+    except (DeprecationWarning, ValueError):
+        raise DataError(f"{place}: its pixels are not whole numbers separated by spaces") from None
+    side = math.isqrt(len(levels))
+    if side * side != len(levels) or side == 0 or (shape is not None and shape != (side, side)):
+        expected = "a square number" if shape is None else f"{shape[0] * shape[1]}"
+        raise DataError(f"{place}: {len(levels)} pixels, not {expected}")
+    if levels.min() < 0 or levels.max() > 255:
+        raise DataError(f"{place}: a pixel outside 0 to 255")
+    return levels.astype(np.uint8).reshape(side, side)
+
+
+def _emotion(text: str, place: str) -> str:
+    word = text.strip()
+    if word.isdecimal() and int(word) < len(CLASS_ORDER):
+        return CLASS_ORDER[int(word)]
+    emotion = emotion_name(word)
+    if emotion is None:
+        raise DataError(f"{place}: emotion {word!r} is neither 0 to {len(CLASS_ORDER) - 1} nor a name")
+    return emotion
+
+
+def _split(text: str | None, place: str) -> str:
+    if text is None:
+        return "train"
+    split = USAGE.get(text.strip().lower())
+    if split is None:
+        raise DataError(f"{place}: Usage {text.strip()!r} is none of Training, PublicTest, PrivateTest")
+    return split

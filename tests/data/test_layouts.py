@@ -1,0 +1,269 @@
+"""Each public distribution becomes the same samples, whatever its files look like."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer.data.demo import draw_faces
+from fer.data.faces import find_faces
+from fer.data.pack import make_pack, open_pack
+from fer.data.readers import list_samples
+from fer.data.sources import open_source
+from fer.errors import DataError
+
+SIDE = 6
+FACES = np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE), dtype=np.uint8)
+USAGES = ("Training", "PublicTest", "PrivateTest")
+
+
+def table(columns: str = "emotion,pixels,Usage", labels: tuple[object, ...] = (0, 1, 2, 3, 4, 5, 6, 0, 3)) -> bytes:
+    rows = [columns]
+    for index, (face, label) in enumerate(zip(FACES, labels, strict=False)):
+        fields = {"emotion": label, "pixels": " ".join(map(str, face.ravel())), "usage": USAGES[index % 3]}
+        rows.append(",".join(str(fields[column.strip().lower()]) for column in columns.split(",")))
+    return "\n".join(rows).encode() + b"\n"
+
+
+def png(image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()
+
+
+def tar_gz(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return content.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def pack_of(tmp_path: Path, name: str, content: bytes):
+    source = tmp_path / name
+    source.write_bytes(content)
+    return open_pack(make_pack(tmp_path / "packs", "set", str(source)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("fer2013.csv", table()),
+        ("icml_face_data.csv", table("emotion, Usage, pixels")),
+        ("fer2013.zip", zipped({"fer2013/fer2013.csv": table(), "fer2013/README": b"as shipped"})),
+        ("fer2013.tar.gz", tar_gz({"fer2013/fer2013.csv": table()})),
+        (
+            "kaggle.zip",
+            zipped({"fer2013.tar.gz": tar_gz({"fer2013/fer2013.csv": table()}), "test.csv": b"pixels\n1\n"}),
+        ),
+        ("both.zip", zipped({"train.csv": table("emotion,pixels"), "icml_face_data.csv": table()})),
+    ],
+)
+def test_the_contest_table_in_every_wrapping(name: str, content: bytes, tmp_path: Path) -> None:
+    pack = pack_of(tmp_path, name, content)
+    assert np.array_equal(pack.images, FACES)
+    assert pack.emotions.tolist() == [
+        "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "angry", "happy",
+    ]  # fmt: skip
+    assert pack.splits.tolist() == ["train", "val", "test"] * 3
+    assert not set("=,[] ") & set("".join(pack.names))
+
+
+def test_a_table_without_splits_trains(tmp_path: Path) -> None:
+    assert set(pack_of(tmp_path, "train.csv", table("emotion,pixels")).splits) == {"train"}
+
+
+def test_the_extended_table_knows_contempt_and_words_are_read(tmp_path: Path) -> None:
+    pack = pack_of(tmp_path, "ckextended.csv", table(labels=(7, 6, 0, "Happiness", 4, 5, 6, 7, 7)))
+    assert pack.emotions[[0, 1, 2, 3]].tolist() == ["contempt", "neutral", "angry", "happy"]
+    assert set(pack.subjects) == {""}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (table().replace(b",Training", b"", 1), r"line 2 has 2 fields"),
+        (table(labels=(0, 9, 1)), r"line 3: emotion '9'"),
+        (table(labels=(0, "bored", 1)), r"line 3: emotion 'bored'"),
+        (table().replace(b"PublicTest", b"Holiday"), r"line 3: Usage 'Holiday'"),
+        (b"emotion,pixels\n0,1 2 3 4\n1,1 2 3\n", r"line 3: 3 pixels, not 4"),
+        (b"emotion,pixels\n0,1 2 x 4\n", r"line 2: its pixels are not whole numbers"),
+        (b"emotion,pixels\n0,1 2 3 256\n", r"line 2: a pixel outside"),
+        (b"emotion,pixels\n0,\n", r"line 2: 0 pixels"),
+        (b"emotion,pixels\n", r"no rows"),
+        (b"pixels\n1 2 3 4\n", r"no `emotion` column"),
+        (b"name,age\nAda,36\n", r"unknown layout"),
+    ],
+)
+def test_a_malformed_table_is_told_by_file_and_line(content: bytes, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says) as raised:
+        pack_of(tmp_path, "faces.csv", content)
+    assert "faces.csv" in str(raised.value)
+    assert not (tmp_path / "packs" / "set").exists()
+
+
+@pytest.mark.parametrize("name", ["../happy/1.png", "/happy/1.png", "a/../../happy/1.png", "..\\happy\\1.png"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_path_that_leads_out_is_refused(name: str, kind: str, tmp_path: Path) -> None:
+    files = {name: png(FACES[0]), "happy/2.png": png(FACES[1])}
+    with pytest.raises(DataError, match="leads out"):
+        pack_of(tmp_path, f"evil.{kind}", zipped(files) if kind == "zip" else tar_gz(files))
+
+
+def test_links_of_a_tar_are_not_followed(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        link = tarfile.TarInfo("happy/passwd.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        face = tarfile.TarInfo("happy/1.png")
+        face.size = len(png(FACES[0]))
+        archive.addfile(face, io.BytesIO(png(FACES[0])))
+    assert pack_of(tmp_path, "links.tar", content.getvalue()).names.tolist() == ["happy/1.png"]
+
+
+def test_archives_nest_only_so_deep(tmp_path: Path) -> None:
+    content = zipped({"happy/1.png": png(FACES[0])})
+    for _ in range(4):
+        content = zipped({"inner.zip": content})
+    with pytest.raises(DataError, match="deep"):
+        pack_of(tmp_path, "russian.zip", content)
+
+
+def test_what_unpacks_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer.data.sources.LARGEST_STREAM", 1 << 22)
+    monkeypatch.setattr("fer.data.tables.LARGEST_STREAM", 1 << 22)
+    with pytest.raises(DataError, match="unpacks to more"):
+        pack_of(tmp_path, "bomb.tar.gz", gzip.compress(bytes(1 << 23)))
+    rows = b"emotion,pixels\n" + b"0,1 2 3 4\n" * 500_000
+    with pytest.raises(DataError, match="unpacks to more"):
+        pack_of(tmp_path, "bomb.csv", rows)
+
+
+@pytest.mark.parametrize("keep", [20, 0.5, 0.9])
+def test_a_truncated_tar(keep: float, tmp_path: Path) -> None:
+    content = tar_gz({"fer2013.csv": table()})
+    with pytest.raises(DataError, match="truncated"):
+        pack_of(tmp_path, "cut.tar.gz", content[: int(keep) if keep > 1 else int(keep * len(content))])
+
+
+@pytest.fixture(scope="module")
+def seen_face() -> np.ndarray:
+    """A drawn face that the detector sees within a frame, 160 pixels wide."""
+    for image in draw_faces("demo", faces=(21, 7, 7)).images:
+        face = cv2.resize(image, (160, 160), interpolation=cv2.INTER_CUBIC)
+        if find_faces(_frame(face)):
+            return face
+    raise AssertionError("no drawn face is seen")
+
+
+def _frame(face: np.ndarray) -> np.ndarray:
+    frame = np.full((480, 640), int(np.median(face[0])), dtype=np.uint8)
+    frame[120:280, 300:460] = face
+    return frame
+
+
+def original_ckplus(folder: Path, face: np.ndarray, lengths: dict[str, int], labels: dict[str, str]) -> Path:
+    for sequence, length in lengths.items():
+        subject, number = sequence.split("_")
+        frames = folder / "cohn-kanade-images" / subject / number
+        frames.mkdir(parents=True)
+        for frame in range(1, length + 1):
+            Image.fromarray(_frame(face)).save(frames / f"{sequence}_{frame:08d}.png")
+        if sequence in labels:
+            notes = folder / "Emotion" / subject / number
+            notes.mkdir(parents=True)
+            (notes / f"{sequence}_{length:08d}_emotion.txt").write_text(labels[sequence])
+    return folder
+
+
+def test_original_ckplus_gives_peaks_and_neutral_faces(tmp_path: Path, seen_face: np.ndarray) -> None:
+    lengths = {"S005_001": 6, "S005_002": 5, "S010_001": 3, "S011_001": 4}
+    labels = {"S005_001": "   3.0000000e+00\n", "S010_001": "1.0", "S011_001": "   7.0000000e+00\n"}
+    source = original_ckplus(tmp_path / "CK+", seen_face, lengths, labels)
+    pack = open_pack(make_pack(tmp_path, "ckplus", str(source)))
+    assert pack.manifest["counts"] == {"all": {"disgust": 3, "surprise": 3, "neutral": 2}}
+    of_first = [(e, n[-6:-4]) for e, n, s in zip(pack.emotions, pack.names, pack.subjects, strict=True) if s == "S005"]
+    assert of_first == [("neutral", "01"), ("disgust", "04"), ("disgust", "05"), ("disgust", "06")]
+    reasons = " ".join(entry["reason"] for entry in pack.manifest["rejected"])
+    assert "without a label (5 frames)" in reasons
+    assert "only 3 frames" in reasons
+    assert pack.images.shape[1:] == (48, 48)
+    cropped = cv2.resize(seen_face, (48, 48), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.corrcoef(pack.images[0].ravel(), cropped.ravel())[0, 1] > 0.5  # the face fills the crop
+
+
+def test_a_frame_without_a_face_keeps_its_centre(
+    tmp_path: Path, seen_face: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = original_ckplus(tmp_path / "CK+", np.zeros_like(seen_face), {"S005_001": 4}, {"S005_001": "5.0"})
+    pack = open_pack(make_pack(tmp_path, "ckplus", str(source)))
+    assert len(pack) == 4
+    assert "no face was found in 4 of 4" in caplog.text
+
+
+def test_a_label_of_ckplus_that_is_none(tmp_path: Path, seen_face: np.ndarray) -> None:
+    source = original_ckplus(tmp_path / "CK+", seen_face, {"S005_001": 4}, {"S005_001": "9.0"})
+    with pytest.raises(DataError, match=r"S005_001_00000004_emotion\.txt holds '9\.0'"):
+        make_pack(tmp_path, "ckplus", str(source))
+
+
+def colour_face(seed: int, side: int) -> bytes:
+    return png(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+def test_rafdb(tmp_path: Path, write_folder) -> None:
+    labels = "train_00001.jpg 5\ntrain_00002.jpg 1\ntest_0001.jpg 7\n"
+    names = ("train_00001", "train_00002", "test_0001", "test_0002")
+    files = {f"basic/Image/aligned/{name}_aligned.jpg": colour_face(i, 100) for i, name in enumerate(names)}
+    source = write_folder(tmp_path / "raf", files | {"basic/EmoLabel/list_patition_label.txt": labels.encode()})
+    pack = open_pack(make_pack(tmp_path, "rafdb", str(source)))
+    assert pack.manifest["counts"] == {"train": {"sad": 1, "surprise": 1}, "test": {"neutral": 1}}
+    assert pack.images.shape == (3, 100, 100, 3)
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["basic/Image/aligned/test_0002_aligned.jpg"]
+    (source / "basic/EmoLabel/list_patition_label.txt").write_text(labels + "train_00003.jpg 8\n")
+    with pytest.raises(DataError, match="line 4"):
+        make_pack(tmp_path, "other", str(source))
+
+
+def test_affectnet(tmp_path: Path, write_folder) -> None:
+    def code(value: object) -> bytes:
+        content = io.BytesIO()
+        np.save(content, value)  # type: ignore[arg-type]
+        return content.getvalue()
+
+    files = {f"train_set/images/{i}.jpg": colour_face(i, 24) for i in range(3)}
+    files |= {f"train_set/annotations/{i}_exp.npy": code(str(label)) for i, label in enumerate((1, 7, 9))}
+    files |= {"val_set/images/5.jpg": colour_face(5, 24), "val_set/annotations/5_exp.npy": code("6")}
+    files |= {"train_set/annotations/0_aro.npy": code("0.5")}
+    files |= {"val_set/images/6.jpg": colour_face(6, 24), "val_set/annotations/6_exp.npy": b"\x80\x04K\x01."}
+    pack = open_pack(make_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files))))
+    assert pack.manifest["counts"] == {"train": {"happy": 1, "contempt": 1}, "test": {"angry": 1}}
+    reasons = {entry["name"]: entry["reason"] for entry in pack.manifest["rejected"]}
+    assert reasons == {
+        "train_set/images/2.jpg": "expression 9 is none of the eight",
+        "val_set/images/6.jpg": "no expression",
+    }
+
+
+def test_a_folder_within_a_folder_opens_its_archives(tmp_path: Path) -> None:
+    (tmp_path / "download").mkdir()
+    (tmp_path / "download" / "set.zip").write_bytes(zipped({"happy/1.png": png(FACES[0])}))
+    with open_source(tmp_path / "download") as source:
+        assert [sample.name for sample in list_samples(source, "here").samples] == ["set/happy/1.png"]
