@@ -15,6 +15,7 @@ from fer.data.loader import DeviceLoader
 from fer.data.pack import Pack, ensure_pack, open_pack
 from fer.data.splits import subject_fold_splits, with_validation
 from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
+from fer.data.twins import has_exact_twin, has_near_twin, signatures
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
 from fer.errors import ConfigError, DataError
 
@@ -41,6 +42,8 @@ class FERDataModule(LightningDataModule):
         store_size: side of packed images where the source's sizes differ, pixels.
         residency: where images are while training runs: whole on the `device`, or `mapped` from disk and read ahead;
             `auto` goes by the free memory.
+        drop_leaks: leave out of training what has a twin (same pixels or same photograph) in validation or test,
+            and out of validation what has one in test.
         augment: random changes of training images.
         seed: of order and augmentation.
     """
@@ -61,6 +64,7 @@ class FERDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         store_size: int = 48,
         residency: Residency = "auto",
+        drop_leaks: bool = False,
         augment: Augment | None = None,
         seed: int = 0,
     ) -> None:
@@ -75,6 +79,7 @@ class FERDataModule(LightningDataModule):
         if residency not in RESIDENCIES:
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
+        self.drop_leaks = drop_leaks
         self.augment, self.seed = augment, seed
         self.pack: Pack | None = None
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
@@ -91,6 +96,8 @@ class FERDataModule(LightningDataModule):
         self.labels = np.array([class_of.get(emotion, -1) for emotion in pack.emotions])
         splits = self._choose_splits(pack)
         self.splits = {split: np.flatnonzero((splits == split) & (self.labels >= 0)) for split in SPLITS}
+        if self.drop_leaks:
+            self._drop_leaks(pack)
         for split, rows in self.splits.items():
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
@@ -135,6 +142,15 @@ class FERDataModule(LightningDataModule):
             log.warning("%s has no validation split: a ninth of its training images validates", self.name)
             return with_validation(pack.splits, pack.emotions, pack.subjects)
         return pack.splits
+
+    def _drop_leaks(self, pack: Pack) -> None:
+        marks = signatures(pack.images)
+        for split, later in (("train", ("val", "test")), ("val", ("test",))):
+            rows, others = self.splits[split], np.concatenate([self.splits[name] for name in later])
+            leaks = has_exact_twin(pack.images, rows, others) | has_near_twin(marks, rows, others)
+            self.splits[split] = rows[~leaks]
+            where = " or ".join(later)
+            log.info("data.drop_leaks: %d of %d %s images have a twin in %s", leaks.sum(), len(rows), split, where)
 
     def _describe(self, pack: Pack) -> str:
         counts = pack.manifest["counts"]

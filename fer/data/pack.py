@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 COLUMNS = ("name", "emotion", "split", "subject")
-FILES = {"images.npy", "table.csv", "manifest.json"}
+AUDIT, TWINS = "audit.json", "twins.png"  # written beside by prepare
+FILES = {"images.npy", "table.csv", "manifest.json", AUDIT, TWINS}
 KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
 
 

@@ -1,33 +1,96 @@
-"""The command that packs a data set."""
+"""The command that packs a data set, audits it and says what it holds."""
 
+from typing import Any
+
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fer.data.pack import make_pack, open_pack
+from fer.data.audit import Audit, audit_pack
+from fer.data.pack import AUDIT, TWINS, Pack, make_pack, open_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
+from fer.evaluation.figures import twins_figure
+from fer.files import replacing, write_json
+
+NAMED = 3  # rejected files that are named; the manifest has all
+SHOWN = 12  # pairs of twins in the sheet
 
 
 def prepare(name: str, source: str | None, root: str, store_size: int) -> None:
-    """Pack a source anew, in place of an older pack, and print what it holds.
+    """Pack a source anew, in place of an older pack; audit it; print counts, what was left out, and the audit.
 
     Raises:
         ConfigError: no source given.
         DataError: a source that cannot be read.
     """
     if source is None:
-        raise ConfigError("say what you downloaded: data.source=PATH (a folder or .zip)")
+        raise ConfigError("say what you downloaded: data.source=PATH (a folder, archive or table)")
+    console = Console()
     pack = open_pack(make_pack(root, name, source, store_size))
+    console.print(counts_table(pack))
+    rejected = pack.manifest["rejected"]
+    for entry in rejected[:NAMED]:
+        console.print(f"left out: {entry['name']}: {entry['reason']}", highlight=False, markup=False, soft_wrap=True)
+    if len(rejected) > NAMED:
+        console.print(f"left out: {len(rejected) - NAMED:,} more, each with its reason in manifest.json")
+    with console.status("looking for duplicates"):
+        audit = audit_pack(pack)
+    write_json(pack.folder / AUDIT, audit.numbers)
+    console.print(audit_table(audit.numbers))
+    console.print(_remarks(audit.numbers), highlight=False)
+    if len(audit.pairs):
+        _draw(pack, audit)
+        console.print(f"examples: {pack.folder / TWINS}", highlight=False, soft_wrap=True)
+    console.print(f"all numbers: {pack.folder / AUDIT}", highlight=False, soft_wrap=True)
+
+
+def counts_table(pack: Pack) -> Table:
+    """Images by split and emotion, and subjects by split."""
     counts = pack.manifest["counts"]
     emotions = [emotion for emotion in EMOTIONS if any(emotion in by for by in counts.values())]
-    table = Table(title=f"{pack.folder}: {len(pack):,} images, {pack.manifest['layout']}", box=None)
+    size = " x ".join(str(side) for side in pack.images.shape[1:])
+    table = Table(title=f"{pack.folder}: {len(pack):,} images ({size}), {pack.manifest['layout']}", box=None)
     table.add_column("split")
     for heading in (*emotions, "all", "subjects"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for split, by in counts.items():
         subjects = set(pack.subjects[pack.splits == split].tolist()) - {""}
         numbers = [by.get(emotion, 0) for emotion in emotions]
         table.add_row(split, *(f"{n:,}" for n in (*numbers, sum(numbers))), str(len(subjects) or "unknown"))
-    Console().print(table)
-    for entry in pack.manifest["rejected"][:3]:
-        Console().print(f"left out: {entry['name']}: {entry['reason']}", highlight=False, markup=False)
+    return table
+
+
+def audit_table(numbers: dict[str, Any]) -> Table:
+    """Exact and near duplicates side by side."""
+    table = Table(title="duplicates", box=None)
+    for heading in ("", "same pixels", "same photograph"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for key, meaning in (
+        ("groups", "groups of twins"),
+        ("images", "images in them"),
+        ("conflicting_groups", "groups whose labels differ"),
+        ("val_in_train", "validation images with a twin in training"),
+        ("test_in_train", "test images with a twin in training"),
+        ("test_in_val", "test images with a twin in validation"),
+    ):
+        table.add_row(meaning, *(f"{numbers[kind][key]:,}" for kind in ("exact", "near")))
+    return table
+
+
+def _remarks(numbers: dict[str, Any]) -> str:
+    remarks = [f"{numbers['blank']:,} blank images"]
+    remarks.append(f"largest class {numbers['largest_to_smallest_class']:.1f} times the smallest")
+    if numbers["subjects_on_both_sides"]:
+        remarks.append(f"{numbers['subjects_on_both_sides']} subjects stand in more than one split")
+    if any(numbers["near"][key] for key in ("val_in_train", "test_in_train")):
+        remarks.append("data.drop_leaks=true leaves the twins out of training")
+    return "; ".join(remarks)
+
+
+def _draw(pack: Pack, audit: Audit) -> None:
+    chosen = audit.pairs[np.linspace(0, len(audit.pairs) - 1, min(SHOWN, len(audit.pairs))).astype(int)]
+    rows = chosen.ravel()
+    figure = twins_figure(pack.images[rows], list(pack.splits[rows]), list(pack.emotions[rows]))
+    with replacing(pack.folder / TWINS, "wb") as file:
+        figure.savefig(file, format="png")

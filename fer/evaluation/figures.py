@@ -93,6 +93,32 @@ def predictions_figure(
     return figure
 
 
+def twins_figure(images: np.ndarray, splits: Sequence[str], emotions: Sequence[str], columns: int = 3) -> Figure:
+    """Pairs of images side by side, each with its split and emotion: orange where the emotions differ.
+
+    Args:
+        images: uint8 [2 P, H, W] or [2 P, H, W, 3]; two in a row are a pair.
+        splits: of each image.
+        emotions: of each image.
+        columns: pairs in a row.
+    """
+    pairs = len(images) // 2
+    rows = -(-pairs // columns)
+    with _style():
+        figure = Figure(figsize=(3.4 * columns, 2.1 * rows + 0.4), layout="constrained")
+        blocks = figure.subfigures(rows, columns, squeeze=False).ravel()
+        for index in range(pairs):
+            pair = (2 * index, 2 * index + 1)
+            colour = BLUE if emotions[pair[0]] == emotions[pair[1]] else ORANGE
+            for axes, of in zip(blocks[index].subplots(1, 2), pair, strict=True):
+                axes.imshow(images[of], cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set(visible=True, color=colour, linewidth=2)
+                axes.set_xlabel(f"{splits[of]}: {emotions[of]}", color=colour, fontsize=9)
+        figure.suptitle("Twins across splits, and twins whose labels differ", fontsize=11)
+    return figure
+
+
 def reliability_figure(
     curves: dict[str, tuple[np.ndarray, np.ndarray]], eces: dict[str, float], bins: int = 15
 ) -> Figure:

@@ -17,6 +17,7 @@ def classification_metrics(
     temperature: float = 1.0,
     subjects: np.ndarray | None = None,
     twins: np.ndarray | None = None,
+    near_twins: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Accuracy with its interval, F1, balanced accuracy, likelihood, calibration.
 
@@ -25,13 +26,15 @@ def classification_metrics(
         labels: int [N].
         temperature: of the calibrated ECE, fitted on validation.
         subjects: who is on each image, str [N]: the interval is then over subjects.
-        twins: bool [N], images that also stand in training or validation.
+        twins: bool [N], images that also stand in training or validation, pixel by pixel.
+        near_twins: bool [N], images whose photograph stands there, these included.
 
     Returns:
         Flat, by the names of `metrics.json`; None where a number does not exist.
     """
     correct = logits.argmax(axis=1) == labels
     unique = correct if twins is None else correct[~twins]
+    unseen = unique if near_twins is None else correct[~near_twins]
     scores, targets = torch.from_numpy(logits), torch.from_numpy(labels)
     counts = multiclass_stat_scores(scores, targets, logits.shape[1], average=None)
     true_positive, false_positive, _, false_negative, support = counts.double().T.numpy()
@@ -42,6 +45,8 @@ def classification_metrics(
         "accuracy": float(correct.mean()),
         "accuracy_ci95": accuracy_interval(correct, subjects),
         "accuracy_deduplicated": float(unique.mean()) if len(unique) else None,
+        "accuracy_without_near_twins": float(unseen.mean()) if len(unseen) else None,
+        "near_twins": len(correct) - len(unseen),
         "macro_f1": float(f1.mean()),
         "balanced_accuracy": float(recall.mean()),
         "nll": float(F.cross_entropy(scores.double(), targets)),
@@ -86,9 +91,3 @@ def accuracy_interval(correct: np.ndarray, subjects: np.ndarray | None = None, s
         accuracies = (drawn @ hits_of) / (drawn @ images_of)
     low, high = np.quantile(accuracies, [0.025, 0.975])
     return [float(low), float(high)]
-
-
-def twin_mask(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which of the images at `rows` have an identical twin, pixel by pixel, at `others`: bool [len(rows)]."""
-    known = {images[row].tobytes() for row in others}
-    return np.array([images[row].tobytes() in known for row in rows], dtype=bool)

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import Pack
+from fer.data.twins import has_exact_twin, has_near_twin, signatures
 from fer.evaluation.calibration import fit_temperature
 from fer.evaluation.figures import confusion_figure, predictions_figure, reliability_figure
-from fer.evaluation.metrics import classification_metrics, expected_calibration_error, twin_mask
+from fer.evaluation.metrics import classification_metrics, expected_calibration_error
 from fer.evaluation.predict import Predictions, collect
 from fer.files import replacing, write_json
 from fer.model.classifier import ExpressionClassifier
@@ -40,17 +41,20 @@ def evaluate_run(
         for split in ("val", "test")
     }
     temperature = fit_temperature(found["val"].logits, found["val"].labels)
+    marks = signatures(pack.images)
     metrics: dict[str, Any] = {}
     for split, predictions in found.items():
         earlier = ("train", "val") if split == "test" else ("train",)
         others = np.concatenate([datamodule.splits[name] for name in earlier])
         subjects = pack.subjects[predictions.rows]
+        twins = has_exact_twin(pack.images, predictions.rows, others)
         numbers = classification_metrics(
             predictions.logits,
             predictions.labels,
             temperature=temperature,
             subjects=None if (subjects == "").any() else subjects,
-            twins=twin_mask(pack.images, predictions.rows, others),
+            twins=twins,
+            near_twins=twins | has_near_twin(marks, predictions.rows, others),
         )
         metrics |= {f"{split}/{name}": value for name, value in numbers.items()}
     write_json(

@@ -9,7 +9,6 @@ from fer.evaluation.metrics import (
     accuracy_interval,
     classification_metrics,
     expected_calibration_error,
-    twin_mask,
 )
 
 
@@ -113,7 +112,11 @@ def test_twins_leave_the_deduplicated_accuracy():
     labels = np.array([0, 0, 1, 1])
     logits = one_hot_logits([0, 0, 1, 0], 2)
     twins = np.array([True, False, False, False])
-    numbers = classification_metrics(logits, labels, twins=twins)
+    near = np.array([True, True, False, False])
+    numbers = classification_metrics(logits, labels, twins=twins, near_twins=near)
+    right = logits.argmax(axis=1) == labels
+    assert numbers["accuracy_without_near_twins"] == right[2:].mean()
+    assert numbers["near_twins"] == 2
     assert numbers["accuracy"] == pytest.approx(3 / 4)
     assert numbers["accuracy_deduplicated"] == pytest.approx(2 / 3)
     assert classification_metrics(logits, labels, twins=np.full(4, True))["accuracy_deduplicated"] is None
@@ -163,13 +166,3 @@ def test_calibrated_probabilities_have_no_calibration_error():
     labels = (probabilities.cumsum(axis=1) > generator.random((100_000, 1))).argmax(axis=1)
     assert expected_calibration_error(np.log(probabilities), labels) < 0.01
     assert expected_calibration_error(3 * np.log(probabilities), labels) > 0.1
-
-
-def test_twins_are_found_pixel_by_pixel():
-    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
-    images[4] = images[0]
-    images[5] = images[1]
-    images[5, 0, 0] ^= 1
-    found = twin_mask(images, np.array([3, 4, 5]), np.array([0, 1, 2]))
-    assert found.tolist() == [False, True, False]
-    assert twin_mask(images, np.array([], dtype=int), np.array([0])).dtype == bool
