@@ -29,7 +29,7 @@ def list_rafdb(source: Source, labels: str, where: str) -> Listing:
         DataError: a malformed line of the label list, or no aligned face.
     """
     emotion_of = {}
-    for number, line in enumerate(source.read(labels).decode("utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(source.read(labels).decode("utf-8-sig", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         match line.split():

@@ -40,6 +40,7 @@ class FERDataModule(LightningDataModule):
         batch_size: images a step, on each device.
         eval_batch_size: the same where nothing is trained; None takes four times as many.
         store_size: side of packed images where the source's sizes differ, pixels.
+        votes: whether the labels are those of FER+, in place of FER2013's own, when the pack is made.
         residency: where images are while training runs: whole on the `device`, or `mapped` from disk and read ahead;
             `auto` goes by the free memory.
         drop_leaks: leave out of training what has a twin (same pixels or same photograph) in validation or test,
@@ -63,6 +64,7 @@ class FERDataModule(LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         store_size: int = 48,
+        votes: bool = False,
         residency: Residency = "auto",
         drop_leaks: bool = False,
         augment: Augment | None = None,
@@ -79,13 +81,13 @@ class FERDataModule(LightningDataModule):
         if residency not in RESIDENCIES:
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
-        self.drop_leaks = drop_leaks
+        self.drop_leaks, self.votes = drop_leaks, votes
         self.augment, self.seed = augment, seed
         self.pack: Pack | None = None
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
     def prepare_data(self) -> None:
-        ensure_pack(self.root, self.pack_name, self.source, self.store_size)
+        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes)
 
     def setup(self, stage: str | None = None) -> None:
         if self.pack is not None:

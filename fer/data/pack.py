@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from rich.progress import track
 from fer.data.faces import central_square, crop_face, find_faces
 from fer.data.readers import list_samples
 from fer.data.samples import RawSample
-from fer.data.sources import DRAWN, Source, fingerprint, open_source
+from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source, owner_of
+from fer.data.spool import PictureSpool, square
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError
 from fer.files import write_json
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 COLUMNS = ("name", "emotion", "split", "subject")
 AUDIT, TWINS = "audit.json", "twins.png"  # written beside by prepare
-FILES = {"images.npy", "table.csv", "manifest.json", AUDIT, TWINS}
+FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, TWINS}
 KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
 
 
@@ -52,12 +53,13 @@ class Pack:
     splits: np.ndarray  # str [N]: train, val, test or all
     subjects: np.ndarray  # str [N], empty where unknown
     manifest: dict[str, Any]
+    votes: np.ndarray | None = None  # float32 [N, 8], shares of the vocabulary's emotions; None without votes
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48) -> Path:
+def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48, votes: bool = False) -> Path:
     """The folder of the pack `name`, made from `source` if it does not stand yet.
 
     Raises:
@@ -67,13 +69,13 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
     if not folder.exists():
         if source is None:
             raise _no_pack(folder)
-        return make_pack(root, name, source, store_size)
+        return make_pack(root, name, source, store_size, votes)
     if source is not None:
         made_from, given = read_manifest(folder)["source"], fingerprint(source)
         drawn = source.startswith(DRAWN)
         same = made_from == given if drawn else made_from.get("sha256") == given["sha256"]
         if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
-            return make_pack(root, name, source, store_size)
+            return make_pack(root, name, source, store_size, votes)
         if not same:
             raise DataError(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
@@ -82,7 +84,7 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
     return folder
 
 
-def make_pack(root: Path | str, name: str, source: str, store_size: int = 48) -> Path:
+def make_pack(root: Path | str, name: str, source: str, store_size: int = 48, votes: bool = False) -> Path:
     """Read `source` and write its pack, in place of an older one.
 
     Raises:
@@ -95,26 +97,27 @@ def make_pack(root: Path | str, name: str, source: str, store_size: int = 48) ->
     stood = _identity(folder)
     made_from = fingerprint(source)
     if source.startswith(DRAWN):
-        images, samples, layout, rejected = _draw(source.removeprefix(DRAWN))
+        decoded = _draw(source.removeprefix(DRAWN))
     else:
-        with open_source(Path(source)) as opened:
-            images, samples, layout, rejected = _decode(opened, source, store_size)
+        with open_source(local_path(source)) as opened:
+            decoded = _decode(opened, source, store_size, votes)
+    pictures = decoded.images if isinstance(decoded.images, PictureSpool) else nullcontext()
     manifest = {
         "format": FORMAT,
         "source": made_from,
-        "layout": layout,
-        "shape": list(images.shape),
-        "counts": count(samples),
-        "rejected": [{"name": path, "reason": reason} for path, reason in rejected],
+        "layout": decoded.layout,
+        "counts": count(decoded.samples),
+        "rejected": [{"name": path, "reason": reason} for path, reason in decoded.rejected],
     }
     try:
-        _write(folder, images, samples, manifest, stood)
+        with pictures:
+            _write(folder, decoded, manifest, stood, store_size)
     except OSError as error:
         raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
-    if rejected:
-        examples = "; ".join(f"{path}: {reason}" for path, reason in rejected[:3])
-        log.warning("%d files of %s were left out (%s)", len(rejected), source, examples)
-    log.info("packed %s images of %s (%s) in %s", f"{len(samples):,}", source, layout, folder)
+    if decoded.rejected:
+        examples = "; ".join(f"{path}: {reason}" for path, reason in decoded.rejected[:3])
+        log.warning("%d files of %s were left out (%s)", len(decoded.rejected), source, examples)
+    log.info("packed %s images of %s (%s) in %s", f"{len(decoded.samples):,}", source, decoded.layout, folder)
     return folder
 
 
@@ -135,14 +138,18 @@ def _identity(folder: Path) -> Identity:
     return status.st_ino, status.st_mtime_ns
 
 
-def _write(
-    folder: Path, images: np.ndarray, samples: list[RawSample], manifest: dict[str, Any], stood: Identity
-) -> None:
+def _write(folder: Path, decoded: "Decoded", manifest: dict[str, Any], stood: Identity, store_size: int) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        np.save(temporary / "images.npy", images)
-        table = _table(samples)
+        if isinstance(decoded.images, PictureSpool):
+            manifest["shape"] = list(decoded.images.save(temporary / "images.npy", store_size))
+        else:
+            manifest["shape"] = list(decoded.images.shape)
+            np.save(temporary / "images.npy", decoded.images)
+        if decoded.votes is not None:
+            np.save(temporary / "votes.npy", decoded.votes)
+        table = _table(decoded.samples)
         (temporary / "table.csv").write_bytes(table)
         manifest["sha256"] = {
             "table.csv": hashlib.sha256(table).hexdigest(),
@@ -180,6 +187,7 @@ def open_pack(folder: Path | str) -> Pack:
     try:
         images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
         table = (folder / "table.csv").read_bytes()
+        votes = np.load(folder / "votes.npy") if (folder / "votes.npy").exists() else None
     except (OSError, ValueError) as error:
         raise DataError(f"the pack at {folder} is damaged ({error}); {remake}") from error
     if list(images.shape) != manifest["shape"] or images.dtype != np.uint8:
@@ -188,7 +196,7 @@ def open_pack(folder: Path | str) -> Pack:
         raise DataError(f"the pack at {folder} is damaged (table.csv has changed); {remake}")
     rows = list(csv.reader(io.StringIO(table.decode("utf-8"))))[1:]
     names, emotions, splits, subjects = (np.array(column) for column in zip(*rows, strict=True))
-    return Pack(folder, images, names, emotions, splits, subjects, manifest)
+    return Pack(folder, images, names, emotions, splits, subjects, manifest, votes)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -213,9 +221,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _no_pack(folder: Path) -> DataError:
+    owner = owner_of(folder.name)
     return DataError(
         f"no pack at {folder}; make one by adding data.source=PATH (what you downloaded: a folder, archive or table) "
         f"or with: python scripts/prepare.py data={folder.name} data.source=PATH"
+        + (f"; its owners give access at {owner}" if owner else "")
     )
 
 
@@ -230,7 +240,15 @@ def count(samples: Iterable[RawSample]) -> dict[str, dict[str, int]]:
     return {s: {e: tally[s, e] for e in EMOTIONS if (s, e) in tally} for s in splits}
 
 
-Decoded = tuple[np.ndarray, list[RawSample], str, list[tuple[str, str]]]
+@dataclass(frozen=True)
+class Decoded:
+    """What goes into a pack."""
+
+    images: np.ndarray | PictureSpool  # an array: uint8 [N, H, W] or [N, H, W, 3]
+    samples: list[RawSample]
+    layout: str
+    rejected: list[tuple[str, str]]
+    votes: np.ndarray | None = None
 
 
 def _draw(style: str) -> Decoded:
@@ -240,18 +258,19 @@ def _draw(style: str) -> Decoded:
         raise DataError(f"data.source={DRAWN}{style}: the drawn sets are {', '.join(DRAWN + s for s in STYLES)}")
     drawn = draw_faces(style)
     rows = zip(drawn.names, drawn.emotions, drawn.splits, drawn.subjects, strict=True)
-    return drawn.images, [RawSample(*row) for row in rows], "drawn faces", []
+    return Decoded(drawn.images, [RawSample(*row) for row in rows], "drawn faces", [])
 
 
-def _decode(source: Source, where: str, store_size: int) -> Decoded:
-    listing = list_samples(source, where)
+def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded:
+    listing = list_samples(source, where, votes)
     if listing.images is not None:
-        return listing.images, listing.samples, listing.layout, listing.rejected
+        return Decoded(listing.images, listing.samples, listing.layout, listing.rejected, listing.votes)
     rejected = list(listing.rejected)
-    samples, pictures, faceless = [], [], 0
+    samples, pictures, faceless = [], PictureSpool(), 0
     for sample in track(listing.samples, description="reading pictures", transient=True):
         try:
-            picture = _pixels(source.read(sample.name))
+            encoded = source.read(sample.name) if listing.contents is None else listing.contents[sample.name]
+            picture = _pixels(encoded)
         except DataError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
@@ -261,26 +280,14 @@ def _decode(source: Source, where: str, store_size: int) -> Decoded:
             found = find_faces(picture)
             faceless += not found
             face = crop_face(picture, found[0] if found else central_square(picture))
-            picture = _square(face, store_size)
+            picture = square(face, store_size)
         pictures.append(picture)
         samples.append(sample)
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
     if faceless:
         log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, len(samples))
-    return _stack(pictures, store_size), samples, listing.layout, rejected
-
-
-def _stack(pictures: list[np.ndarray], store_size: int) -> np.ndarray:
-    """One array: colour if most pictures have some, native size where uniform, else squares of `store_size`."""
-    coloured = sum(picture.ndim == 3 for picture in pictures)
-    if 2 * coloured > len(pictures):
-        pictures = [picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2) for picture in pictures]
-    elif coloured:
-        pictures = [p if p.ndim == 2 else np.asarray(Image.fromarray(p).convert("L")) for p in pictures]
-    if len({picture.shape for picture in pictures}) > 1:
-        pictures = [_square(picture, store_size) for picture in pictures]
-    return np.stack(pictures)
+    return Decoded(pictures, samples, listing.layout, rejected)
 
 
 def _pixels(content: bytes) -> np.ndarray:
@@ -294,15 +301,6 @@ def _pixels(content: bytes) -> np.ndarray:
     if (colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all():
         return np.ascontiguousarray(colours[..., 0])
     return colours
-
-
-def _square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The central square, resized with antialiasing: uint8 [size, size] or [size, size, 3]."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS, box=box))
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ NAMED = 3  # rejected files that are named; the manifest has all
 SHOWN = 12  # pairs of twins in the sheet
 
 
-def prepare(name: str, source: str | None, root: str, store_size: int) -> None:
+def prepare(name: str, source: str | None, root: str, store_size: int, votes: bool = False) -> None:
     """Pack a source anew, in place of an older pack; audit it; print counts, what was left out, and the audit.
 
     Raises:
@@ -27,7 +27,7 @@ def prepare(name: str, source: str | None, root: str, store_size: int) -> None:
     if source is None:
         raise ConfigError("say what you downloaded: data.source=PATH (a folder, archive or table)")
     console = Console()
-    pack = open_pack(make_pack(root, name, source, store_size))
+    pack = open_pack(make_pack(root, name, source, store_size, votes))
     console.print(counts_table(pack))
     rejected = pack.manifest["rejected"]
     for entry in rejected[:NAMED]:

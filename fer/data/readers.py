@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 
 from fer.data.agreement_sets import is_affectnet, list_affectnet, list_rafdb, rafdb_list
 from fer.data.cohn_kanade import label_files, list_sequences
+from fer.data.ferplus import votes_file, with_votes
+from fer.data.parquet import list_parquet, parquet_files
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.data.tables import list_table, pixel_tables
@@ -36,8 +38,13 @@ SPLIT_FOLDERS = {
 }
 
 
-def list_samples(source: Source, where: str) -> Listing:
+def list_samples(source: Source, where: str, votes: bool = False) -> Listing:
     """Recognise the layout of a source and list its samples.
+
+    Args:
+        source: what to look through.
+        where: what errors call it.
+        votes: whether the labels are those of FER+, in place of FER2013's own.
 
     Raises:
         DataError: no layout is recognised, or one is but its structure is malformed.
@@ -49,7 +56,17 @@ def list_samples(source: Source, where: str) -> Listing:
     if is_affectnet(source):
         return list_affectnet(source, where)
     if tables := pixel_tables(source):
-        return list_table(source, tables, where)
+        faces = list_table(source, tables, where)
+        if not votes:
+            return faces
+        table = votes_file(source)
+        if table is None:
+            raise DataError(f"{where} holds no votes of FER+: put fer2013new.csv beside the contest's fer2013.csv")
+        return with_votes(faces, source, table, where)
+    if votes or votes_file(source):
+        raise DataError(f"{where} holds no faces for the votes of FER+: put the contest's fer2013.csv beside them")
+    if files := parquet_files(source):
+        return list_parquet(source, files, where)
     return _list_class_folders(source, where)
 
 

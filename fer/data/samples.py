@@ -23,4 +23,6 @@ class Listing:
     samples: list[RawSample]
     rejected: list[tuple[str, str]]
     images: np.ndarray | None = field(default=None, compare=False)  # uint8 [N, H, W] where the source gives pixels
+    contents: dict[str, bytes] | None = field(default=None, compare=False)  # encoded pictures, where it gives those
+    votes: np.ndarray | None = field(default=None, compare=False)  # float32 [N, 8]: shares of the vocabulary's emotions
     framed: bool = True  # False: larger frames in which the face is still to be found

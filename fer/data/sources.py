@@ -17,6 +17,12 @@ from typing import IO, Any, Protocol
 from fer.errors import DataError
 
 DRAWN = "drawn:"
+KAGGLE = "kaggle:"
+OWNERS = {  # of sets under agreement: never fetched from copies
+    "ckplus": "https://www.jeffcohn.net/Resources/",
+    "rafdb": "http://www.whdeld.cn/RAF/model1.html",
+    "affectnet": "http://mohammadmahoor.com/affectnet/",
+}
 LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
 LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; FER2013's table has 3e8
 DEEPEST = 3  # archives within archives
@@ -81,16 +87,25 @@ class ZipSource:
         self.names = sorted(name for name in self.sizes if not _is_clutter(name))
 
     def open(self, name: str) -> IO[bytes]:
-        return self.archive.open(name)
+        with self._telling(name):
+            return self.archive.open(name)
 
     def read(self, name: str) -> bytes:
         if self.sizes[name] > LARGEST_MEMBER:
             raise ValueError(f"{self.sizes[name]:,} bytes once unpacked, more than any face picture")
-        try:
+        with self._telling(name):
             return self.archive.read(name)
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except DAMAGE as error:
             raise DataError(f"{self.where} is a damaged .zip archive ({name}: {error}); download it again") from error
-        except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
+        except (
+            RuntimeError,
+            NotImplementedError,
+        ) as error:  # encrypted, or of an unknown compression
             raise DataError(f"{self.where}: {error}; unpack it and give the folder instead") from error
 
 
@@ -150,6 +165,35 @@ def _is_clutter(name: str) -> bool:
     return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in name.split("/"))
 
 
+def local_path(source: str) -> Path:
+    """Where a source is on this machine; `kaggle:OWNER/NAME` is fetched by kagglehub, into its own cache.
+
+    Raises:
+        DataError: it cannot be fetched, kagglehub is not installed, or its owners give it under agreement only.
+    """
+    if not source.startswith(KAGGLE):
+        return Path(source)
+    handle = source.removeprefix(KAGGLE)
+    letters = "".join(filter(str.isalnum, handle.lower().replace("+", "plus")))
+    for name, owner in OWNERS.items():
+        if name in letters or (name == "ckplus" and "cohnkanade" in letters):
+            raise DataError(f"{source}: this set is given under agreement only; ask its owners: {owner}")
+    try:
+        import kagglehub
+    except ImportError:
+        raise DataError(f'data.source={source} needs kagglehub: pip install "fer-experiments[kaggle]"') from None
+    try:
+        return Path(kagglehub.dataset_download(handle))
+    except Exception as error:  # its own kinds, and those of its HTTP client
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"data.source={source} cannot be fetched ({reason}); download it and give its path") from error
+
+
+def owner_of(name: str) -> str | None:
+    """Where the owners of a set under agreement give access; None for other sets."""
+    return next((owner for known, owner in OWNERS.items() if name.startswith(known)), None)
+
+
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
     """Open a folder, an archive (with archives in it) or a table.
@@ -183,7 +227,7 @@ def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> S
         return TarSource(stack.enter_context(tarfile.open(fileobj=file)), where)
     except (*DAMAGE, NotImplementedError, ValueError) as error:
         kind = "a damaged .zip archive" if start[:2] == b"PK" else "neither a folder nor a whole archive or table"
-        raise DataError(f"{where} is {kind} (is {name} truncated? {error})") from error
+        raise DataError(f"{where} is {kind} (is {name} truncated? {' '.join(str(error).split())[:120]})") from error
 
 
 def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Source:
@@ -218,12 +262,14 @@ def fingerprint(source: str) -> dict[str, Any]:
     """What a pack records of its source, to notice later that it was made from another one.
 
     A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes; a drawn set by
-    the version of the drawing code.
+    the version of the drawing code, one on Kaggle by its name.
     """
     if source.startswith(DRAWN):
         from fer.data.demo import VERSION
 
         return {"path": source, "version": VERSION}
+    if source.startswith(KAGGLE):
+        return {"path": source, "sha256": hashlib.sha256(source.encode()).hexdigest()}
     path = Path(source)
     if path.is_dir():
         listing = hashlib.sha256()

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from fer.data.samples import Listing, RawSample
-from fer.data.sources import LARGEST_STREAM, Source
+from fer.data.sources import DAMAGE, LARGEST_STREAM, Source
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
@@ -38,7 +38,7 @@ def pixel_tables(source: Source) -> dict[str, list[str]]:
         if name.lower().endswith(".csv"):
             with source.open(name) as file:
                 header = file.readline(1 << 16).decode("utf-8-sig", errors="replace")
-            columns = [column.strip().lower() for column in next(csv.reader([header]), [])]
+            columns = [column.strip().strip('"').strip().lower() for column in header.split(",")]
             if "pixels" in columns:
                 found[name] = columns
     return found
@@ -86,7 +86,7 @@ def _rows(source: Source, name: str, columns: list[str], where: str) -> Iterator
                         f"{where}: {name}, line {reader.line_num} has {len(fields)} fields, its header {len(columns)}"
                     )
                 yield reader.line_num, dict(zip(columns, fields, strict=True))
-    except (csv.Error, UnicodeDecodeError, EOFError) as error:
+    except (csv.Error, UnicodeDecodeError, StopIteration, *DAMAGE) as error:
         raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
     finally:
         csv.field_size_limit(before)

@@ -2,6 +2,8 @@ import errno
 import functools
 import json
 import multiprocessing
+import sys
+import types
 import zipfile
 from io import BytesIO
 
@@ -12,6 +14,7 @@ from PIL import Image
 from fer.data import demo
 from fer.data.pack import ensure_pack, make_pack, open_pack
 from fer.data.prepare import prepare
+from fer.data.spool import PictureSpool
 from fer.errors import ConfigError, DataError
 
 PACK_FILES = ["images.npy", "manifest.json", "table.csv"]
@@ -193,11 +196,11 @@ def test_an_older_pack_survives_a_remake_that_fails(packed, halfway_broken):
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_writing_that_fails_midway_leaves_nothing(tmp_path, small, monkeypatch, failure):
-    def fill_the_disk(path, array):
-        path.write_bytes(array.tobytes()[:100])
+    def fill_the_disk(spool, path, store_size):
+        path.write_bytes(bytes(100))
         raise failure
 
-    monkeypatch.setattr(np, "save", fill_the_disk)
+    monkeypatch.setattr(PictureSpool, "save", fill_the_disk)
     expected = DataError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected, match="No space left" if expected is DataError else None):
         make_pack(tmp_path / "packs", "faces", str(small))
@@ -350,3 +353,42 @@ def test_prepare_prints_what_the_pack_holds(tmp_path, small, write_folder, capsy
 def test_prepare_without_a_source(tmp_path):
     with pytest.raises(ConfigError, match=r"data\.source=PATH"):
         prepare("faces", None, str(tmp_path), 48)
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"), [("ckplus", "jeffcohn"), ("rafdb", "whdeld"), ("affectnet", "mohammadmahoor")]
+)
+def test_sets_under_agreement_are_never_fetched(name, owner, tmp_path):
+    with pytest.raises(DataError, match=owner):
+        ensure_pack(tmp_path, name, None)
+
+
+def test_a_kaggle_source_is_fetched_once(tmp_path, small, monkeypatch):
+    asked = []
+    kagglehub = types.ModuleType("kagglehub")
+    kagglehub.dataset_download = lambda handle: asked.append(handle) or str(small)
+    monkeypatch.setitem(sys.modules, "kagglehub", kagglehub)
+    for _ in range(2):
+        folder = ensure_pack(tmp_path, "faces", "kaggle:someone/faces")
+    assert asked == ["someone/faces"]
+    assert open_pack(folder).manifest["source"]["path"] == "kaggle:someone/faces"
+    with pytest.raises(DataError, match="was made from kaggle:someone/faces"):
+        ensure_pack(tmp_path, "faces", "kaggle:someone/others")
+
+
+def test_a_kaggle_source_that_fails_says_so(tmp_path, monkeypatch):
+    kagglehub = types.ModuleType("kagglehub")
+
+    def refuse(handle):
+        raise ValueError("403\nno access")
+
+    kagglehub.dataset_download = refuse
+    monkeypatch.setitem(sys.modules, "kagglehub", kagglehub)
+    with pytest.raises(DataError, match=r"kaggle:someone/faces cannot be fetched.*403 no access"):
+        ensure_pack(tmp_path, "faces", "kaggle:someone/faces")
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(DataError, match=r"fer-experiments\[kaggle\]"):
+        ensure_pack(tmp_path, "faces", "kaggle:someone/faces")
+    for owned in ("kaggle:shawon10/ckplus", "kaggle:x/raf-db-dataset", "kaggle:x/AffectNet-HQ"):
+        with pytest.raises(DataError, match="its owners"):
+            ensure_pack(tmp_path, "faces", owned)

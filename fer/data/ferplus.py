@@ -1,0 +1,89 @@
+"""FER+ (Barsoum et al. 2016): ten votes for each face of FER2013, row by row beside `fer2013.csv`.
+
+The label is the emotion with most votes (the first of the columns where several have as many), the votes without
+those for `unknown` and `NF` (no face) are kept as a distribution. A row whose largest count is one of those two is
+left out, as its authors do.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fer.data.samples import Listing, RawSample
+from fer.data.sources import Source
+from fer.emotions import EMOTIONS, emotion_name
+from fer.errors import DataError
+
+UNUSABLE = ("unknown", "nf")
+
+
+def votes_file(source: Source) -> str | None:
+    """The table of votes within a source; None where there is none."""
+    for name in source.names:
+        if name.lower().endswith(".csv"):
+            with source.open(name) as file:
+                header = file.readline(1 << 12).decode("utf-8-sig", errors="replace").lower()
+            if {"image name", "contempt", "unknown", "nf"} <= {column.strip() for column in header.split(",")}:
+                return name
+    return None
+
+
+def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing:
+    """The faces of `fer2013.csv` with the labels and distributions of FER+.
+
+    Raises:
+        DataError: tables that are not row-aligned, or a malformed row, named by table and line.
+    """
+    text = source.read(name).decode("utf-8-sig", errors="replace")
+    try:
+        header, *rows = [fields for fields in csv.reader(io.StringIO(text, newline="")) if fields]
+    except csv.Error as error:
+        raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
+    columns = [column.strip().lower() for column in header]
+    if len(rows) != len(faces.samples):
+        raise DataError(
+            f"{where}: {name} has {len(rows):,} rows and the faces {len(faces.samples):,}; FER+ is read row by row "
+            "beside the whole fer2013.csv of the contest"
+        )
+    splits = {"training": "train", "publictest": "val", "privatetest": "test"}
+    kept: list[int] = []
+    samples: list[RawSample] = []
+    distributions: list[np.ndarray] = []
+    rejected = [entry for entry in faces.rejected if entry[0] != name]
+    for index, (fields, sample) in enumerate(zip(rows, faces.samples, strict=True)):
+        place = f"{where}: {name}, line {index + 2}"
+        if len(fields) != len(columns):
+            raise DataError(f"{place} has {len(fields)} fields, its header {len(columns)}")
+        row = dict(zip(columns, fields, strict=True))
+        if splits.get(row["usage"].strip().lower()) != sample.split:
+            raise DataError(f"{place} says {row['usage']}, the face beside it is of {sample.split}: not the same order")
+        counts = _counts(row, columns, place)
+        winner = max(counts, key=lambda column: counts[column])
+        emotion = emotion_name(winner)
+        if emotion is None or not counts[winner]:
+            rejected.append((sample.name, f"most votes are for {winner}"))
+            continue
+        votes = np.zeros(len(EMOTIONS), dtype=np.float32)
+        for column, count in counts.items():
+            if (voted := emotion_name(column)) is not None:
+                votes[EMOTIONS.index(voted)] += count
+        kept.append(index)
+        samples.append(RawSample(sample.name, emotion, sample.split, sample.subject))
+        distributions.append(votes / votes.sum())
+    if not samples:
+        raise DataError(f"{where}: {name} has no row with votes for an emotion")
+    assert faces.images is not None, "FER+ stands beside a table of pixels"
+    return Listing("FER+ votes", samples, rejected, images=faces.images[kept], votes=np.stack(distributions))
+
+
+def _counts(row: Mapping[str, str], columns: Sequence[str], place: str) -> dict[str, int]:
+    counts = {}
+    for column in columns:
+        if emotion_name(column) is None and column not in UNUSABLE:
+            continue
+        if not row[column].strip().isdecimal():
+            raise DataError(f"{place}: {row[column]!r} votes for {column}: not a whole number")
+        counts[column] = int(row[column])
+    return counts

@@ -1,0 +1,39 @@
+"""Pictures leave the spool as they came, whether memory held them or a file did."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer.data.spool import PictureSpool, square
+
+
+@pytest.mark.parametrize("in_memory", [1 << 20, 10])
+def test_pictures_come_back(in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer.data.spool.IN_MEMORY", in_memory)
+    pictures = np.random.default_rng(0).integers(0, 256, (7, 5, 6), dtype=np.uint8)
+    with PictureSpool() as spool:
+        for picture in pictures:
+            spool.append(picture)
+        assert len(spool) == 7
+        assert spool.save(tmp_path / "images.npy", 4) == (7, 5, 6)
+    assert np.array_equal(np.load(tmp_path / "images.npy"), pictures)
+    assert spool.file.closed
+
+
+@pytest.mark.parametrize("coloured", [1, 2])
+def test_most_pictures_decide_on_colour_and_mixed_sizes_are_squared(coloured: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 256, (8, 9 + i, 3), dtype=np.uint8) for i in range(3)]
+    given = [picture if i < coloured else picture[..., 0] for i, picture in enumerate(pictures)]
+    with PictureSpool() as spool:
+        for picture in given:
+            spool.append(picture)
+        shape = spool.save(tmp_path / "images.npy", 4)
+    stored = np.load(tmp_path / "images.npy")
+    assert shape == stored.shape == ((3, 4, 4, 3) if coloured == 2 else (3, 4, 4))
+    if coloured == 2:
+        assert np.array_equal(stored[0], square(pictures[0], 4))
+        assert np.array_equal(stored[2, ..., 1], square(given[2], 4))
+    else:
+        assert np.array_equal(stored[1], square(given[1], 4))
