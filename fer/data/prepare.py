@@ -8,6 +8,7 @@ from rich.table import Table
 
 from fer.data.audit import Audit, audit_pack
 from fer.data.pack import AUDIT, TWINS, Pack, make_pack, open_pack
+from fer.data.sources import owner_of
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
 from fer.evaluation.figures import twins_figure
@@ -25,7 +26,9 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
         DataError: a source that cannot be read.
     """
     if source is None:
-        raise ConfigError("say what you downloaded: data.source=PATH (a folder, archive or table)")
+        owner = owner_of(name)
+        where = f"; its owners give access at {owner}" if owner else ""
+        raise ConfigError(f"say what you downloaded: data.source=PATH (a folder, archive or table){where}")
     console = Console()
     pack = open_pack(make_pack(root, name, source, store_size, votes))
     console.print(counts_table(pack))
@@ -50,8 +53,10 @@ def counts_table(pack: Pack) -> Table:
     counts = pack.manifest["counts"]
     emotions = [emotion for emotion in EMOTIONS if any(emotion in by for by in counts.values())]
     size = " x ".join(str(side) for side in pack.images.shape[1:])
-    table = Table(title=f"{pack.folder}: {len(pack):,} images ({size}), {pack.manifest['layout']}", box=None)
-    table.add_column("split")
+    table = Table(
+        title=f"{pack.folder}: {len(pack):,} images ({size}), {pack.manifest['layout']}", box=None, pad_edge=False
+    )
+    table.add_column("split", no_wrap=True)
     for heading in (*emotions, "all", "subjects"):
         table.add_column(heading, justify="right", no_wrap=True)
     for split, by in counts.items():

@@ -1,5 +1,6 @@
 """The LightningModule: normalise, network, loss, metrics. Its checkpoints rebuild it without any config."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from fer.errors import CheckpointError, FERError
 from fer.model.freeze import FreezeSchedule, apply_freeze
 from fer.model.network import timm_network
 from fer.model.schedule import Constant
-from fer.model.stages import network_stages, parameter_groups
+from fer.model.stages import Stage, network_stages, parameter_groups
 from fer.model.weights import FORMAT, read_checkpoint
+
+log = logging.getLogger(__name__)
 
 OWN_BUILDER = "fer.model.network.timm_network"
 
@@ -72,6 +75,7 @@ class ExpressionClassifier(LightningModule):
         self.stages = network_stages(network)
         self.optimizer, self.scheduler = optimizer, scheduler or Constant()
         self.freeze_schedule = freeze or FreezeSchedule()
+        self._told_trainable: list[Stage] = []
         self.label_smoothing = label_smoothing
         self.train_progress, self.val_progress = _Progress(len(self.classes)), _Progress(len(self.classes))
         self.confusion = MulticlassConfusionMatrix(len(self.classes), validate_args=False)
@@ -98,11 +102,20 @@ class ExpressionClassifier(LightningModule):
         self._freeze()  # Lightning skips on_train_epoch_start where it goes on within an epoch
 
     def on_train_epoch_start(self) -> None:
-        self._freeze()
+        learning = self._freeze()
+        self.log("schedule/trainable_parameters", float(learning))
 
-    def _freeze(self) -> None:
-        trainable = self.freeze_schedule.trainable_stages(self.current_epoch, self.stages)
+    def _freeze(self) -> int:
+        """Freeze what the epoch's schedule says; the number of parameters that train."""
+        trainable = self.freeze_schedule.trainable_stages(self.current_epoch, self.stages, self.trainer.max_epochs or 1)
         apply_freeze(self.network, self.stages, trainable)
+        learning = sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
+        if self.freeze_schedule.freezes and trainable != self._told_trainable:
+            self._told_trainable = trainable
+            names = ", ".join(stage.name for stage in trainable)
+            if self.trainer.is_global_zero:
+                log.info("epoch %d trains %s: %s parameters", self.current_epoch, names, f"{learning:,}")
+        return learning
 
     def on_validation_epoch_start(self) -> None:
         self.confusion.reset()

@@ -1,5 +1,6 @@
 """Which stages learn at which epoch: a pure function of the epoch, so a resumed run needs no memory of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,35 +11,82 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fer.errors import ConfigError
 from fer.model.stages import Stage
 
+MOST = 12  # stages that a gradual schedule counts
+
 
 @dataclass(frozen=True)
 class FreezeSchedule:
     """Stages trained from given epochs on, counted from the head, so that it serves any network.
 
     Args:
-        trainable: first epoch -> number of stages from the head that train from then on, or `all`; an entry
-            for epoch 0 must be there.
+        trainable: start -> number of stages from the head that train from then on, or `all`. A start is an epoch, or,
+            as a number between 0 and 1, a fraction of the run; an entry for epoch 0 must be there.
 
     Raises:
-        ConfigError: no entry for epoch 0, another key that is no epoch, or a count under 1.
+        ConfigError: no entry for epoch 0, another key that is no start, or a count under 1.
     """
 
-    trainable: Mapping[int, int | Literal["all"]] = field(default_factory=lambda: {0: "all"})
+    trainable: Mapping[int | float, int | Literal["all"]] = field(default_factory=lambda: {0: "all"})
 
     def __post_init__(self) -> None:
         if 0 not in self.trainable:
             raise ConfigError(f"freeze.trainable={dict(self.trainable)}: say what trains from epoch 0 on")
-        if any(not isinstance(start, int) or start < 0 for start in self.trainable):
+        if not all(_is_start(start) for start in self.trainable):
             raise ConfigError(
-                f"freeze.trainable={dict(self.trainable)}: epochs are whole numbers, such as {{0: 1, 3: all}}"
+                f"freeze.trainable={dict(self.trainable)}: starts are epochs (whole numbers) or fractions of the run "
+                "between 0 and 1, such as {0: 1, 3: all} or {0: 1, 0.5: all}"
             )
         if any(count != "all" and (not isinstance(count, int) or count < 1) for count in self.trainable.values()):
             raise ConfigError(f"freeze.trainable={dict(self.trainable)}: give counts of 1 or more, or all")
 
-    def trainable_stages(self, epoch: int, stages: Sequence[Stage]) -> list[Stage]:
-        """The stages that train in an epoch, in the network's order."""
-        count = self.trainable[max(start for start in self.trainable if start <= epoch)]
+    @property
+    def freezes(self) -> bool:
+        """Whether anything is ever frozen."""
+        return any(count != "all" for count in self.trainable.values())
+
+    def trainable_stages(self, epoch: int, stages: Sequence[Stage], epochs: int = 1) -> list[Stage]:
+        """The stages that train in an epoch, in the network's order.
+
+        Args:
+            epoch: from 0.
+            stages: of the network, from stem to head.
+            epochs: of the whole run, for starts that are fractions of it.
+        """
+        starts = {_epoch_of(start, epochs): count for start, count in sorted(self.trainable.items())}
+        count = starts[max(start for start in starts if start <= epoch)]
         return list(stages) if count == "all" else list(stages[-int(count) :])
+
+
+def head_first(epochs: int | float = 3) -> FreezeSchedule:
+    """The head alone for some epochs (or a fraction of the run), then everything."""
+    _check("epochs", epochs)
+    return FreezeSchedule({0: 1, epochs: "all"})
+
+
+def gradual(every: int | float = 0.1) -> FreezeSchedule:
+    """The head, then one more stage from the top every few epochs, or every fraction of the run.
+
+    Howard & Ruder, Universal Language Model Fine-tuning (ACL 2018), section 3.3. What is left after `MOST` stages
+    joins at once.
+    """
+    _check("every", every)
+    steps = MOST if isinstance(every, int) else min(MOST, max(1, math.ceil(round(1 / every, 6)) - 1))
+    starts: dict[int | float, int | Literal["all"]] = {round(every * step, 9): 1 + step for step in range(1, steps)}
+    return FreezeSchedule({0: 1, **starts, round(every * steps, 9): "all"})
+
+
+def _check(name: str, start: int | float) -> None:
+    if not start or not _is_start(start):
+        raise ConfigError(f"freeze.{name}={start}: give epochs (a whole number from 1) or a fraction of the run")
+
+
+def _is_start(start: object) -> bool:
+    return (type(start) is int and start >= 0) or (isinstance(start, float) and 0 < start < 1)
+
+
+def _epoch_of(start: int | float, epochs: int) -> int:
+    """A start as an epoch; a fraction is never the first one, for epoch 0 has its own entry."""
+    return start if isinstance(start, int) else max(1, round(start * epochs))
 
 
 def apply_freeze(network: nn.Module, stages: Sequence[Stage], trainable: Sequence[Stage]) -> None:

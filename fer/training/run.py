@@ -66,7 +66,8 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     datamodule.setup()
     classifier = build_classifier(cfg, datamodule)
     logger = RunLogger(folder)
-    trainer = build(cfg.trainer, "trainer", callbacks=build_callbacks(cfg, folder), logger=logger)
+    strategy = _strategy(cfg.trainer.strategy, classifier)
+    trainer = build(cfg.trainer, "trainer", callbacks=build_callbacks(cfg, folder), logger=logger, strategy=strategy)
     if trainer.is_global_zero:
         _announce(cfg, datamodule, classifier, trainer, folder)
         declare_hyperparameters(logger.experiment, cfg)
@@ -129,6 +130,11 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     return callbacks
 
 
+def _strategy(strategy: str, classifier: ExpressionClassifier) -> str:
+    """Lightning's strategy; DDP must expect parameters without gradient where a schedule freezes some."""
+    return "ddp_find_unused_parameters_true" if strategy == "ddp" and classifier.freeze_schedule.freezes else strategy
+
+
 def _images_per_second(trainer: Trainer) -> float | None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     meters = (callback for callback in callbacks if isinstance(callback, Throughput))
@@ -184,4 +190,6 @@ def _announce(
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
     name = cfg.model.get("backbone", cfg.model.get("_target_"))
     log.info("model: %s, %.1f million parameters, weights: %s", name, parameters / 1e6, cfg.model.get("weights"))
+    if classifier.freeze_schedule.freezes and cfg.model.get("weights") == "none":
+        log.warning("the freeze schedule freezes random weights: they will never mean anything; give model.weights")
     log.info("on: %s, %s; run folder: %s", device_name(trainer.strategy.root_device), trainer.precision, folder)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fer.errors import ConfigError
-from fer.model.freeze import FreezeSchedule, apply_freeze
+from fer.model.freeze import FreezeSchedule, apply_freeze, gradual, head_first
 from fer.model.network import timm_network
 from fer.model.stages import network_stages, parameter_groups
 
@@ -137,3 +137,59 @@ def test_a_bad_schedule_is_refused(trainable):
         FreezeSchedule(trainable)
     assert "freeze.trainable" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_fractions_are_of_the_run_and_never_the_first_epoch():
+    stages = network_stages(timm_network("test_resnet", num_classes=3, weights="none"))
+    schedule = FreezeSchedule({0: 1, 0.5: 2, 0.75: "all"})
+    assert [len(schedule.trainable_stages(epoch, stages, 8)) for epoch in range(8)] == [1] * 4 + [2] * 2 + [
+        len(stages)
+    ] * 2
+    assert [len(schedule.trainable_stages(epoch, stages, 1)) for epoch in range(2)] == [1, len(stages)]
+    assert len(schedule.trainable_stages(1, stages, 2)) in (2, len(stages))
+
+
+@pytest.mark.parametrize("start", [1.5, -0.5, 1.0, True, "3"])
+def test_a_start_is_an_epoch_or_a_fraction(start):
+    with pytest.raises(ConfigError, match="fractions of the run"):
+        FreezeSchedule({0: 1, 2: 1, start: "all"} if start is not True else {0: 1, "x": 1})
+
+
+def test_whether_anything_is_frozen():
+    assert FreezeSchedule({0: 2}).freezes
+    assert FreezeSchedule({0: 1, 3: "all"}).freezes
+    assert not FreezeSchedule().freezes
+
+
+def counts_of(schedule, epochs):
+    stages = network_stages(timm_network("test_resnet", num_classes=3, weights="none"))
+    return [len(schedule.trainable_stages(epoch, stages, epochs)) for epoch in range(epochs)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "counts"),
+    [
+        (head_first(2), 5, [1, 1, 6, 6, 6]),
+        (head_first(0.4), 5, [1, 1, 6, 6, 6]),
+        (head_first(9), 3, [1, 1, 1]),
+        (gradual(0.1), 10, [1, 2, 3, 4, 5, 6, 6, 6, 6, 6]),
+        (gradual(0.1), 20, [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, *[6] * 10]),
+        (gradual(0.5), 4, [1, 1, 6, 6]),
+        (gradual(2), 8, [1, 1, 2, 2, 3, 3, 4, 4]),
+        (gradual(0.1), 3, None),
+    ],
+)
+def test_schedules_by_name(schedule, epochs, counts):
+    found = counts_of(schedule, epochs)
+    assert found == sorted(found)
+    assert found[0] == 1
+    if counts is not None:
+        assert found == counts
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: head_first(0), lambda: head_first(1.5), lambda: gradual(0), lambda: gradual(-1)]
+)
+def test_a_schedule_by_name_that_cannot_be(make):
+    with pytest.raises(ConfigError, match="freeze"):
+        make()

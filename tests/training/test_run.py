@@ -271,3 +271,51 @@ def test_a_head_for_other_classes_is_not_taken_over(
     best = load_classifier(folder).network.get_classifier().weight
     assert torch.equal(heads["same"], best)
     assert not torch.equal(heads["turned"], best)
+
+
+@pytest.mark.parametrize("schedule", ["linear_probe", "head_first", "gradual", "partial"])
+def test_a_schedule_freezes_what_it_says_for_as_long_as_it_says(
+    schedule: str, finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, _ = finished
+    cfg = tiny_config(f"model.weights={source}", f"freeze={schedule}", "trainer.max_epochs=4")
+    with caplog.at_level("INFO"):
+        assert train(cfg, tmp_path / schedule) is not None
+    before = load_classifier(source).network.state_dict()
+    after = torch.load(tmp_path / schedule / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[f"network.{key}"])}
+    everything = {key.split(".")[0] for key in before}
+    expected = {"linear_probe": {"fc"}, "partial": {"fc", "layer4", "layer3"}}.get(schedule, everything)
+    assert moved == expected
+    assert "epoch 0 trains" in caplog.text
+    counts = [event.value for event in events(tmp_path / schedule).Scalars("schedule/trainable_parameters")]
+    assert len(counts) == 4
+    assert counts == sorted(counts)
+    assert (counts[0] < counts[-1]) == (schedule in ("head_first", "gradual"))
+
+
+def test_frozen_random_weights_are_warned_of(
+    tiny_config: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tiny_config("freeze=linear_probe", "trainer.max_epochs=1"), tmp_path / "run")
+    assert "freezes random weights" in caplog.text
+
+
+def test_a_run_resumed_after_a_freeze_change_equals_the_uninterrupted_one(
+    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = finished
+    options = (f"model.weights={source}", "freeze=head_first", "freeze.epochs=1")
+    train(tiny_config(*options), tmp_path / "whole")
+    folder = tmp_path / "killed"
+    original = run_module.build_callbacks
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_callbacks", lambda cfg, where: [*original(cfg, where), _KillAt(2)])
+        with pytest.raises(_Killed):
+            train(tiny_config(*options), folder)
+    train(tiny_config(*options, f"resume={folder}"), folder, [f"resume={folder}"])
+    whole, resumed = (
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for path in (tmp_path / "whole", folder)
+    )
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
