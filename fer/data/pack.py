@@ -36,6 +36,7 @@ from fer.files import write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+CHECKED = 1 << 28  # bytes of images whose digest is checked on opening, a fifth of a second at most
 COLUMNS = ("name", "emotion", "split", "subject")
 AUDIT, TWINS = "audit.json", "twins.png"  # written beside by prepare
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, TWINS}
@@ -176,7 +177,7 @@ def _move_into_place(temporary: Path, folder: Path, stood: Identity) -> None:
 
 
 def open_pack(folder: Path | str) -> Pack:
-    """Open a pack and check that it is whole: format, shapes, and the digest of its table.
+    """Open a pack and check that it is whole: format, shapes, the digest of its table, and that of small enough images.
 
     Raises:
         DataError: damaged, or written by another version; the line says how to remake it.
@@ -194,6 +195,8 @@ def open_pack(folder: Path | str) -> Pack:
         raise DataError(f"the pack at {folder} is damaged (images.npy is not what was written); {remake}")
     if hashlib.sha256(table).hexdigest() != manifest["sha256"]["table.csv"]:
         raise DataError(f"the pack at {folder} is damaged (table.csv has changed); {remake}")
+    if images.nbytes <= CHECKED and _digest(folder / "images.npy") != manifest["sha256"]["images.npy"]:
+        raise DataError(f"the pack at {folder} is damaged (images.npy has changed); {remake}")
     rows = list(csv.reader(io.StringIO(table.decode("utf-8"))))[1:]
     names, emotions, splits, subjects = (np.array(column) for column in zip(*rows, strict=True))
     return Pack(folder, images, names, emotions, splits, subjects, manifest, votes)

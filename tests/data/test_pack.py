@@ -392,3 +392,12 @@ def test_a_kaggle_source_that_fails_says_so(tmp_path, monkeypatch):
     for owned in ("kaggle:shawon10/ckplus", "kaggle:x/raf-db-dataset", "kaggle:x/AffectNet-HQ"):
         with pytest.raises(DataError, match="its owners"):
             ensure_pack(tmp_path, "faces", owned)
+
+
+def test_a_single_changed_pixel_is_noticed(packed):
+    path = packed / "images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"images\.npy has changed.*remake it"):
+        open_pack(packed)
