@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 
 from fer.data.faces import central_square, crop_face, find_faces
-from fer.data.readers import list_samples
+from fer.data.readers import CLASS_FOLDERS, list_samples
 from fer.data.samples import RawSample
 from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source, owner_of
 from fer.data.spool import PictureSpool, square
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 CHECKED = 1 << 28  # bytes of images whose digest is checked on opening, a fifth of a second at most
+SMALLEST_PHOTOGRAPH = 96  # pixels of the shorter side; smaller pictures, and square ones, are faces cut out already
 COLUMNS = ("name", "emotion", "split", "subject")
 AUDIT, TWINS = "audit.json", "twins.png"  # written beside by prepare
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, TWINS}
@@ -269,7 +270,7 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
     if listing.images is not None:
         return Decoded(listing.images, listing.samples, listing.layout, listing.rejected, listing.votes)
     rejected = list(listing.rejected)
-    samples, pictures, faceless = [], PictureSpool(), 0
+    samples, pictures, searched, faceless = [], PictureSpool(), 0, 0
     for sample in track(listing.samples, description="reading pictures", transient=True):
         try:
             encoded = source.read(sample.name) if listing.contents is None else listing.contents[sample.name]
@@ -279,8 +280,11 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
             rejected.append((sample.name, f"cannot be read as a picture: {_reason(error)}"))
             continue
-        if not listing.framed:
+        height, width = picture.shape[:2]
+        photograph = listing.layout == CLASS_FOLDERS and height != width and min(height, width) >= SMALLEST_PHOTOGRAPH
+        if photograph or not listing.framed:
             found = find_faces(picture)
+            searched += 1
             faceless += not found
             face = crop_face(picture, found[0] if found else central_square(picture))
             picture = square(face, store_size)
@@ -289,7 +293,7 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
     if faceless:
-        log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, len(samples))
+        log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, searched)
     return Decoded(pictures, samples, listing.layout, rejected)
 
 

@@ -18,6 +18,7 @@ from fer.data.tables import list_table, pixel_tables
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
+CLASS_FOLDERS = "class folders"  # someone's own: faces cut out already, or whole photographs
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 # FER2013 as folders: the prefix of the file is the Usage column of the 2013 contest.
@@ -109,7 +110,7 @@ def _layout(samples: list[RawSample]) -> str:
         return "class folders with FER2013 split prefixes"
     if all(CKPLUS_NAME.match(stem) for stem in stems):
         return "class folders with CK+ subject names"
-    return "class folders"
+    return CLASS_FOLDERS
 
 
 def _first(names: list[str], count: int = 3) -> str:

@@ -385,3 +385,20 @@ def test_a_damaged_parquet(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"train\.parquet is damaged"):
         make_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))
+
+
+def test_own_photographs_are_cropped_to_the_face_and_crops_stay(
+    tmp_path: Path, seen_face: np.ndarray, write_folder
+) -> None:
+    crop = cv2.resize(seen_face, (48, 48), interpolation=cv2.INTER_AREA)
+    files = {
+        "happy/photo.png": png(_frame(seen_face)),
+        "happy/crop.png": png(crop),
+        "sad/empty.png": png(_frame(0 * seen_face)),
+    }
+    pack = open_pack(make_pack(tmp_path / "packs", "mine", str(write_folder(tmp_path / "mine", files))))
+    stored = dict(zip(pack.names.tolist(), pack.images, strict=True))
+    assert np.array_equal(stored["happy/crop.png"], crop)
+    assert np.corrcoef(stored["happy/photo.png"].ravel().astype(float), crop.ravel().astype(float))[0, 1] > 0.5
+    centre = cv2.resize(_frame(0 * seen_face)[:, 80:560], (48, 48), interpolation=cv2.INTER_AREA)
+    assert abs(stored["sad/empty.png"].astype(int) - centre).mean() < 4
