@@ -43,6 +43,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def job(cfg: DictConfig) -> Any:
             try:
                 return task(cfg)
+            except KeyboardInterrupt:
+                log.warning("interrupted")
+                raise SystemExit(130) from None
             except FERError as error:
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise

@@ -23,3 +23,7 @@ class CheckpointError(FERError):
 
 class RunError(FERError):
     """A run folder in use, unfinished or finished already."""
+
+
+class DivergenceError(FERError):
+    """Training whose loss is no number any more."""

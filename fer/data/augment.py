@@ -98,8 +98,8 @@ class Augment:
         low, high = self.erase_area
         area = low + (high - low) * choices[:, ERASE_AREA]
         aspect = torch.exp(_spread(choices[:, ERASE_ASPECT], math.log(3.0)))
-        rows = _interval((area * aspect).sqrt().clamp(max=1), choices[:, ERASE_Y], faces.shape[2])
-        columns = _interval((area / aspect).sqrt().clamp(max=1), choices[:, ERASE_X], faces.shape[3])
+        rows = interval((area * aspect).sqrt().clamp(max=1), choices[:, ERASE_Y], faces.shape[2])
+        columns = interval((area / aspect).sqrt().clamp(max=1), choices[:, ERASE_X], faces.shape[3])
         chosen = (choices[:, ERASE] < self.erase)[:, None]
         patch = (rows & chosen)[:, None, :, None] & columns[:, None, None, :]
         return torch.where(patch, _per_image(choices[:, ERASE_TONE]), faces)
@@ -153,7 +153,7 @@ def _per_image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def _interval(length: Tensor, position: Tensor, size: int) -> Tensor:
+def interval(length: Tensor, position: Tensor, size: int) -> Tensor:
     """Pixels of a side that an interval of a relative length covers: bool [B, size]."""
     start = position * (1 - length) * size
     centres = torch.arange(size, device=length.device) + 0.5

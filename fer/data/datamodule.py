@@ -1,22 +1,24 @@
 """A pack as training, validation and test loaders on the device."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from fer.data.augment import Augment
-from fer.data.loader import DeviceLoader
+from fer.data.loader import DeviceLoader, class_shares
+from fer.data.mix import Mix
 from fer.data.pack import Pack, ensure_pack, open_pack
 from fer.data.splits import subject_fold_splits, with_validation
 from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.twins import has_exact_twin, has_near_twin, signatures
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
+from fer.epochs import check_starts, value_at
 from fer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -45,8 +47,13 @@ class FERDataModule(LightningDataModule):
             `auto` goes by the free memory.
         drop_leaks: leave out of training what has a twin (same pixels or same photograph) in validation or test,
             and out of validation what has one in test.
+        train_image_size: side of training images in the course of the run, start -> pixels, as `{0: 64, 0.5: 96}`
+            (a start is an epoch or a fraction of the run); None is `image_size` all along.
+        soft_labels: train on the shares of the votes (FER+) in place of the label that most gave.
+        balanced: draw the classes of training images evenly, with replacement.
         augment: random changes of training images.
-        seed: of order and augmentation.
+        mix: training images mixed in pairs.
+        seed: of order, augmentation and mixing.
     """
 
     def __init__(
@@ -67,7 +74,11 @@ class FERDataModule(LightningDataModule):
         votes: bool = False,
         residency: Residency = "auto",
         drop_leaks: bool = False,
+        train_image_size: Mapping[int | float, int] | None = None,
+        soft_labels: bool = False,
+        balanced: bool = False,
         augment: Augment | None = None,
+        mix: Mix | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -82,7 +93,12 @@ class FERDataModule(LightningDataModule):
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
         self.drop_leaks, self.votes = drop_leaks, votes
-        self.augment, self.seed = augment, seed
+        self.train_image_size, self.soft_labels, self.balanced = train_image_size, soft_labels, balanced
+        if train_image_size is not None:
+            check_starts("data.train_image_size", train_image_size)
+            if any(not isinstance(size, int) or size < 1 for size in train_image_size.values()):
+                raise ConfigError(f"data.train_image_size={dict(train_image_size)}: sizes are pixels, 1 or more")
+        self.augment, self.mix, self.seed = augment, mix, seed
         self.pack: Pack | None = None
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
@@ -106,6 +122,9 @@ class FERDataModule(LightningDataModule):
         self.channels = 3 if pack.images.ndim == 4 else 1
         self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
+        self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
+        if self.soft_labels and pack.votes is None:
+            raise ConfigError(f"data.soft_labels=true, but {pack.folder} has no votes; data=ferplus has them")
         self.pack = pack
 
     def _choose_classes(self, pack: Pack) -> list[str]:
@@ -159,16 +178,53 @@ class FERDataModule(LightningDataModule):
         return "; ".join(f"{split}: {sum(by.values())} images, {', '.join(by)}" for split, by in counts.items())
 
     def train_dataloader(self) -> DeviceLoader:
-        return self._loader("train", self.batch_size, augment=self.augment, shuffle=True)
+        trainer = self._trainer()
+        return self.train_loader(
+            trainer.strategy.root_device,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            epoch=lambda: trainer.current_epoch,
+        )
+
+    def train_loader(self, device: torch.device, **options: Any) -> DeviceLoader:
+        """Augmented training batches on a device.
+
+        Args:
+            device: where batches are wanted.
+            options: rank, world_size and epoch of `DeviceLoader`.
+        """
+        images, labels = self._on(device)
+        targets = self._targets()
+        return DeviceLoader(
+            images,
+            labels,
+            torch.from_numpy(self.splits["train"]),
+            batch_size=self.batch_size,
+            image_size=self.train_size,
+            augment=self.augment,
+            targets=None if targets is None else targets.to(device),
+            mix=self.mix,
+            balanced=self.balanced,
+            shuffle=True,
+            seed=self.seed,
+            **options,
+        )
 
     def val_dataloader(self) -> DeviceLoader:
-        return self._loader("val", self.eval_batch_size)
+        return self._shard("val")
 
     def test_dataloader(self) -> DeviceLoader:
-        return self._loader("test", self.eval_batch_size)
+        return self._shard("test")
 
-    def eval_loader(self, split: str, device: torch.device) -> DeviceLoader:
-        """All images of a split, in the pack's order, on one device, outside any trainer."""
+    def _shard(self, split: str) -> DeviceLoader:
+        """This rank's share of a split."""
+        trainer = self._trainer()
+        return self.eval_loader(
+            split, trainer.strategy.root_device, rank=trainer.global_rank, world_size=trainer.world_size
+        )
+
+    def eval_loader(self, split: str, device: torch.device, **options: Any) -> DeviceLoader:
+        """The images of a split, in the pack's order, on a device: all, or those of a rank."""
         images, labels = self._on(device)
         return DeviceLoader(
             images,
@@ -176,25 +232,32 @@ class FERDataModule(LightningDataModule):
             torch.from_numpy(self.splits[split]),
             batch_size=self.eval_batch_size,
             image_size=self.image_size,
-        )
-
-    def _loader(self, split: str, batch_size: int, **options: Any) -> DeviceLoader:
-        trainer = self.trainer
-        if trainer is None:
-            raise RuntimeError("the loaders of training belong to a Trainer; use eval_loader without one")
-        images, labels = self._on(trainer.strategy.root_device)
-        return DeviceLoader(
-            images,
-            labels,
-            torch.from_numpy(self.splits[split]),
-            batch_size=batch_size,
-            image_size=self.image_size,
-            seed=self.seed,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-            epoch=lambda: trainer.current_epoch,
             **options,
         )
+
+    def _targets(self) -> Tensor | None:
+        """The share of each class in each image, float [N, K], on the CPU; None where the labels are all there is."""
+        if not (self.soft_labels or (self.mix is not None and self.mix.mixes)):
+            return None
+        targets = class_shares(torch.from_numpy(self.labels), len(self.classes))
+        if self.soft_labels:
+            assert self.pack is not None
+            assert self.pack.votes is not None
+            votes = torch.from_numpy(self.pack.votes)[:, [EMOTIONS.index(emotion) for emotion in self.classes]]
+            total = votes.sum(dim=1, keepdim=True)
+            targets = torch.where(total > 0, votes / total.clamp(min=1e-9), targets)
+        return targets
+
+    def train_size(self, epoch: int) -> int:
+        """Side of training images in an epoch, pixels."""
+        if self.train_image_size is None:
+            return self.image_size
+        return value_at(self.train_image_size, epoch, (self.trainer and self.trainer.max_epochs) or 1)
+
+    def _trainer(self) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError("these loaders belong to a Trainer; use train_loader and eval_loader without one")
+        return self.trainer
 
     def _on(self, device: torch.device) -> tuple[ImageStore, Tensor]:
         """The images, and the labels, int64 [N], on a device; put there once."""

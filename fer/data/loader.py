@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fer.data.augment import Augment, resample
+from fer.data.mix import Mix
 from fer.data.store import ImageStore, ResidentImages
 from fer.errors import ConfigError
 
@@ -22,14 +24,24 @@ class Batch(NamedTuple):
     images: Tensor  # float [B, C, S, S] in [0, 1]
     labels: Tensor  # int64 [B]
     rows: Tensor  # int64 [B]
+    targets: Tensor | None = None  # share of each class, float [B, K]; None where the labels are all there is
+
+
+class Plan(NamedTuple):
+    """What an epoch visits and how it changes it, position by position."""
+
+    epoch: int
+    order: Tensor  # rows, int64 [n]
+    augment: Tensor | None  # choices of augmentation, float [n, columns]
+    mix: Tensor | None  # choices of mixing, float [n, columns]
 
 
 class DeviceLoader:
     """Iterates over uint8 images; all but reading them happens on the device.
 
     A training epoch visits the images in an order drawn from (seed, epoch) and leaves a last short batch out;
-    augmentation comes from the same source, a row of choices for each position of the epoch. So `batch(epoch,
-    step)` is a pure function: any step can be made again. Evaluation goes through all images in order.
+    augmentation and mixing come from the same source, a row of choices for each position of the epoch. So
+    `batch(epoch, step)` is a pure function: any step can be made again. Evaluation goes through all images in order.
 
     With several ranks each takes every `world_size`-th image of the global batch (training: `world_size *
     batch_size` images a step, as many steps on each rank) or of the split (evaluation: each image once).
@@ -39,8 +51,11 @@ class DeviceLoader:
         labels: int64 [N], on the device.
         rows: the images to visit, int64 [n].
         batch_size: images a step on this rank.
-        image_size: side S of the batches' images, pixels.
+        image_size: side S of the batches' images, pixels; or that of each epoch.
         augment: random changes; None only resamples.
+        targets: share of each class, float [N, K], on the device; None where the labels are all there is.
+        mix: images mixed in pairs, within the rank's own batch; wants `targets`.
+        balanced: draw classes evenly, with replacement, in place of visiting every image once.
         shuffle: whether this is training.
         epoch: tells the current epoch.
 
@@ -55,23 +70,28 @@ class DeviceLoader:
         rows: Tensor,
         *,
         batch_size: int,
-        image_size: int,
+        image_size: int | Callable[[int], int],
         augment: Augment | None = None,
+        targets: Tensor | None = None,
+        mix: Mix | None = None,
+        balanced: bool = False,
         shuffle: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
-        if batch_size < 1 or image_size < 1:
+        if batch_size < 1 or (isinstance(image_size, int) and image_size < 1):
             raise ConfigError(f"data.batch_size={batch_size}, data.image_size={image_size}: both must be 1 or more")
         self.store = ResidentImages(images) if isinstance(images, Tensor) else images
         self.device = self.store.device
         self.labels, self.rows = labels, rows.cpu()
-        self.batch_size, self.image_size = batch_size, image_size
+        self.batch_size = batch_size
+        self.image_size = (lambda _: image_size) if isinstance(image_size, int) else image_size
         self.augment, self.shuffle, self.seed = augment, shuffle, seed
+        self.targets, self.mix, self.balanced = targets, mix if mix is not None and mix.mixes else None, balanced
         self.rank, self.world_size, self.epoch = rank, world_size, epoch
-        self._plan: tuple[int, Tensor, Tensor | None] | None = None
+        self._plan: Plan | None = None
         self._start = self._done = 0
 
     @property
@@ -87,8 +107,9 @@ class DeviceLoader:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of a step, made anew."""
-        rows, choices = self._chosen(epoch, step)
-        return self._made(self.store.read(rows), rows, choices)
+        plan = self._planned(epoch)
+        chosen = self._chosen(step)
+        return self._made(self.store.read(plan.order[chosen]), plan, chosen)
 
     def __iter__(self) -> Iterator[Batch]:
         start, self._start = self._start, 0
@@ -102,36 +123,39 @@ class DeviceLoader:
             for step in steps:
                 yield self.batch(epoch, step)
             return
-        plans = (self._chosen(epoch, step) for step in steps)
+        plan = self._planned(epoch)
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="images") as readers:
             ahead: deque[Any] = deque()
             try:
-                for rows, choices in plans:
-                    ahead.append((readers.submit(self.store.read, rows), rows, choices))
+                for chosen in map(self._chosen, steps):
+                    ahead.append((readers.submit(self.store.read, plan.order[chosen]), chosen))
                     if len(ahead) > AHEAD:
-                        reading, rows, choices = ahead.popleft()
-                        yield self._made(reading.result(), rows, choices)
-                for reading, rows, choices in ahead:
-                    yield self._made(reading.result(), rows, choices)
+                        reading, chosen = ahead.popleft()
+                        yield self._made(reading.result(), plan, chosen)
+                for reading, chosen in ahead:
+                    yield self._made(reading.result(), plan, chosen)
             finally:
                 readers.shutdown(wait=False, cancel_futures=True)
 
-    def _chosen(self, epoch: int, step: int) -> tuple[Tensor, Tensor | None]:
-        """The rows of a step, and the augmentation's choices for them."""
-        order, choices = self._planned(epoch)
+    def _chosen(self, step: int) -> slice:
+        """The positions of the epoch that a step visits on this rank."""
         if self.shuffle:
             start = step * self.global_batch_size
-            chosen = slice(start + self.rank, start + self.global_batch_size, self.world_size)
-        else:
-            start = self.rank + step * self.batch_size * self.world_size
-            chosen = slice(start, start + self.batch_size * self.world_size, self.world_size)
-        return order[chosen], None if choices is None else choices[chosen]
+            return slice(start + self.rank, start + self.global_batch_size, self.world_size)
+        start = self.rank + step * self.batch_size * self.world_size
+        return slice(start, start + self.batch_size * self.world_size, self.world_size)
 
-    def _made(self, images: Tensor, rows: Tensor, choices: Tensor | None) -> Batch:
-        images, rows = self.store.to_device(images), rows.to(self.device)
-        if self.augment is None or choices is None:
-            return Batch(resample(images, self.image_size), self.labels[rows], rows)
-        return Batch(self.augment(images, self.image_size, choices), self.labels[rows], rows)
+    def _made(self, images: Tensor, plan: Plan, chosen: slice) -> Batch:
+        images, rows = self.store.to_device(images), plan.order[chosen].to(self.device)
+        size = self.image_size(plan.epoch)
+        if self.augment is None or plan.augment is None:
+            faces = resample(images, size)
+        else:
+            faces = self.augment(images, size, plan.augment[chosen])
+        targets = None if self.targets is None else self.targets[rows]
+        if self.mix is not None and plan.mix is not None and targets is not None:
+            faces, targets = self.mix(faces, targets, plan.mix[chosen])
+        return Batch(faces, self.labels[rows], rows, targets)
 
     def state_dict(self) -> dict[str, Any]:
         """The position within the epoch; Lightning keeps it in checkpoints."""
@@ -140,21 +164,37 @@ class DeviceLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._start = self._done = state["step"]
 
-    def _planned(self, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """Order of the epoch, and the augmentation's choices at each of its positions, on the device."""
+    def _planned(self, epoch: int) -> Plan:
+        """Order of the epoch, and the choices at each of its positions, on the device."""
         if not self.shuffle:
             epoch = 0
-        if self._plan is None or self._plan[0] != epoch:
-            order, choices = self.rows, None
+        if self._plan is None or self._plan.epoch != epoch:
+            order, augment, mix = self.rows, None, None
             if self.shuffle:
                 generator = epoch_generator(self.seed, epoch)
-                order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+                order = self.rows[self._order(generator)]
                 if self.augment is not None:
-                    choices = self.augment.draw(len(order), generator).to(self.device)
+                    augment = self.augment.draw(len(order), generator).to(self.device)
+                if self.mix is not None:
+                    mix = self.mix.draw(len(order), np.random.default_rng([self.seed, epoch, 1])).to(self.device)
             if not self.store.prefetches:  # reading from disk wants the rows where they are
                 order = order.to(self.device)
-            self._plan = (epoch, order, choices)
-        return self._plan[1], self._plan[2]
+            self._plan = Plan(epoch, order, augment, mix)
+        return self._plan
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Positions in `rows` as a training epoch visits them, int64 [n]."""
+        count = len(self.rows)
+        if not self.balanced:
+            return torch.randperm(count, generator=generator)
+        labels = self.labels.cpu()[self.rows]
+        weights = 1 / torch.bincount(labels).clamp(min=1)[labels]
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
+
+
+def class_shares(labels: Tensor, classes: int) -> Tensor:
+    """Labels, int64 [N], as targets, float [N, K]: all of an image's share is its class's."""
+    return F.one_hot(labels.clamp(min=0), classes).float()
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule, Trainer
@@ -12,20 +12,19 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer.data.loader import Batch
-from fer.errors import CheckpointError, FERError
+from fer.model.average import AveragedNetwork
+from fer.model.divergence import DivergenceWatch, divergence
 from fer.model.freeze import FreezeSchedule, apply_freeze
-from fer.model.network import timm_network
-from fer.model.schedule import Constant
+from fer.model.progress import Progress
+from fer.model.rates import Equal
+from fer.model.schedule import Constant, RateSchedule
 from fer.model.stages import Stage, network_stages, parameter_groups
-from fer.model.weights import FORMAT, read_checkpoint
+from fer.model.weights import FORMAT
 
 log = logging.getLogger(__name__)
-
-OWN_BUILDER = "fer.model.network.timm_network"
 
 
 class ExpressionClassifier(LightningModule):
@@ -38,12 +37,16 @@ class ExpressionClassifier(LightningModule):
         image_size: side S of training images, pixels.
         mean: of each of the C channels of training images, in [0, 1].
         std: the same, standard deviation.
-        optimizer: parameter groups -> optimizer.
-        scheduler: (step, total steps) -> factor of each group's learning rate.
+        optimizer: parameter groups -> optimizer; its rate is the head's.
+        rates: (rate, number of stages) -> rate of each stage.
+        scheduler: (step, steps) -> factor of the rates; runs once in each phase of `freeze`.
         freeze: which stages train when.
-        label_smoothing: share of the target spread over all classes (Szegedy et al. 2016).
+        loss: (logits, targets) -> mean loss of training; validation always shows plain cross-entropy.
+        ema_decay: of an exponential moving average of the weights, which then is what is evaluated and saved; None
+            does without.
         channels_last: memory format of the network; the faster one in mixed precision.
         compile: compile the network, in place.
+        seed: of dropout and stochastic depth, with the step: a run that goes on drops what it would have dropped.
     """
 
     mean: Tensor
@@ -59,44 +62,78 @@ class ExpressionClassifier(LightningModule):
         mean: Sequence[float],
         std: Sequence[float],
         optimizer: Callable[..., Optimizer] = torch.optim.AdamW,
+        rates: Callable[[float, int], list[float]] | None = None,
         scheduler: Callable[[int, int], float] | None = None,
         freeze: FreezeSchedule | None = None,
-        label_smoothing: float = 0.0,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        ema_decay: float | None = None,
         channels_last: bool = False,
         compile: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
+        self.averaged = None if ema_decay is None else AveragedNetwork(self.network, ema_decay)
         if compile:
             self.network.compile()
         self.network_spec, self.classes, self.image_size = network_spec, list(classes), image_size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
         self.stages = network_stages(network)
-        self.optimizer, self.scheduler = optimizer, scheduler or Constant()
+        self.optimizer, self.rates, self.scheduler = optimizer, rates or Equal(), scheduler or Constant()
+        self.rate_schedule: RateSchedule | None = None
         self.freeze_schedule = freeze or FreezeSchedule()
         self._told_trainable: list[Stage] = []
-        self.label_smoothing = label_smoothing
-        self.train_progress, self.val_progress = _Progress(len(self.classes)), _Progress(len(self.classes))
+        self.loss = loss or F.cross_entropy
+        self.seed = seed
+        self.divergence = DivergenceWatch()
+        self.train_progress, self.val_progress = Progress(len(self.classes)), Progress(len(self.classes))
         self.confusion = MulticlassConfusionMatrix(len(self.classes), validate_args=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, float [B, K], of faces, float [B, C, S, S] in [0, 1]."""
-        return self.network((images - self.mean) / self.std)
+        """Logits, float [B, K], of faces, float [B, C, S, S] in [0, 1]; of the averaged weights when not training."""
+        averaged = self.averaged is not None and not self.training
+        network = self.averaged.network if averaged and self.averaged is not None else self.network
+        return network((images - self.mean) / self.std)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        return self._step(batch, self.train_progress, self.label_smoothing)[0]
+    # Training
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        _loss, logits = self._step(batch, self.val_progress)
-        self.confusion.update(logits, batch.labels)
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        # Dropout goes by the step, not by what was drawn before it; accumulation repeats a step, hence the index.
+        words = np.random.SeedSequence([self.seed, self.global_step, index, self.global_rank]).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
-    def _step(self, batch: Batch, progress: "_Progress", smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         logits = self(batch.images).float()
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        detached = logits.detach()
-        progress(loss.detach(), detached, batch.labels)
-        return loss, detached
+        loss = self.loss(logits, batch.labels if batch.targets is None else batch.targets)
+        self.train_progress(loss.detach(), logits.detach(), batch.labels)
+        self._watch(loss, batch.images)
+        return loss
+
+    def _watch(self, loss: Tensor, images: Tensor) -> None:
+        """Stop at a loss that is no number: at once where looking is free, else every few steps, on all ranks."""
+        self.divergence.see(loss, self.global_step)
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if loss.device.type == "cpu" and self.trainer.world_size == 1:
+            self._stop_if_diverged(images)
+        elif self.global_step % every == 0:
+            self._stop_if_diverged()
+
+    def _stop_if_diverged(self, images: Tensor | None = None) -> None:
+        step = self.divergence.step
+        if self.trainer.world_size > 1:
+            seen = torch.tensor(-1 if step is None else step, device=self.device)
+            worst = int(self.trainer.strategy.reduce(seen, reduce_op="max"))  # type: ignore[arg-type]
+            step = None if worst < 0 else worst
+        if step is not None:
+            rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+            raise divergence(step, self.current_epoch, rate, str(self.trainer.precision), self.network, images)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        step = self.global_step
+        super().optimizer_step(*args, **kwargs)
+        if self.averaged is not None:
+            self.averaged.follow(self.network, step)
 
     def on_train_start(self) -> None:
         self._freeze()  # Lightning skips on_train_epoch_start where it goes on within an epoch
@@ -117,119 +154,134 @@ class ExpressionClassifier(LightningModule):
                 log.info("epoch %d trains %s: %s parameters", self.current_epoch, names, f"{learning:,}")
         return learning
 
-    def on_validation_epoch_start(self) -> None:
-        self.confusion.reset()
-
     def on_train_epoch_end(self) -> None:
         self._log_epoch(self.train_progress, "train")
 
-    def on_validation_epoch_end(self) -> None:
-        self._log_epoch(self.val_progress, "val")
+    # Validation
 
-    def _log_epoch(self, progress: "_Progress", split: str) -> None:
+    def on_validation_epoch_start(self) -> None:
+        self._stop_if_diverged()
+        self.val_progress.reset()
+        self.confusion.reset()
+        if self.trainer.world_size > 1 and self.averaged is not None:
+            for buffer in self.averaged.network.buffers():  # BatchNorm's, of which DDP sends only the raw ones around
+                torch.distributed.broadcast(buffer, 0)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self(batch.images).float()
+        self.val_progress(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        self.confusion.update(logits, batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        results = self._log_epoch(self.val_progress, "val")
+        if not torch.isfinite(results["loss"]):
+            rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+            raise divergence(self.global_step, self.current_epoch, rate, str(self.trainer.precision), self.network)
+
+    def _log_epoch(self, progress: Progress, split: str) -> dict[str, Tensor]:
         results = progress.compute()
         self.log_dict({f"{split}/{name}": value for name, value in results.items()}, prog_bar=split == "val")
+        return results
+
+    # Optimizer and schedule
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        total_steps = _total_steps(self.trainer)
         options = {}
         if self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val:
             # A fused step unscales gradients by itself, after the clipping: Lightning refuses the pair.
             options = {"fused": False} if "fused" in getattr(self.optimizer, "keywords", {}) else {}
-        optimizer = self.optimizer(parameter_groups(self.network, self.stages), **options)
-        scheduler = LambdaLR(optimizer, lambda step: self.scheduler(step, total_steps))
+        optimizer = build_optimizer(self.network, self.stages, self.optimizer, self.rates, **options)
+        self.rate_schedule = self._rate_schedule(optimizer)
+        scheduler = LambdaLR(optimizer, self.rate_schedule.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def _rate_schedule(self, optimizer: Optimizer) -> RateSchedule:
+        rates = {group["stage"]: group["lr"] for group in optimizer.param_groups}
+        epoch_steps, total_steps = planned_steps(self.trainer)
+        epochs = max(1, self.trainer.max_epochs or 1)
+        starts = [epoch * epoch_steps for epoch, _ in self.freeze_schedule.phases(self.stages, epochs)]
+        return RateSchedule(rates, self.scheduler, [start for start in starts if start < total_steps], total_steps)
+
+    # Checkpoints: `state_dict` is always what is evaluated; what only going on needs stands beside it.
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._stop_if_diverged()
         checkpoint["fer"] = {
             "format": FORMAT,
             "network": self.network_spec,
             "classes": self.classes,
             "image_size": self.image_size,
         }
+        state = checkpoint["state_dict"]
+        goes_on = "optimizer_states" in checkpoint
+        if goes_on:
+            checkpoint["fer"]["train_progress"] = self.train_progress.counts()
+            if self.trainer.validating:
+                _validate_from_the_start(checkpoint["loops"]["fit_loop"])
+        if self.averaged is not None:
+            raw = {key: state[key] for key in state if key.startswith("network.")}
+            if goes_on:
+                checkpoint["fer"]["raw"] = raw
+            for key in raw:
+                state[key] = state.pop(f"averaged.{key}")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        facts, state = checkpoint["fer"], checkpoint["state_dict"]
+        if "train_progress" in facts:
+            self.train_progress.restore(facts["train_progress"])
+        if self.averaged is not None and "raw" in facts:
+            for key, value in facts["raw"].items():
+                state[f"averaged.{key}"], state[key] = state[key], value
 
 
-def load_classifier(path: Path | str, network: nn.Module | None = None) -> ExpressionClassifier:
-    """Rebuild a classifier from a checkpoint or run folder of this project, on the CPU, in evaluation mode.
+def build_optimizer(
+    network: nn.Module,
+    stages: Sequence[Stage],
+    optimizer: Callable[..., Optimizer],
+    rates: Callable[[float, int], list[float]],
+    rate: float | None = None,
+    **options: Any,
+) -> Optimizer:
+    """An optimizer over all stages, each with its own learning rate.
 
     Args:
-        path: the checkpoint, or a run folder (its best one).
-        network: the network to load into, where it is not one of timm's: a checkpoint is never allowed to name
-            code that we then run.
-
-    Raises:
-        CheckpointError: missing, damaged, foreign, or of a network that cannot be rebuilt.
+        network: what is trained.
+        stages: of the network.
+        optimizer: parameter groups -> optimizer.
+        rates: (rate, number of stages) -> rate of each stage.
+        rate: of the head; None takes the optimizer's own.
+        options: further arguments of the optimizer.
     """
-    checkpoint = read_checkpoint(path)
-    facts, state = checkpoint["fer"], checkpoint["state_dict"]
-    spec = facts["network"]
-    if network is None:
-        if spec.get("_target_") != OWN_BUILDER:
-            raise CheckpointError(f"{path} holds a {spec.get('_target_')}: build that network and pass it in")
-        network = _rebuild(spec, path)
-    mean, std = (state[name].flatten().tolist() for name in ("mean", "std"))
-    classifier = ExpressionClassifier(
-        network,
-        network_spec=spec,
-        classes=facts["classes"],
-        image_size=facts["image_size"],
-        mean=mean,
-        std=std,
-    )
-    try:
-        classifier.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit the network it names ({spec.get('backbone')})") from error
-    return classifier.eval()
+    built = optimizer(parameter_groups(network, stages), **options)
+    head = float(built.defaults["lr"]) if rate is None else rate
+    rate_of = dict(zip((stage.name for stage in stages), rates(head, len(stages)), strict=True))
+    for group in built.param_groups:
+        group["lr"] = rate_of[group["stage"]]
+    return built
 
 
-def _rebuild(spec: dict[str, Any], path: Path | str) -> nn.Module:
-    arguments = {key: value for key, value in spec.items() if key not in ("_target_", "weights")}
-    for key, value in arguments.items():
-        if not isinstance(value, str | int | float | None):
-            raise CheckpointError(f"{path} gives the network {key}={value}, which is no plain value")
-    try:
-        return timm_network(**arguments, weights="none")
-    except (TypeError, ValueError, RuntimeError, AttributeError, FERError) as error:
-        raise CheckpointError(f"{path} names a network that cannot be built: {error}") from error
-
-
-def _total_steps(trainer: Trainer) -> int:
-    """Optimizer steps of the whole run.
+def planned_steps(trainer: Trainer) -> tuple[int, int]:
+    """Optimizer steps of an epoch, and of the whole run.
 
     The Trainer's own `estimated_stepping_batches` sets the loaders up before a checkpoint is read, after which
     Lightning no longer gives them their positions back: a run resumed within an epoch would see images twice.
     """
     datamodule = getattr(trainer, "datamodule", None)
     if datamodule is None or trainer.max_epochs in (None, -1):
-        return int(trainer.estimated_stepping_batches)
+        total = int(trainer.estimated_stepping_batches)
+        return -(-total // max(1, trainer.max_epochs or 1)), total
     batches, limit = len(datamodule.train_dataloader()), trainer.limit_train_batches
     if limit is not None:
         batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
-    steps = -(-batches // trainer.accumulate_grad_batches) * trainer.max_epochs
-    return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
+    epoch_steps = -(-batches // trainer.accumulate_grad_batches)
+    total = epoch_steps * trainer.max_epochs
+    return epoch_steps, total if trainer.max_steps == -1 else min(total, trainer.max_steps)
 
 
-class _Progress(nn.Module):
-    """Loss and scores of the epoch so far, kept on the device."""
+def _validate_from_the_start(fit_loop: dict[str, Any]) -> None:
+    """Mark a checkpoint that is made within a validation so that the whole of it is run again.
 
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.scores = MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
-                "macro_f1": MulticlassF1Score(classes, average="macro", validate_args=False),
-            }
-        )
-
-    def forward(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self.loss.update(loss, len(labels))
-        self.scores.update(logits, labels)
-
-    def compute(self) -> dict[str, Tensor]:
-        """The epoch's results; the next one starts afresh."""
-        results = {"loss": self.loss.compute(), **self.scores.compute()}
-        self.loss.reset()
-        self.scores.reset()
-        return results
+    Lightning would validate as many images as were left, but the first ones.
+    """
+    first = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    fit_loop["epoch_loop.val_loop.batch_progress"] |= {"total": dict(first), "current": dict(first)}

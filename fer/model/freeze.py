@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fer.epochs import check_starts, is_start, value_at
 from fer.errors import ConfigError
 from fer.model.stages import Stage
 
@@ -29,13 +30,7 @@ class FreezeSchedule:
     trainable: Mapping[int | float, int | Literal["all"]] = field(default_factory=lambda: {0: "all"})
 
     def __post_init__(self) -> None:
-        if 0 not in self.trainable:
-            raise ConfigError(f"freeze.trainable={dict(self.trainable)}: say what trains from epoch 0 on")
-        if not all(_is_start(start) for start in self.trainable):
-            raise ConfigError(
-                f"freeze.trainable={dict(self.trainable)}: starts are epochs (whole numbers) or fractions of the run "
-                "between 0 and 1, such as {0: 1, 3: all} or {0: 1, 0.5: all}"
-            )
+        check_starts("freeze.trainable", self.trainable)
         if any(count != "all" and (not isinstance(count, int) or count < 1) for count in self.trainable.values()):
             raise ConfigError(f"freeze.trainable={dict(self.trainable)}: give counts of 1 or more, or all")
 
@@ -52,9 +47,17 @@ class FreezeSchedule:
             stages: of the network, from stem to head.
             epochs: of the whole run, for starts that are fractions of it.
         """
-        starts = {_epoch_of(start, epochs): count for start, count in sorted(self.trainable.items())}
-        count = starts[max(start for start in starts if start <= epoch)]
+        count = value_at(self.trainable, epoch, epochs)
         return list(stages) if count == "all" else list(stages[-int(count) :])
+
+    def phases(self, stages: Sequence[Stage], epochs: int) -> list[tuple[int, list[Stage]]]:
+        """First epoch and trained stages of each span of the run in which the same stages train."""
+        found: list[tuple[int, list[Stage]]] = []
+        for epoch in range(epochs):
+            trained = self.trainable_stages(epoch, stages, epochs)
+            if not found or found[-1][1] != trained:
+                found.append((epoch, trained))
+        return found
 
 
 def head_first(epochs: int | float = 3) -> FreezeSchedule:
@@ -76,17 +79,8 @@ def gradual(every: int | float = 0.1) -> FreezeSchedule:
 
 
 def _check(name: str, start: int | float) -> None:
-    if not start or not _is_start(start):
+    if not start or not is_start(start):
         raise ConfigError(f"freeze.{name}={start}: give epochs (a whole number from 1) or a fraction of the run")
-
-
-def _is_start(start: object) -> bool:
-    return (type(start) is int and start >= 0) or (isinstance(start, float) and 0 < start < 1)
-
-
-def _epoch_of(start: int | float, epochs: int) -> int:
-    """A start as an epoch; a fraction is never the first one, for epoch 0 has its own entry."""
-    return start if isinstance(start, int) else max(1, round(start * epochs))
 
 
 def apply_freeze(network: nn.Module, stages: Sequence[Stage], trainable: Sequence[Stage]) -> None:

@@ -1,6 +1,8 @@
-"""Learning-rate schedules: pure functions of the step, as factors of the base rate."""
+"""Learning-rate schedules: pure functions of the step, as factors of each stage's own rate."""
 
 import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fer.errors import ConfigError
@@ -58,6 +60,34 @@ class Constant:
 
     def __call__(self, step: int, total_steps: int) -> float:
         return 1.0
+
+
+@dataclass(frozen=True)
+class RateSchedule:
+    """The learning rate of every stage at every step, with a whole cycle for each phase of the freeze schedule.
+
+    One cycle over the run would leave stages that thaw late only its tail.
+
+    Args:
+        rates: stage -> its highest rate.
+        cycle: (step, steps of the phase) -> factor.
+        starts: first step of each phase, from 0, rising.
+        total_steps: optimizer steps of the whole run.
+    """
+
+    rates: Mapping[str, float]
+    cycle: Callable[[int, int], float]
+    starts: Sequence[int]
+    total_steps: int
+
+    def factor(self, step: int) -> float:
+        phase = bisect_right(self.starts, step) - 1
+        start = self.starts[phase]
+        end = self.starts[phase + 1] if phase + 1 < len(self.starts) else self.total_steps
+        return self.cycle(step - start, end - start)
+
+    def __call__(self, step: int, stage: str) -> float:
+        return self.rates[stage] * self.factor(step)
 
 
 def _check_warmup(warmup: float) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -13,7 +14,9 @@ from torchvision.utils import make_grid
 
 from fer.device import wait_for
 from fer.evaluation.figures import confusion_figure
+from fer.files import replacing
 from fer.model.classifier import ExpressionClassifier
+from fer.training.figures import schedule_figure
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +30,30 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
 
 
 class LearningRates(Callback):
-    """A curve of the learning rate for each stage, `learning_rate/<stage>`."""
+    """A curve of the learning rate for each stage, `learning_rate/<stage>`, while it is not frozen."""
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if trainer.global_step % every:
             return
-        rates = {f"learning_rate/{g['stage']}": g["lr"] for g in trainer.optimizers[0].param_groups}
+        groups = trainer.optimizers[0].param_groups
+        learning = [group for group in groups if any(parameter.requires_grad for parameter in group["params"])]
+        rates = {f"learning_rate/{group['stage']}": group["lr"] for group in learning}
         for logger in trainer.loggers:
             logger.log_metrics(rates, step=trainer.global_step)
+
+
+class ScheduleFigure(Callback):
+    """`figures/schedule.png` in the run folder: the rate of each stage, and what is frozen when."""
+
+    def on_train_start(self, trainer: Trainer, module: ExpressionClassifier) -> None:  # type: ignore[override]
+        if not trainer.is_global_zero or module.rate_schedule is None:
+            return
+        epochs = trainer.max_epochs or 1
+        phases = module.freeze_schedule.phases(module.stages, epochs)
+        figure = schedule_figure(module.rate_schedule, phases, module.stages, epochs)
+        with replacing(Path(trainer.default_root_dir) / "figures" / "schedule.png", "wb") as file:
+            figure.savefig(file, format="png")
 
 
 class Throughput(Callback):

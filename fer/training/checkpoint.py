@@ -1,10 +1,14 @@
-"""Checkpoints that are whole: written beside their target, flushed to disk, renamed."""
+"""Checkpoints that are whole: written beside their target, flushed to disk, renamed; and when they are written."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.errors import CheckpointError
 from fer.files import replacing
@@ -28,3 +32,45 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         return read_checkpoint(path)
+
+
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt`, from which a run goes on: after each epoch, every few minutes, and when a stop is asked for.
+
+    It only ever holds what stood between two steps. After a crash within one the checkpoint before it counts: a run
+    that goes on from there equals the uninterrupted one, which from a half-made step it would not.
+
+    Args:
+        every_minutes: within an epoch; None only after each.
+        dirpath: folder; the run sets it.
+    """
+
+    def __init__(self, every_minutes: float | None = 10.0, dirpath: str | None = None) -> None:
+        self.every_minutes, self.dirpath = every_minutes, dirpath
+        self._saved_at = 0.0
+        self._saved_step = -1
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        # Lightning takes an epoch whose last batch is done for validated.
+        if self.every_minutes is not None and index + 1 < trainer.num_training_batches:
+            due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
+            if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
+                self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        epoch_just_saved = self._saved_step == trainer.global_step and not trainer.validating
+        if isinstance(exception, SIGTERMException) and trainer.global_step and not epoch_just_saved:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        assert self.dirpath is not None, "the run sets it"
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

@@ -44,7 +44,9 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
         "lr": cfg.optimizer.get("lr"),
         "weight_decay": cfg.optimizer.get("weight_decay"),
         "scheduler": _class_name(cfg.scheduler),
-        "label_smoothing": cfg.module.label_smoothing,
+        "rates": _class_name(cfg.rates),
+        "label_smoothing": cfg.loss.get("label_smoothing"),
+        "ema_decay": cfg.module.get("ema_decay"),
         "epochs": cfg.trainer.max_epochs,
         "seed": cfg.seed,
     }

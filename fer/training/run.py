@@ -15,16 +15,21 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
 from fer.device import device_name
-from fer.errors import RunError
+from fer.errors import ConfigError, RunError
 from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
 from fer.evaluation.report import evaluate_run
 from fer.files import replacing, write_json
 from fer.model.classifier import ExpressionClassifier
+from fer.model.load import load_classifier
 from fer.model.weights import read_checkpoint
 from fer.training.build import accepts, build
 from fer.training.callbacks import Throughput
+from fer.training.checkpoint import LastCheckpoint
 from fer.training.dashboard import RunLogger, declare_hyperparameters, log_results
-from fer.training.folder import CONFIG, METRICS, best_checkpoint, is_finished, last_checkpoint, only_writer
+from fer.training.folder import CONFIG, METRICS, best_checkpoint, is_finished, only_writer
+from fer.training.lr_finder import find_learning_rate, found_learning_rate
+from fer.training.resume import checkpoint_to_resume, resumed_config
+from fer.training.stop import INTERRUPTED, TERMINATED, stoppable
 from fer.training.summary import print_summary
 from fer.training.trainer import quiet_lightning
 
@@ -46,12 +51,14 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
         FERError: whatever a user can mend, in one line.
     """
     if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
-        return _train(_effective_config(cfg, folder, overrides), folder, _checkpoint_to_resume(cfg, folder))
+        checkpoint = checkpoint_to_resume(cfg, folder)
+        return _train(cfg if checkpoint is None else resumed_config(cfg, folder, overrides), folder, checkpoint)
     with only_writer(folder):
         if is_finished(folder):
             raise RunError(f"{folder} is finished already (metrics.json stands); give another hydra.run.dir")
-        checkpoint = _checkpoint_to_resume(cfg, folder)
-        cfg = _effective_config(cfg, folder, overrides)
+        checkpoint = checkpoint_to_resume(cfg, folder)
+        if checkpoint is not None:
+            cfg = resumed_config(cfg, folder, overrides)
         with replacing(folder / CONFIG) as file:
             file.write(OmegaConf.to_yaml(cfg, resolve=True))
         return _train(cfg, folder, checkpoint)
@@ -61,28 +68,43 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     quiet_lightning()
     started = time.perf_counter()
     seed_everything(cfg.seed, verbose=False)
-    datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
+    datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"), mix=build(cfg.mix, "mix"))
     datamodule.prepare_data()
     datamodule.setup()
-    classifier = build_classifier(cfg, datamodule)
+    classifier = build_classifier(cfg, datamodule, pretrained=checkpoint is None)
     logger = RunLogger(folder)
-    strategy = _strategy(cfg.trainer.strategy, classifier)
-    trainer = build(cfg.trainer, "trainer", callbacks=build_callbacks(cfg, folder), logger=logger, strategy=strategy)
+    trainer = build(
+        cfg.trainer,
+        "trainer",
+        callbacks=build_callbacks(cfg, folder),
+        logger=logger,
+        strategy=_strategy(cfg.trainer.strategy, classifier),
+        default_root_dir=str(folder),
+    )
     if trainer.is_global_zero:
         _announce(cfg, datamodule, classifier, trainer, folder)
+    if cfg.lr_find:
+        cfg.optimizer.lr = _learning_rate(classifier, datamodule, trainer, folder)
+        classifier.optimizer = build(cfg.optimizer, "optimizer")
+        if cfg.lr_find == "only":
+            return None
+    if trainer.is_global_zero:
         declare_hyperparameters(logger.experiment, cfg)
     fit_started = time.perf_counter()
-    try:
-        trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint)
-    except SystemExit as stop:  # what Lightning makes of Ctrl-C and SIGTERM
-        log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
-        raise SystemExit(143 if isinstance(stop, SIGTERMException) else 130) from stop
+    with stoppable() as stop:
+        try:
+            trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint)
+        except SystemExit as asked:  # what Lightning makes of Ctrl-C and SIGTERM
+            if trainer.is_global_zero:
+                log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
+            terminated = isinstance(asked, SIGTERMException) and stop.status == TERMINATED
+            raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
     train_seconds = time.perf_counter() - fit_started
     device = trainer.strategy.root_device
     if not trainer.is_global_zero:
         return None
     best = read_checkpoint(best_checkpoint(folder))
-    classifier.load_state_dict(best["state_dict"])
+    classifier = load_classifier(best_checkpoint(folder), network=classifier.network)
     results, figures = evaluate_run(classifier, datamodule, folder, device, trainer.precision)
     metrics = {
         **results,
@@ -101,11 +123,34 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     return metrics
 
 
-def build_classifier(cfg: DictConfig, datamodule: FERDataModule) -> ExpressionClassifier:
-    """Network and LightningModule for the classes and channels of the data."""
+def _learning_rate(
+    classifier: ExpressionClassifier, datamodule: FERDataModule, trainer: Trainer, folder: Path
+) -> float:
+    """The rate of the range test, run once in a run folder."""
+    found = found_learning_rate(folder)
+    if found is not None:
+        return found
+    if trainer.world_size > 1:
+        raise ConfigError("lr_find runs on one device: give trainer.devices=1 lr_find=only, then optimizer.lr=…")
+    device = trainer.strategy.root_device
+    loader = datamodule.train_loader(device)
+    epochs = trainer.max_epochs or 1
+    return find_learning_rate(classifier.to(device), loader, str(trainer.precision), epochs, folder)
+
+
+def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: bool = True) -> ExpressionClassifier:
+    """Network and LightningModule for the classes and channels of the data.
+
+    Args:
+        cfg: of a run.
+        datamodule: set up.
+        pretrained: whether to load `model.weights`; a resumed run has its own.
+    """
     facts = {"num_classes": len(datamodule.classes), "in_chans": datamodule.channels}
-    named = {"classes": datamodule.classes} if accepts(cfg.model, "classes") else {}
-    network = build(cfg.model, "model", **facts, **named)
+    live = {"classes": datamodule.classes} if accepts(cfg.model, "classes") else {}
+    if not pretrained and accepts(cfg.model, "weights"):
+        live["weights"] = "none"
+    network = build(cfg.model, "model", **facts, **live)
     return build(
         cfg.module,
         "module",
@@ -116,8 +161,10 @@ def build_classifier(cfg: DictConfig, datamodule: FERDataModule) -> ExpressionCl
         mean=datamodule.mean,
         std=datamodule.std,
         optimizer=build(cfg.optimizer, "optimizer"),
+        rates=build(cfg.rates, "rates"),
         scheduler=build(cfg.scheduler, "scheduler"),
         freeze=build(cfg.freeze, "freeze"),
+        loss=build(cfg.loss, "loss", class_counts=datamodule.class_counts),
     )
 
 
@@ -125,7 +172,7 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     """The callbacks of the config; checkpoints go into the run folder."""
     callbacks = [build(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+        if isinstance(callback, ModelCheckpoint | LastCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints")
     return callbacks
 
@@ -139,37 +186,6 @@ def _images_per_second(trainer: Trainer) -> float | None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     meters = (callback for callback in callbacks if isinstance(callback, Throughput))
     return next((meter.images_per_second for meter in meters), None)
-
-
-def _checkpoint_to_resume(cfg: DictConfig, folder: Path) -> Path | None:
-    """The checkpoint that this run goes on from; None for a fresh run."""
-    if cfg.resume is None:
-        return None
-    given = Path(cfg.resume)
-    checkpoint = given if given.suffix == ".ckpt" else last_checkpoint(folder)
-    if not checkpoint.exists():
-        raise RunError(f"resume={cfg.resume}: there is no {checkpoint} to go on from")
-    return checkpoint
-
-
-def _effective_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictConfig:
-    """The config that counts: a resumed run's own, with those single values changed that were given anew."""
-    if cfg.resume is None:
-        return cfg
-    if not (folder / CONFIG).exists():
-        raise RunError(f"resume={cfg.resume}: {folder} holds no {CONFIG}, so it is no run folder")
-    saved = cast(DictConfig, OmegaConf.load(folder / CONFIG))
-    for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
-        if key == "resume" or key.startswith("hydra."):
-            continue
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, DictConfig) or "." not in key:
-            raise RunError(
-                f"{override}: a resumed run keeps its {key}; only single values such as trainer.max_epochs change"
-            )
-        OmegaConf.update(saved, key, value)
-    return saved
 
 
 def _announce(

@@ -11,8 +11,9 @@ from torch import nn
 
 from fer.data.loader import DeviceLoader
 from fer.errors import CheckpointError
-from fer.model.classifier import ExpressionClassifier, load_classifier
+from fer.model.classifier import ExpressionClassifier
 from fer.model.freeze import FreezeSchedule
+from fer.model.load import load_classifier
 from fer.model.network import timm_network
 from fer.model.schedule import OneCycle
 

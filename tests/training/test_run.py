@@ -14,7 +14,7 @@ from torch import nn
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError, RunError, WeightsError
 from fer.evaluation.predict import collect
-from fer.model.classifier import load_classifier
+from fer.model.load import load_classifier
 from fer.training import run as run_module
 from fer.training.run import train
 

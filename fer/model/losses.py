@@ -1,0 +1,75 @@
+"""Losses over classes, with the usual remedies for overconfidence and imbalance."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fer.errors import ConfigError
+
+Weighting = Literal["none", "inverse", "effective"]
+BETA = 0.999  # of the effective number of images (Cui et al. 2019)
+
+
+class ClassificationLoss(nn.Module):
+    """Cross-entropy, or with `gamma` the focal loss, with smoothed labels and weighted classes.
+
+    Args:
+        class_counts: training images of each of the K classes.
+        label_smoothing: share of the target spread over all classes (Szegedy et al., CVPR 2016).
+        gamma: of the focal loss, which turns to what is still wrong (Lin et al., ICCV 2017); 0 is cross-entropy.
+        class_weights: `none`; `inverse`, so that each class weighs as much in all; or `effective`, by the effective
+            number of images (Cui et al., CVPR 2019). Their mean over the training images is 1.
+
+    Raises:
+        ConfigError: a smoothing outside [0, 1), a negative gamma, an unknown weighting.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        label_smoothing: float = 0.0,
+        gamma: float = 0.0,
+        class_weights: Weighting = "none",
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"loss.label_smoothing={label_smoothing}: give a share from 0 to below 1")
+        if gamma < 0:
+            raise ConfigError(f"loss.gamma={gamma}: give 0 or more")
+        if class_weights not in get_args(Weighting):
+            raise ConfigError(f"loss.class_weights={class_weights}: choose {', '.join(get_args(Weighting))}")
+        self.label_smoothing, self.gamma = label_smoothing, gamma
+        self.register_buffer("weight", class_weight(class_counts, class_weights), persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the batch.
+
+        Args:
+            logits: float [B, K].
+            targets: classes, int64 [B], or the share of each class, float [B, K].
+        """
+        if not self.gamma:
+            smoothing = self.label_smoothing
+            return F.cross_entropy(logits, targets, self.weight, reduction="none", label_smoothing=smoothing).mean()
+        classes = logits.shape[1]
+        shares = targets if targets.is_floating_point() else F.one_hot(targets, classes).to(logits)
+        shares = shares * (1 - self.label_smoothing) + self.label_smoothing / classes
+        if self.weight is not None:
+            shares = shares * self.weight
+        logs = logits.log_softmax(dim=1)
+        return -(shares * (1 - logs.exp()) ** self.gamma * logs).sum(dim=1).mean()
+
+
+def class_weight(class_counts: Sequence[int], weighting: Weighting) -> Tensor | None:
+    """Weight of each class, float [K], with mean 1 over the images counted; None for equal ones."""
+    if weighting == "none":
+        return None
+    counts = torch.tensor(class_counts, dtype=torch.float64)
+    seen = counts.clamp(min=1)  # a class without images has a weight nobody asks for
+    weight = 1 / seen if weighting == "inverse" else (1 - BETA) / (1 - BETA**seen)
+    return (weight * counts.sum() / (weight * counts).sum()).float()

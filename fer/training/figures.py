@@ -1,0 +1,90 @@
+"""Figures of how a run is trained."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from fer.evaluation.figures import BLUE, GREY, ORANGE, STYLE
+from fer.model.schedule import RateSchedule
+from fer.model.stages import Stage
+
+POINTS = 600  # of each curve
+
+
+def schedule_figure(
+    schedule: RateSchedule, phases: Sequence[tuple[int, Sequence[Stage]]], stages: Sequence[Stage], epochs: int
+) -> Figure:
+    """Learning rate of each stage over the run, a gap where it is frozen; below, what is frozen when.
+
+    Args:
+        schedule: rates by step.
+        phases: first epoch and trained stages of each phase.
+        stages: of the network, from stem to head.
+        epochs: of the run.
+    """
+    steps = np.unique(np.linspace(0, schedule.total_steps - 1, POINTS).astype(int))
+    at_epoch = steps / max(schedule.total_steps, 1) * epochs
+    trained = {stage.name: np.zeros(len(steps), dtype=bool) for stage in stages}
+    for index, (first, members) in enumerate(phases):
+        end = phases[index + 1][0] if index + 1 < len(phases) else epochs
+        for stage in members:
+            trained[stage.name] |= (at_epoch >= first) & (at_epoch < end)
+    names = [stage.name for stage in stages]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.9, len(names)))
+    alike = len(set(schedule.rates.values())) == 1
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.2 + 0.24 * len(names)), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.3 * len(names)))
+        factors = np.array([schedule.factor(int(step)) for step in steps])
+        for name, colour in zip(names, colours, strict=True):
+            rates = np.where(trained[name] & (factors > 0), schedule.rates[name] * factors, np.nan)
+            upper.plot(at_epoch, rates, color=BLUE if alike else colour, linewidth=1.6)
+        upper.set(yscale="log", ylabel="learning rate", xlim=(0, epochs), title="Learning rate and frozen stages")
+        for row, (name, colour) in enumerate(zip(names, colours, strict=True)):
+            lower.barh(row, epochs, color="#e3e3e3", height=0.8)
+            for start, end in _spans(at_epoch, trained[name], epochs):
+                lower.barh(row, end - start, left=start, color=BLUE if alike else colour, height=0.8)
+        lower.set_yticks(range(len(names)), names)
+        lower.set(xlabel="epoch (grey: frozen)", ylim=(-0.6, len(names) - 0.4))
+        lower.spines[:].set_visible(False)
+        lower.tick_params(left=False)
+    return figure
+
+
+def _spans(at_epoch: np.ndarray, flags: np.ndarray, epochs: int) -> list[tuple[float, float]]:
+    """Start and end of each run of true flags."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    positions = np.append(at_epoch, epochs)
+    return [(positions[start], positions[end]) for start, end in edges.reshape(-1, 2)]
+
+
+def range_test_figure(
+    rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, suggestions: dict[str, float | None]
+) -> Figure:
+    """Loss against learning rate, with the suggested rates.
+
+    Args:
+        rates: of each step, float [n], rising.
+        losses: of each step, float [n].
+        smoothed: the same, smoothed.
+        suggestions: name -> rate.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(rates, losses, color=GREY, alpha=0.35, linewidth=1, label="loss of each step")
+        axes.plot(rates, smoothed, color="#222222", linewidth=1.6, label="smoothed")
+        for (name, rate), colour, marker in zip(suggestions.items(), (ORANGE, BLUE), ("s", "o"), strict=False):
+            if rate is not None:
+                loss = float(np.interp(np.log(rate), np.log(rates), smoothed))
+                axes.plot(rate, loss, marker, color=colour, markersize=9, label=f"{name}: {rate:.1e}", linestyle="none")
+        low, high = float(np.min(smoothed)), float(smoothed[0])
+        margin = max(high - low, 0.1)
+        axes.set(
+            xscale="log", xlabel="learning rate of the head", ylabel="training loss", title="Learning-rate range test"
+        )
+        axes.set_ylim(low - 0.3 * margin, high + 0.8 * margin)
+        axes.legend(frameon=False)
+    return figure

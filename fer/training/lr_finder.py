@@ -1,0 +1,159 @@
+"""Learning-rate range test: train a copy for a few steps at ever higher rates, look where the loss falls.
+
+L. N. Smith, Cyclical Learning Rates for Training Neural Networks (WACV 2017), section 3.3.
+"""
+
+import copy
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from fer.data.loader import DeviceLoader
+from fer.device import autocast
+from fer.errors import ConfigError
+from fer.files import replacing, write_json
+from fer.model.classifier import ExpressionClassifier, build_optimizer
+from fer.model.freeze import apply_freeze
+from fer.training.figures import range_test_figure
+
+log = logging.getLogger(__name__)
+
+RESULT = "lr_find.json"
+SMOOTHING = 0.9
+BEYOND = 4.0  # times the lowest loss: there is nothing to learn above
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Losses of a range test."""
+
+    rates: np.ndarray  # of the head, float64 [n], rising geometrically
+    losses: np.ndarray  # float64 [n]
+
+    @property
+    def smoothed(self) -> np.ndarray:
+        """Exponentially smoothed losses, without the bias of the start."""
+        mean, smoothed = 0.0, []
+        for count, loss in enumerate(self.losses, 1):
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(loss)
+            smoothed.append(mean / (1 - SMOOTHING**count))
+        return np.array(smoothed)
+
+    @property
+    def steepest(self) -> float | None:
+        """The rate at which the smoothed loss falls fastest; None where it never falls."""
+        smoothed = self.smoothed
+        slopes = np.diff(smoothed)[: int(np.argmin(smoothed))]
+        return float(self.rates[int(np.argmin(slopes))]) if len(slopes) and slopes.min() < 0 else None
+
+    @property
+    def valley(self) -> float | None:
+        """The middle of the longest fall: high enough to learn, and far from where the loss rises.
+
+        The fall is the longest falling subsequence of the smoothed losses; None where there is none.
+        """
+        smoothed = self.smoothed
+        length, before = np.ones(len(smoothed), dtype=int), np.full(len(smoothed), -1)
+        for index in range(1, len(smoothed)):
+            higher = np.flatnonzero(smoothed[:index] > smoothed[index])
+            if len(higher):
+                before[index] = higher[np.argmax(length[higher])]
+                length[index] = length[before[index]] + 1
+        end = start = int(np.argmax(length))
+        while before[start] >= 0:
+            start = int(before[start])
+        return None if length[end] < 3 else float(self.rates[(start + end) // 2])
+
+
+def range_test(
+    classifier: ExpressionClassifier,
+    loader: DeviceLoader,
+    precision: str,
+    epochs: int,
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 100,
+) -> RangeTest:
+    """Train a copy of the network, frozen as in epoch 0, with a rate that rises from step to step.
+
+    Neither the classifier nor the random state changes. The stages share each rate as they will in the run.
+
+    Args:
+        classifier: on the loader's device.
+        loader: of training batches.
+        precision: one of Lightning's.
+        epochs: of the run, for freeze schedules in fractions of it.
+        lowest: first rate of the head.
+        highest: last one.
+        steps: how many rates.
+    """
+    device = loader.device
+    network = copy.deepcopy(classifier.network).train()
+    trainable = classifier.freeze_schedule.trainable_stages(0, classifier.stages, epochs)
+    apply_freeze(network, classifier.stages, trainable)
+    optimizer = build_optimizer(network, classifier.stages, classifier.optimizer, classifier.rates)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
+    rates, losses = np.geomspace(lowest, highest, steps), []
+    best = math.inf
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(classifier.seed)
+        for step in track(range(steps), description="learning-rate range test", transient=True):
+            batch = loader.batch(*divmod(step, len(loader)))
+            shared = dict(
+                zip(
+                    (s.name for s in classifier.stages),
+                    classifier.rates(rates[step], len(classifier.stages)),
+                    strict=True,
+                )
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = shared[group["stage"]]
+            with autocast(device, precision):
+                logits = network((batch.images - classifier.mean) / classifier.std).float()
+                loss = classifier.loss(logits, batch.labels if batch.targets is None else batch.targets)
+            value = float(loss)
+            if not math.isfinite(value) or (step > 10 and value > BEYOND * best):
+                break
+            losses.append(value)
+            best = min(best, value)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    return RangeTest(rates[: len(losses)], np.array(losses))
+
+
+def find_learning_rate(
+    classifier: ExpressionClassifier, loader: DeviceLoader, precision: str, epochs: int, folder: Path
+) -> float:
+    """Run the test, write `lr_find.json` and `figures/lr_find.png`, and give the rate to use: the valley's.
+
+    Raises:
+        ConfigError: the loss never falls, so there is nothing to suggest.
+    """
+    test = range_test(classifier, loader, precision, epochs)
+    if test.valley is None:
+        raise ConfigError(
+            f"lr_find: the loss never falls between learning rates {1e-6:g} and 1; look at data, model.weights and freeze"
+        )
+    suggestions = {"steepest": test.steepest, "valley": test.valley}
+    with replacing(folder / "figures" / "lr_find.png", "wb") as file:
+        range_test_figure(test.rates, test.losses, test.smoothed, suggestions).savefig(file, format="png")
+    curve = {"rates": test.rates.tolist(), "losses": test.losses.tolist()}
+    write_json(folder / RESULT, {"used": test.valley, **suggestions, **curve})
+    steepest = "none" if test.steepest is None else f"{test.steepest:.2e}"
+    log.info("lr_find: valley %.2e, steepest %s; %s", test.valley, steepest, folder / "figures" / "lr_find.png")
+    return test.valley
+
+
+def found_learning_rate(folder: Path) -> float | None:
+    """What an earlier test in this run folder found; None where there was none."""
+    path = folder / RESULT
+    return float(json.loads(path.read_text(encoding="utf-8"))["used"]) if path.exists() else None
