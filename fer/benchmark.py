@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from omegaconf import DictConfig
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -157,7 +157,7 @@ def _bare(
 
 def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionClassifier, folder: Path) -> float:
     clock = _Clock(cfg.warmup_steps, cfg.steps)
-    callbacks = [c for c in build_callbacks(cfg, folder) if not isinstance(c, ModelCheckpoint)]
+    callbacks = [c for c in build_callbacks(cfg, folder) if not isinstance(c, Checkpoint)]
     trainer = build(
         cfg.trainer,
         "trainer",

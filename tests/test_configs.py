@@ -1,6 +1,7 @@
 """Every YAML under conf/ composes, and what it names can be built: a new file is tested by existing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.n
 OPTIONS = sorted(
     (group, file.stem) for group in GROUPS for file in (CONF / group).glob("*.yaml") if not file.stem.startswith("_")
 )
+LIVE = {"model": {"num_classes": 7, "in_chans": 1}, "loss": {"class_counts": [5] * 7}}  # what the data tell
 DATA = [option for group, option in OPTIONS if group == "data"]
 
 
@@ -31,7 +33,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     nodes = cfg.callbacks.items() if group == "callbacks" else [(name, cfg[name]) for name in _built(group)]
     for name, node in nodes:
-        live = {"num_classes": 7, "in_chans": 1} if name == "model" else {}
+        live: dict[str, Any] = LIVE.get(name, {})
         try:
             built = build(node, name, **live)
         except ConfigError as error:
@@ -42,7 +44,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
 
 
 def _built(group: str) -> list[str]:
-    everything = ["data", "model", "optimizer", "scheduler", "freeze", "augment", "trainer"]
+    everything = ["data", "model", "optimizer", "rates", "scheduler", "freeze", "loss", "augment", "mix", "trainer"]
     return everything if group == "experiment" else [group]
 
 

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     images: Tensor  # float [B, C, S, S] in [0, 1]
     labels: Tensor  # int64 [B]
     rows: Tensor  # int64 [B]
-    targets: Tensor | None = None  # share of each class, float [B, K]; None where the labels are all there is
+    targets: Tensor  # what the loss sees: the labels, int64 [B], or the share of each class, float [B, K]
 
 
 class Plan(NamedTuple):
@@ -152,10 +152,11 @@ class DeviceLoader:
             faces = resample(images, size)
         else:
             faces = self.augment(images, size, plan.augment[chosen])
-        targets = None if self.targets is None else self.targets[rows]
-        if self.mix is not None and plan.mix is not None and targets is not None:
+        labels = self.labels[rows]
+        targets = labels if self.targets is None else self.targets[rows]
+        if self.mix is not None and plan.mix is not None:
             faces, targets = self.mix(faces, targets, plan.mix[chosen])
-        return Batch(faces, self.labels[rows], rows, targets)
+        return Batch(faces, labels, rows, targets)
 
     def state_dict(self) -> dict[str, Any]:
         """The position within the epoch; Lightning keeps it in checkpoints."""

@@ -105,7 +105,7 @@ class ExpressionClassifier(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         logits = self(batch.images).float()
-        loss = self.loss(logits, batch.labels if batch.targets is None else batch.targets)
+        loss = self.loss(logits, batch.targets)
         self.train_progress(loss.detach(), logits.detach(), batch.labels)
         self._watch(loss, batch.images)
         return loss
@@ -121,7 +121,7 @@ class ExpressionClassifier(LightningModule):
 
     def _stop_if_diverged(self, images: Tensor | None = None) -> None:
         step = self.divergence.step
-        if self.trainer.world_size > 1:
+        if self._trainer is not None and self.trainer.world_size > 1:
             seen = torch.tensor(-1 if step is None else step, device=self.device)
             worst = int(self.trainer.strategy.reduce(seen, reduce_op="max"))  # type: ignore[arg-type]
             step = None if worst < 0 else worst
@@ -215,7 +215,7 @@ class ExpressionClassifier(LightningModule):
         state = checkpoint["state_dict"]
         goes_on = "optimizer_states" in checkpoint
         if goes_on:
-            checkpoint["fer"]["train_progress"] = self.train_progress.counts()
+            checkpoint["fer"]["train_progress"] = self.train_progress.counts(self._gathered)
             if self.trainer.validating:
                 _validate_from_the_start(checkpoint["loops"]["fit_loop"])
         if self.averaged is not None:
@@ -225,10 +225,14 @@ class ExpressionClassifier(LightningModule):
             for key in raw:
                 state[key] = state.pop(f"averaged.{key}")
 
+    def _gathered(self, value: Tensor) -> Tensor:
+        """A tensor of each rank, stacked."""
+        return torch.stack([value]) if self.trainer.world_size == 1 else self.all_gather(value)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         facts, state = checkpoint["fer"], checkpoint["state_dict"]
         if "train_progress" in facts:
-            self.train_progress.restore(facts["train_progress"])
+            self.train_progress.restore(facts["train_progress"], self.global_rank)
         if self.averaged is not None and "raw" in facts:
             for key, value in facts["raw"].items():
                 state[f"averaged.{key}"], state[key] = state[key], value

@@ -1,5 +1,7 @@
 """Loss and scores of the epoch so far, kept on the device."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
@@ -37,14 +39,18 @@ class Progress(nn.Module):
         self.loss.reset()
         self.scores.reset()
 
-    def counts(self) -> dict[str, Tensor]:
-        """What was counted so far, for a run that goes on within an epoch."""
-        return {f"{name}.{state}": getattr(metric, state).clone() for name, metric, state in self._states()}
+    def counts(self, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """What each of R ranks counted so far, for a run that goes on within an epoch: tensors [R, ...].
 
-    def restore(self, counts: dict[str, Tensor]) -> None:
+        Args:
+            gather: a tensor of this rank -> those of all ranks, stacked.
+        """
+        return {f"{name}.{state}": gather(getattr(metric, state)) for name, metric, state in self._states()}
+
+    def restore(self, counts: dict[str, Tensor], rank: int) -> None:
         """Go on from the `counts` of an interrupted epoch."""
         for name, metric, state in self._states():
-            setattr(metric, state, counts[f"{name}.{state}"].to(metric.device))
+            setattr(metric, state, counts[f"{name}.{state}"][rank].clone().to(metric.device))
             metric._update_count = 1  # or computing would warn that nothing was counted
 
     def _states(self) -> list[tuple[str, Metric, str]]:

@@ -117,7 +117,7 @@ def range_test(
                 group["lr"] = shared[group["stage"]]
             with autocast(device, precision):
                 logits = network((batch.images - classifier.mean) / classifier.std).float()
-                loss = classifier.loss(logits, batch.labels if batch.targets is None else batch.targets)
+                loss = classifier.loss(logits, batch.targets)
             value = float(loss)
             if not math.isfinite(value) or (step > 10 and value > BEYOND * best):
                 break
