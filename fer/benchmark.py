@@ -163,6 +163,7 @@ def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionClas
         "trainer",
         callbacks=[*callbacks, clock],
         logger=RunLogger(folder),
+        default_root_dir=str(folder),
         enable_checkpointing=False,
     )
     trainer.fit_loop.max_epochs = None

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ class ExpressionClassifier(LightningModule):
         step = self.divergence.step
         if self._trainer is not None and self.trainer.world_size > 1:
             seen = torch.tensor(-1 if step is None else step, device=self.device)
-            worst = int(self.trainer.strategy.reduce(seen, reduce_op="max"))  # type: ignore[arg-type]
+            worst = int(self.trainer.strategy.reduce(seen, reduce_op="max"))
             step = None if worst < 0 else worst
         if step is not None:
             rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
@@ -227,7 +227,7 @@ class ExpressionClassifier(LightningModule):
 
     def _gathered(self, value: Tensor) -> Tensor:
         """A tensor of each rank, stacked."""
-        return torch.stack([value]) if self.trainer.world_size == 1 else self.all_gather(value)
+        return torch.stack([value]) if self.trainer.world_size == 1 else cast(Tensor, self.all_gather(value))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         facts, state = checkpoint["fer"], checkpoint["state_dict"]

@@ -41,11 +41,13 @@ def schedule_figure(
         for name, colour in zip(names, colours, strict=True):
             rates = np.where(trained[name] & (factors > 0), schedule.rates[name] * factors, np.nan)
             upper.plot(at_epoch, rates, color=BLUE if alike else colour, linewidth=1.6)
-        upper.set(yscale="log", ylabel="learning rate", xlim=(0, epochs), title="Learning rate and frozen stages")
+        upper.set(ylabel="learning rate", xlim=(0, epochs), title="Learning rate and frozen stages")
+        if factors.max() * max(schedule.rates.values()) > 0:  # nothing else has a logarithm
+            upper.set_yscale("log")
         for row, (name, colour) in enumerate(zip(names, colours, strict=True)):
             lower.barh(row, epochs, color="#e3e3e3", height=0.8)
-            for start, end in _spans(at_epoch, trained[name], epochs):
-                lower.barh(row, end - start, left=start, color=BLUE if alike else colour, height=0.8)
+            for begin, finish in _spans(at_epoch, trained[name], epochs):
+                lower.barh(row, finish - begin, left=begin, color=BLUE if alike else colour, height=0.8)
         lower.set_yticks(range(len(names)), names)
         lower.set(xlabel="epoch (grey: frozen)", ylim=(-0.6, len(names) - 0.4))
         lower.spines[:].set_visible(False)

@@ -141,7 +141,8 @@ def find_learning_rate(
     test = range_test(classifier, loader, precision, epochs)
     if test.valley is None:
         raise ConfigError(
-            f"lr_find: the loss never falls between learning rates {1e-6:g} and 1; look at data, model.weights and freeze"
+            f"lr_find: the loss never falls between learning rates {test.rates[0]:g} and {test.rates[-1]:g}; "
+            "look at data, model.weights and freeze"
         )
     suggestions = {"steepest": test.steepest, "valley": test.valley}
     with replacing(folder / "figures" / "lr_find.png", "wb") as file:

@@ -147,7 +147,7 @@ def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: boo
         pretrained: whether to load `model.weights`; a resumed run has its own.
     """
     facts = {"num_classes": len(datamodule.classes), "in_chans": datamodule.channels}
-    live = {"classes": datamodule.classes} if accepts(cfg.model, "classes") else {}
+    live: dict[str, Any] = {"classes": datamodule.classes} if accepts(cfg.model, "classes") else {}
     if not pretrained and accepts(cfg.model, "weights"):
         live["weights"] = "none"
     network = build(cfg.model, "model", **facts, **live)
