@@ -8,7 +8,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from fer.errors import ConfigError
-from fer.model.schedule import Constant, Cosine, OneCycle
+from fer.model.schedule import Constant, Cosine, OneCycle, RateSchedule
 
 WARMUPS = (0.0, 0.05, 0.25, 0.5, 1.0)
 
@@ -91,3 +91,25 @@ def test_a_scheduler_steps_through_the_whole_curve():
         optimizer.step()
         scheduler.step()
     assert rates == pytest.approx([0.5 * factor for factor in curve(schedule, 12)])
+
+
+class TestPhases:
+    """A whole cycle for each phase of the freeze schedule."""
+
+    SCHEDULE = RateSchedule({"stem": 1e-5, "head": 1e-2}, OneCycle(), starts=[0, 10], total_steps=40)
+
+    def test_each_phase_runs_through_the_whole_curve(self):
+        rates = [self.SCHEDULE(step, "head") for step in range(40)]
+        assert rates[:10] == pytest.approx([1e-2 * factor for factor in curve(OneCycle(), 10)])
+        assert rates[10:] == pytest.approx([1e-2 * factor for factor in curve(OneCycle(), 30)])
+
+    def test_the_stages_keep_their_ratio(self):
+        assert {round(self.SCHEDULE(step, "head") / self.SCHEDULE(step, "stem")) for step in range(40)} == {1000}
+
+    def test_a_run_without_phases_is_one_cycle(self):
+        schedule = RateSchedule({"head": 1.0}, OneCycle(), starts=[0], total_steps=25)
+        assert [schedule(step, "head") for step in range(25)] == curve(OneCycle(), 25)
+
+    def test_the_step_after_the_last_has_a_rate_too(self):
+        """Schedulers ask for it."""
+        assert 0 <= self.SCHEDULE.factor(40) < 1e-3
