@@ -27,5 +27,5 @@ def test_what_never_comes_in_a_short_run_never_holds():
 
 @pytest.mark.parametrize("starts", [{}, {1: "a"}, {0: "a", 1.5: "b"}, {0: "a", -1: "b"}, {0: "a", "soon": "b"}])
 def test_what_is_no_course_of_a_run_is_refused(starts):
-    with pytest.raises(ConfigError, match="some.key"):
+    with pytest.raises(ConfigError, match=r"some\.key"):
         check_starts("some.key", starts)

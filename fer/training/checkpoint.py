@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.errors import CheckpointError
@@ -32,6 +32,42 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         return read_checkpoint(path)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """`best.ckpt`, selected on validation.
+
+    Lightning's own forgets the best score when a run folder is resumed by another name or from another place, and the
+    next epoch, however bad, would take the place of the best one.
+
+    Args:
+        monitor: what is compared.
+        mode: `max` or `min`.
+        dirpath: folder; the run sets it.
+    """
+
+    def __init__(self, monitor: str = "val/accuracy", mode: str = "max", dirpath: str | None = None) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_weights_only=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": self._here(state_dict["best_model_path"]),
+            "kth_best_model_path": self._here(state_dict["kth_best_model_path"]),
+            "best_k_models": {self._here(path): score for path, score in state_dict["best_k_models"].items()},
+        }
+        super().load_state_dict({**state_dict, **moved})
+
+    def _here(self, path: str) -> str:
+        assert self.dirpath is not None, "the run sets it"
+        return str(Path(self.dirpath) / Path(path).name) if path else ""
 
 
 class LastCheckpoint(Checkpoint):

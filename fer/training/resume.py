@@ -109,8 +109,12 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
 def _with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     wanted = saved.copy()
     for override in overrides:
-        key = override.lstrip("+").partition("=")[0]
+        key = override.lstrip("+~").partition("=")[0]
         if key == "resume" or key.startswith("hydra."):
+            continue
+        if override.startswith("~") and may_change(key):
+            parent, _, name = key.rpartition(".")
+            OmegaConf.select(wanted, parent).pop(name, None)
             continue
         value = OmegaConf.select(cfg, key)
         if isinstance(value, DictConfig) or ("." not in key and not may_change(key)):

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
@@ -24,7 +24,7 @@ from fer.model.load import load_classifier
 from fer.model.weights import read_checkpoint
 from fer.training.build import accepts, build
 from fer.training.callbacks import Throughput
-from fer.training.checkpoint import LastCheckpoint
+from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
 from fer.training.dashboard import RunLogger, declare_hyperparameters, log_results
 from fer.training.folder import CONFIG, METRICS, best_checkpoint, is_finished, only_writer
 from fer.training.lr_finder import find_learning_rate, found_learning_rate
@@ -172,7 +172,7 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     """The callbacks of the config; checkpoints go into the run folder."""
     callbacks = [build(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint | LastCheckpoint) and callback.dirpath is None:
+        if isinstance(callback, BestCheckpoint | LastCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints")
     return callbacks
 

@@ -28,6 +28,7 @@ CHATTER = (
     "graceful shutdown",
     "was raised with message",
     "Received SIGTERM",
+    "`weights_only` was not set",
 )
 
 
@@ -73,5 +74,6 @@ def quiet_lightning() -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*sync_dist.*",
         ".*logging interval.*",
+        ".*exists and is not empty.*",  # a run that goes on finds its checkpoints there
     ):
         warnings.filterwarnings("ignore", message)

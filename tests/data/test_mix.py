@@ -38,7 +38,7 @@ def test_cutmix_pixels_are_of_one_image_or_the_other():
 
 
 def test_an_image_keeps_the_greater_part_of_itself():
-    images, targets = mixed(Mix(mixup=1.0))
+    _, targets = mixed(Mix(mixup=1.0))
     assert (targets.argmax(dim=1) == torch.arange(COUNT) % CLASSES).all()
 
 

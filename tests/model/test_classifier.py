@@ -9,13 +9,16 @@ from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
-from fer.data.loader import DeviceLoader
-from fer.errors import CheckpointError
+from fer.data.loader import DeviceLoader, class_shares
+from fer.data.mix import Mix
+from fer.errors import CheckpointError, DivergenceError
 from fer.model.classifier import ExpressionClassifier
+from fer.model.divergence import DivergenceWatch, divergence
 from fer.model.freeze import FreezeSchedule
 from fer.model.load import load_classifier
 from fer.model.losses import ClassificationLoss
 from fer.model.network import timm_network
+from fer.model.rates import Geometric
 from fer.model.schedule import OneCycle
 
 OURS = "fer.model.network.timm_network"
@@ -37,17 +40,22 @@ def make(network: nn.Module | None = None, spec: dict | None = None, **options) 
     )
 
 
-def make_loader(shuffle: bool) -> DeviceLoader:
+def make_loader(shuffle: bool, mix: Mix | None = None) -> DeviceLoader:
     """24 images of 3 classes, told apart by their brightness."""
     generator = torch.Generator().manual_seed(5)
     labels = torch.arange(24) % 3
     images = torch.randint(0, 60, (24, 1, 32, 32), generator=generator) + 80 * labels.view(-1, 1, 1, 1)
-    return DeviceLoader(images.to(torch.uint8), labels, torch.arange(24), batch_size=8, image_size=32, shuffle=shuffle)
+    rows, options = torch.arange(24), {"batch_size": 8, "image_size": 32, "shuffle": shuffle}
+    return DeviceLoader(images.to(torch.uint8), labels, rows, **options, mix=mix, targets=class_shares(labels, 3))
 
 
 class Faces(LightningDataModule):
+    def __init__(self, mix: Mix | None = None) -> None:
+        super().__init__()
+        self.mix = mix
+
     def train_dataloader(self) -> DeviceLoader:
-        loader = make_loader(shuffle=True)
+        loader = make_loader(shuffle=True, mix=self.mix)
         loader.epoch = lambda: self.trainer.current_epoch
         return loader
 
@@ -55,7 +63,7 @@ class Faces(LightningDataModule):
         return make_loader(shuffle=False)
 
 
-def fit(classifier, folder, *callbacks, checkpoint=None, **options):
+def fit(classifier, folder, *callbacks, checkpoint=None, mix=None, **options):
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     trainer = Trainer(
         accelerator="cpu",
@@ -68,7 +76,7 @@ def fit(classifier, folder, *callbacks, checkpoint=None, **options):
         default_root_dir=folder,
         **{"max_epochs": 1, **options},
     )
-    trainer.fit(classifier, datamodule=Faces(), ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(classifier, datamodule=Faces(mix), ckpt_path=checkpoint, weights_only=True)
     return trainer
 
 
@@ -283,26 +291,85 @@ def test_ones_own_network_is_built_by_oneself_and_passed_in(tmp_path):
     assert "does not fit" in refused(path, network=OwnNetwork(width=5))
 
 
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory):
-    """A run that thaws stage by stage, uninterrupted, and its checkpoints after each of its 9 steps."""
+EVERYTHING = {"mix": Mix(mixup=0.4, cutmix=1.0), "max_epochs": 3}  # what a run goes through, with EMA and dropout
+
+
+def going_on(**options) -> ExpressionClassifier:
+    """One that thaws stage by stage, with all that has a state or draws at random."""
+    network = timm_network("test_resnet", num_classes=3, weights="none", drop_rate=0.3)
+    return make(network, freeze=THAW, scheduler=OneCycle(), rates=Geometric(), ema_decay=0.9, **options)
+
+
+@pytest.fixture(scope="module", params=["32-true", "bf16-mixed"])
+def straight(request, tmp_path_factory):
+    """An uninterrupted run of 9 steps, and its checkpoints after each."""
     folder = tmp_path_factory.mktemp("straight")
     keep = ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
-    classifier = make(freeze=THAW, scheduler=OneCycle())
-    fit(classifier, folder, keep, max_epochs=3)
-    return classifier, folder
+    classifier = going_on()
+    trainer = fit(classifier, folder, keep, precision=request.param, **EVERYTHING)
+    return classifier, trainer.callback_metrics, folder, request.param
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 @pytest.mark.parametrize("step", range(1, 9))
 def test_a_run_that_goes_on_from_any_step_equals_the_uninterrupted_one(straight, tmp_path, step):
-    """Within an epoch too: the images, what is frozen, the rate. Lightning leaves out the hook of the epoch's start
-    there, and gives loaders their position back only if nobody asked for `estimated_stepping_batches`."""
-    classifier, folder = straight
-    resumed = make(freeze=THAW, scheduler=OneCycle())
-    fit(resumed, tmp_path, checkpoint=folder / f"step={step}.ckpt", max_epochs=3)
-    for key, value in resumed.network.state_dict().items():
-        assert torch.equal(value, classifier.network.state_dict()[key]), key
+    """Within an epoch too: the images, what is frozen, the rate, the averages, the metrics. Lightning leaves out the
+    hook of the epoch's start there, and gives loaders their position back only if nobody asked for
+    `estimated_stepping_batches`."""
+    classifier, metrics, folder, precision = straight
+    resumed = going_on()
+    checkpoint = folder / f"step={step}.ckpt"
+    found = fit(resumed, tmp_path, checkpoint=checkpoint, precision=precision, **EVERYTHING).callback_metrics
+    for key, value in resumed.state_dict().items():
+        assert torch.equal(value, classifier.state_dict()[key]), key
+    if step % 3:  # at an epoch's end a step's checkpoint comes before the validation, which Lightning takes for done
+        results = [name for name in metrics if name.startswith(("train/", "val/"))]
+        assert len(results) == 6
+        assert {name: float(found[name]) for name in results} == {name: float(metrics[name]) for name in results}
+
+
+def test_what_is_evaluated_and_saved_is_the_average(tmp_path):
+    classifier = make(ema_decay=0.9)
+    trainer = fit(classifier, tmp_path, max_epochs=2)
+    trainer.save_checkpoint(tmp_path / "best.ckpt", weights_only=True)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"]
+    averaged = classifier.averaged.network.state_dict()
+    assert all(torch.equal(saved[f"network.{key}"], value) for key, value in averaged.items())
+    assert not any(key.startswith("averaged") for key in saved)
+    raw = classifier.network.state_dict()
+    assert any(not torch.equal(raw[key], averaged[key]) for key in raw)
+    faces = torch.rand(4, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(load_classifier(tmp_path / "best.ckpt")(faces), classifier.eval()(faces))
+        assert not torch.equal(classifier.network.eval()((faces - 0.4) / 0.2), classifier(faces))
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("ema_decay", [None, 0.9])
+    def test_a_loss_that_is_no_number_stops_the_run(self, tmp_path, ema_decay):
+        explode = make(optimizer=lambda groups: torch.optim.SGD(groups, lr=1e30), ema_decay=ema_decay)
+        with pytest.raises(DivergenceError, match=r"epoch 0, step 1: .*learning rate 1e\+30, .*optimizer\.lr") as error:
+            fit(explode, tmp_path, max_epochs=3)
+        assert "\n" not in str(error.value)
+
+    def test_no_checkpoint_is_made_of_it(self, tmp_path):
+        explode = make(optimizer=lambda groups: torch.optim.SGD(groups, lr=1e30))
+        keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+        with pytest.raises(DivergenceError):
+            fit(explode, tmp_path, keep, max_epochs=3)
+        assert [path.name for path in tmp_path.glob("*.ckpt")] == ["step=1.ckpt"]
+
+    def test_pictures_that_are_no_numbers_are_told_from_rates_that_are_too_high(self):
+        network = nn.Linear(1, 1)
+        faces = torch.full((1, 1), float("nan"))
+        assert "look at the data" in str(divergence(3, 1, 0.1, "32-true", network, faces))
+        assert "fp16" in str(divergence(3, 1, 0.1, "16-mixed", network))
+
+    def test_the_watch_remembers_the_first_step(self):
+        watch = DivergenceWatch()
+        for step, loss in enumerate([1.0, float("inf"), 2.0, float("nan")]):
+            watch.see(torch.tensor(loss), step)
+        assert watch.step == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""However a run ends early, it goes on to the very weights and numbers of one that was never interrupted."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fer.errors import DivergenceError, RunError
+from fer.training.resume import differences, may_change
+from fer.training.run import train
+
+ROOT = Path(__file__).resolve().parents[2]
+# 210 training images, 6 steps an epoch, 18 in all; the freeze changes after the first epoch.
+EVERYTHING = (
+    "freeze=head_first",
+    "freeze.epochs=1",
+    "mix=both",
+    "module.ema_decay=0.9",
+    "model.drop_rate=0.2",
+    "rates=geometric",
+    "data.train_image_size={0:24,2:32}",
+)
+CHECKPOINT_EVERY_STEP = "callbacks.last.every_minutes=0"
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run."""
+    from hydra import compose, initialize_config_dir
+
+    from fer.cli import CONF, register_resolvers
+
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*tiny_overrides, *EVERYTHING])
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(cfg, folder)
+    return folder
+
+
+def same_run(folder: Path, whole: Path) -> None:
+    """Weights, averages, optimizer and metrics are equal to the bit."""
+    for name in ("last", "best"):
+        found, expected = (
+            torch.load(where / "checkpoints" / f"{name}.ckpt", weights_only=True) for where in (folder, whole)
+        )
+        assert found["epoch"] == expected["epoch"]
+        for key, value in expected["state_dict"].items():
+            assert torch.equal(found["state_dict"][key], value), key
+        if name == "last":
+            states = [checkpoint["optimizer_states"][0]["state"] for checkpoint in (found, expected)]
+            for parameter, moments in states[1].items():
+                assert all(torch.equal(states[0][parameter][n], value) for n, value in moments.items())
+    numbers = [json.loads((where / "metrics.json").read_text()) for where in (folder, whole)]
+    measured = {"train_seconds", "train_images_per_second", "peak_memory_bytes"}
+    assert {n: v for n, v in numbers[0].items() if n not in measured} == {
+        n: v for n, v in numbers[1].items() if n not in measured
+    }
+    assert (folder / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+
+
+def interrupt(kind: str, **options: object) -> str:
+    settings = ",".join(f"{key}:{value}" for key, value in options.items())
+    return f"+callbacks.interrupt={{_target_:interruptions.{kind},{settings}}}"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "step"), [("SIGTERM", 143, 1), ("SIGTERM", 143, 6), ("SIGTERM", 143, 17), ("SIGINT", 130, 8)]
+)
+def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
+    name: str, status: int, step: int, whole: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(SystemExit) as stopped:
+        train(tiny_config(*EVERYTHING, interrupt("SignalAt", step=step, signal_name=name)), folder)
+    assert stopped.value.code == status
+    assert not (folder / "metrics.json").exists()
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == step + 1  # the step at hand was finished
+    again = [f"resume={folder}", "~callbacks.interrupt"]
+    train(tiny_config(again[0]), folder, again)
+    same_run(folder, whole)
+
+
+@pytest.mark.parametrize("crash", [{"step": 3}, {"step": 9}, {"step": 6, "validating": "true"}])
+def test_after_a_crash_the_same_command_goes_on_from_the_last_checkpoint(
+    crash: dict, whole: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP, interrupt("RaiseAt", **crash)), folder)
+    train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP), folder)
+    same_run(folder, whole)
+
+
+def test_a_killed_process_goes_on_from_its_last_checkpoint(
+    whole: Path, tiny_overrides: list[str], tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    overrides = [*tiny_overrides, *EVERYTHING, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}"]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
+    kill = interrupt("SignalAt", step=9, signal_name="SIGKILL")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    killed = subprocess.run([*command, kill], cwd=tmp_path, env=environment, capture_output=True, timeout=240)
+    assert killed.returncode == -9
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
+    train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP), folder)
+    same_run(folder, whole)
+
+
+class TestChangedConfig:
+    @pytest.fixture
+    def stopped(self, tiny_config: Callable[..., DictConfig], tmp_path: Path) -> Path:
+        folder = tmp_path / "run"
+        with pytest.raises(RuntimeError, match="crashed"):
+            train(tiny_config(interrupt("RaiseAt", step=7)), folder)
+        return folder
+
+    def test_what_cannot_be_resumed_is_refused_by_name(
+        self, stopped: Path, tiny_config: Callable[..., DictConfig]
+    ) -> None:
+        before = (stopped / "config.yaml").read_bytes()
+        with pytest.raises(RunError, match=r"seed=3 \(was 0\).*optimizer\.lr=0\.5 \(was 0\.003\)|optimizer.*seed") as error:
+            train(tiny_config("seed=3", "optimizer.lr=0.5"), stopped)
+        assert "\n" not in str(error.value)
+        assert "resume=" in str(error.value)
+        assert (stopped / "config.yaml").read_bytes() == before
+
+    def test_what_differs_is_listed_and_goes_on(
+        self, stopped: Path, tiny_config: Callable[..., DictConfig], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level("INFO"):
+            again = [f"resume={stopped}", "trainer.max_epochs=2", "~callbacks.interrupt"]
+            metrics = train(tiny_config(*again[:2]), stopped, again)
+        assert metrics is not None
+        assert "trainer.max_epochs=2 (was 3)" in caplog.text
+        assert OmegaConf.load(stopped / "config.yaml").trainer.max_epochs == 2
+
+    def test_differences_are_of_values(self) -> None:
+        saved, wanted = OmegaConf.create({"a": {"b": 1, "c": 2}}), OmegaConf.create({"a": {"b": 1, "c": 3}, "d": 4})
+        assert differences(saved, wanted) == {"a.c": (2, 3), "d": (None, 4)}
+
+    @pytest.mark.parametrize(
+        ("key", "free"),
+        [("trainer.max_epochs", True), ("callbacks.last.every_minutes", True), ("data.batch_size", False)],
+    )
+    def test_only_what_leaves_the_state_valid_may_change(self, key: str, free: bool) -> None:
+        assert may_change(key) == free
+
+
+def test_a_diverging_run_names_the_step_and_keeps_its_good_checkpoint(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(DivergenceError, match=r"epoch \d, step \d+: .*lower optimizer\.lr"):
+        train(tiny_config("optimizer=sgd", "optimizer.lr=1e9", "scheduler=onecycle", "scheduler.start=1e-14"), folder)
+    assert not (folder / "metrics.json").exists()
+    for checkpoint in folder.glob("checkpoints/*.ckpt"):
+        state = torch.load(checkpoint, weights_only=True)["state_dict"]
+        assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
