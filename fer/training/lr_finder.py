@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RESULT = "lr_find.json"
 SMOOTHING = 0.9
+FALL = 0.995  # of the first loss: what is not below does not fall
 BEYOND = 4.0  # times the lowest loss: there is nothing to learn above
 
 
@@ -46,11 +47,17 @@ class RangeTest:
         return np.array(smoothed)
 
     @property
+    def falls(self) -> bool:
+        """Whether the smoothed loss gets lower than it was at first, by more than rounding does."""
+        smoothed = self.smoothed
+        return len(smoothed) > 1 and float(smoothed.min()) < FALL * float(smoothed[0])
+
+    @property
     def steepest(self) -> float | None:
         """The rate at which the smoothed loss falls fastest; None where it never falls."""
         smoothed = self.smoothed
         slopes = np.diff(smoothed)[: int(np.argmin(smoothed))]
-        return float(self.rates[int(np.argmin(slopes))]) if len(slopes) and slopes.min() < 0 else None
+        return float(self.rates[int(np.argmin(slopes))]) if self.falls else None
 
     @property
     def valley(self) -> float | None:
@@ -68,7 +75,7 @@ class RangeTest:
         end = start = int(np.argmax(length))
         while before[start] >= 0:
             start = int(before[start])
-        return None if length[end] < 3 else float(self.rates[(start + end) // 2])
+        return float(self.rates[(start + end) // 2]) if self.falls else None
 
 
 def range_test(
@@ -118,7 +125,7 @@ def range_test(
             with autocast(device, precision):
                 logits = network((batch.images - classifier.mean) / classifier.std).float()
                 loss = classifier.loss(logits, batch.targets)
-            value = float(loss)
+            value = float(loss.detach())
             if not math.isfinite(value) or (step > 10 and value > BEYOND * best):
                 break
             losses.append(value)

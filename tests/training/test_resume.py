@@ -106,7 +106,11 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(
     overrides = [*tiny_overrides, *EVERYTHING, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}"]
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
     kill = interrupt("SignalAt", step=9, signal_name="SIGKILL")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     killed = subprocess.run([*command, kill], cwd=tmp_path, env=environment, capture_output=True, timeout=240)
     assert killed.returncode == -9
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
@@ -126,7 +130,9 @@ class TestChangedConfig:
         self, stopped: Path, tiny_config: Callable[..., DictConfig]
     ) -> None:
         before = (stopped / "config.yaml").read_bytes()
-        with pytest.raises(RunError, match=r"seed=3 \(was 0\).*optimizer\.lr=0\.5 \(was 0\.003\)|optimizer.*seed") as error:
+        with pytest.raises(
+            RunError, match=r"seed=3 \(was 0\).*optimizer\.lr=0\.5 \(was 0\.003\)|optimizer.*seed"
+        ) as error:
             train(tiny_config("seed=3", "optimizer.lr=0.5"), stopped)
         assert "\n" not in str(error.value)
         assert "resume=" in str(error.value)
