@@ -1,0 +1,70 @@
+"""One evaluated split: what numbers, tables, figures and reports are made from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Row i of every array belongs to image i of the split.
+
+    Where several models or views voted, the logits are logarithms of mean probabilities.
+    """
+
+    classes: list[str]  # names of the K outputs
+    logits: np.ndarray  # float32 [N, K]
+    labels: np.ndarray  # int64 [N]
+    names: np.ndarray  # str [N], the path within the data set
+    subjects: np.ndarray | None  # str [N]; None where somebody is unknown
+    images: Callable[[np.ndarray], np.ndarray]  # positions, int [n] -> uint8 [n, H, W] or [n, H, W, 3]
+    temperature: float = 1.0  # divisor of the logits, fitted on validation
+    metrics: dict[str, Any] = field(default_factory=dict)  # by plain names: accuracy, macro_f1, …
+    split: str = "test"
+    data: str = ""  # what was evaluated
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """As trained, float64 [N, K]."""
+        return softmax(self.logits)
+
+    @cached_property
+    def calibrated(self) -> np.ndarray:
+        """Probabilities after temperature scaling, float64 [N, K]."""
+        return softmax(self.logits, self.temperature)
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """Cross-entropy as trained, nats, float64 [N]."""
+        scores = torch.from_numpy(self.logits).double()
+        return F.cross_entropy(scores, torch.from_numpy(self.labels), reduction="none").numpy()
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The most probable class, int64 [N]."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the prediction is right, bool [N]."""
+        return self.predicted == self.labels
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Counts, truth by prediction, int64 [K, K]."""
+        matrix = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
+        np.add.at(matrix, (self.labels, self.predicted), 1)
+        return matrix
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities, float64 [N, K]."""
+    return (torch.from_numpy(logits).double() / temperature).softmax(dim=1).numpy()
