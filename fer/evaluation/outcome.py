@@ -22,8 +22,8 @@ class Outcome:
     labels: np.ndarray  # int64 [N]
     names: np.ndarray  # str [N], the path within the data set
     subjects: np.ndarray | None  # str [N]; None where somebody is unknown
-    images: Callable[[np.ndarray], np.ndarray]  # positions, int [n] -> uint8 [n, H, W] or [n, H, W, 3]
-    temperature: float = 1.0  # divisor of the logits, fitted on validation
+    images: Callable[[np.ndarray], np.ndarray] | None  # positions, int [n] -> uint8 [n, H, W(, 3)]; None: not at hand
+    temperature: float | np.ndarray = 1.0  # divisor of the logits, fitted on validation; pooled folds: of each image
     metrics: dict[str, Any] = field(default_factory=dict)  # by plain names: accuracy, macro_f1, …
     split: str = "test"
     data: str = ""  # what was evaluated
@@ -65,6 +65,12 @@ class Outcome:
         return matrix
 
 
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities, float64 [N, K]."""
-    return (torch.from_numpy(logits).double() / temperature).softmax(dim=1).numpy()
+def softmax(logits: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
+    """Probabilities, float64 [N, K].
+
+    Args:
+        logits: float [N, K].
+        temperature: their divisor, of all or of each image, float [N].
+    """
+    divisor = np.asarray(temperature, dtype=np.float64).reshape(-1, 1)
+    return torch.from_numpy(logits / divisor).softmax(dim=1).numpy()
