@@ -108,5 +108,5 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         assert self.dirpath is not None, "the run sets it"
-        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt", weights_only=False)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

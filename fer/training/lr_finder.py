@@ -25,7 +25,7 @@ from fer.training.figures import range_test_figure
 log = logging.getLogger(__name__)
 
 RESULT = "lr_find.json"
-SMOOTHING = 0.9
+SMOOTHING = 4.0  # steps, standard deviation
 FALL = 0.995  # of the first loss: what is not below does not fall
 BEYOND = 4.0  # times the lowest loss: there is nothing to learn above
 
@@ -39,43 +39,38 @@ class RangeTest:
 
     @property
     def smoothed(self) -> np.ndarray:
-        """Exponentially smoothed losses, without the bias of the start."""
-        mean, smoothed = 0.0, []
-        for count, loss in enumerate(self.losses, 1):
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(loss)
-            smoothed.append(mean / (1 - SMOOTHING**count))
-        return np.array(smoothed)
+        """Losses averaged over their neighbours with Gaussian weights, so that a fall is seen where it is."""
+        steps = np.arange(len(self.losses))
+        weights = np.exp(-0.5 * ((steps[:, None] - steps) / SMOOTHING) ** 2)
+        return np.asarray(weights @ self.losses / weights.sum(axis=1))
 
     @property
-    def falls(self) -> bool:
-        """Whether the smoothed loss gets lower than it was at first, by more than rounding does."""
+    def fall(self) -> tuple[int, int] | None:
+        """First and last step of the fall to the lowest loss; None where the loss never falls.
+
+        It begins where the last tenth of the way down from the level before it is not yet gone.
+        """
         smoothed = self.smoothed
-        return len(smoothed) > 1 and float(smoothed.min()) < FALL * float(smoothed[0])
+        lowest = int(np.argmin(smoothed))
+        level = float(np.median(smoothed[: lowest // 2 + 1]))
+        depth = level - float(smoothed[lowest])
+        if depth < (1 - FALL) * level:
+            return None
+        before = np.flatnonzero(smoothed[: lowest + 1] > level - depth / 10)
+        return (int(before[-1]) if len(before) else 0), lowest
 
     @property
     def steepest(self) -> float | None:
         """The rate at which the smoothed loss falls fastest; None where it never falls."""
-        smoothed = self.smoothed
-        slopes = np.diff(smoothed)[: int(np.argmin(smoothed))]
-        return float(self.rates[int(np.argmin(slopes))]) if self.falls else None
+        if self.fall is None:
+            return None
+        begin, lowest = self.fall
+        return float(self.rates[begin + int(np.argmin(np.gradient(self.smoothed)[begin : lowest + 1]))])
 
     @property
     def valley(self) -> float | None:
-        """The middle of the longest fall: high enough to learn, and far from where the loss rises.
-
-        The fall is the longest falling subsequence of the smoothed losses; None where there is none.
-        """
-        smoothed = self.smoothed
-        length, before = np.ones(len(smoothed), dtype=int), np.full(len(smoothed), -1)
-        for index in range(1, len(smoothed)):
-            higher = np.flatnonzero(smoothed[:index] > smoothed[index])
-            if len(higher):
-                before[index] = higher[np.argmax(length[higher])]
-                length[index] = length[before[index]] + 1
-        end = start = int(np.argmax(length))
-        while before[start] >= 0:
-            start = int(before[start])
-        return float(self.rates[(start + end) // 2]) if self.falls else None
+        """The middle of the fall: high enough to learn, far from where the loss rises; None without a fall."""
+        return None if self.fall is None else float(self.rates[sum(self.fall) // 2])
 
 
 def range_test(

@@ -93,7 +93,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     fit_started = time.perf_counter()
     with stoppable() as stop:
         try:
-            trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint)
+            trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as asked:  # what Lightning makes of Ctrl-C and SIGTERM
             if trainer.is_global_zero:
                 log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)

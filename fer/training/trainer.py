@@ -28,7 +28,6 @@ CHATTER = (
     "graceful shutdown",
     "was raised with message",
     "Received SIGTERM",
-    "`weights_only` was not set",
 )
 
 

@@ -36,6 +36,15 @@ def test_the_steepest_is_where_the_loss_falls_fastest():
     assert 1e-4 < test.steepest < 2e-3
 
 
+def test_noise_does_not_move_the_suggestions():
+    clean = curve((1e-6, 2.0), (1e-3, 2.0), (1e-1, 1.8), (1, 3.0))
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 0.03, len(RATES))
+        noisy = RangeTest(RATES, clean.losses + noise)
+        assert 3e-3 < noisy.valley < 6e-2, seed
+        assert 8e-4 < noisy.steepest < 2e-1, seed
+
+
 @pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), np.full(100, 1.5)])
 def test_where_the_loss_never_falls_nothing_is_suggested(losses):
     test = RangeTest(RATES, losses)
