@@ -1,4 +1,5 @@
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from fer.data.augment import Augment, resample
 from fer.data.datamodule import FERDataModule, pixel_statistics
 from fer.data.pack import make_pack, open_pack
+from fer.emotions import EMOTIONS
 from fer.errors import ConfigError, DataError
 
 CPU = torch.device("cpu")
@@ -280,3 +282,44 @@ def test_a_trainer_resumed_from_any_step_sees_exactly_the_batches_that_were_left
     resumed = RowKeeper()
     trainer_on_cpu(max_epochs=3).fit(resumed, datamodule=data(batch_size=12), ckpt_path=path, weights_only=True)
     assert resumed.seen == whole.seen[save_at:]
+
+
+def test_training_images_grow_in_the_course_of_the_run(data):
+    module = data(image_size=16, train_image_size={0: 8, 0.5: 12})
+    module.trainer = Trainer(max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert [module.train_size(epoch) for epoch in range(4)] == [8, 8, 12, 12]
+    loader = module.train_loader(CPU)
+    assert [loader.batch(epoch, 0).images.shape[-1] for epoch in range(4)] == [8, 8, 12, 12]
+    assert module.eval_loader("val", CPU).batch(0, 0).images.shape[-1] == 16
+
+
+@pytest.mark.parametrize("sizes", [{1: 8}, {0: 0}, {0: "small"}])
+def test_sizes_that_cannot_be_are_refused(sizes):
+    with pytest.raises(ConfigError, match="train_image_size"):
+        FERDataModule("fer2013", train_image_size=sizes)
+
+
+def test_images_are_counted_by_class(data):
+    assert data().class_counts == [11] * 7
+
+
+def test_votes_become_the_targets_of_training(data, tmp_path, data_root):
+    module = data()
+    shutil.copytree(data_root / "fer2013", tmp_path / "voted")
+    votes = np.zeros((len(module.pack), len(EMOTIONS)), np.float32)
+    votes[:, EMOTIONS.index("angry")], votes[:, EMOTIONS.index("contempt")] = 0.3, 0.4
+    votes[:, EMOTIONS.index("sad")] = 0.3
+    votes[0] = np.eye(len(EMOTIONS))[EMOTIONS.index("contempt")]  # none of it for a class that is told apart
+    np.save(tmp_path / "voted" / "votes.npy", votes)
+    voted = FERDataModule("voted", root=str(tmp_path), soft_labels=True)
+    voted.setup()
+    targets = voted._targets()
+    assert targets[1].tolist() == pytest.approx([0.5, 0, 0, 0, 0.5, 0, 0])
+    assert targets[0].tolist() == np.eye(7)[voted.labels[0]].tolist()
+    batch = voted.train_loader(CPU).batch(0, 0)
+    assert torch.equal(batch.targets, targets[batch.rows])
+
+
+def test_soft_labels_want_votes(data):
+    with pytest.raises(ConfigError, match="ferplus"):
+        data(soft_labels=True)

@@ -319,3 +319,34 @@ def test_a_run_resumed_after_a_freeze_change_equals_the_uninterrupted_one(
         for path in (tmp_path / "whole", folder)
     )
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_run_stops_early_where_validation_no_longer_improves(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    patience = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.max_epochs=9")
+    cfg = tiny_config(*patience, "optimizer=sgd", "optimizer.lr=0")  # nothing ever improves
+    metrics = train(cfg, tmp_path / "run")
+    assert metrics is not None
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] < 8
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        ["loss=focal"],
+        ["loss=weighted", "mix=cutmix", "mix.probability=1"],
+        ["data.balanced=true", "module.ema_decay=0.9", "trainer.gradient_clip_val=1"],
+        ["trainer.accumulate_grad_batches=2", "model.backbone=test_efficientnet", "model.drop_path_rate=0.1"],
+        ["optimizer=sgd", "scheduler=cosine", "rates=layer_decay", "freeze=gradual", "freeze.every=1"],
+    ],
+    ids=" ".join,
+)
+def test_every_remedy_trains(remedy: list[str], tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    cfg = tiny_config("trainer.max_epochs=2", *remedy)
+    metrics = train(cfg, tmp_path / "run")
+    assert metrics is not None
+    losses = [event.value for event in events(tmp_path / "run").Scalars("train/loss")]
+    assert len(losses) == 2
+    assert all(np.isfinite(losses))
+    assert (tmp_path / "run" / "figures" / "schedule.png").stat().st_size > 1000
