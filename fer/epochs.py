@@ -1,7 +1,7 @@
 """Values that change in the course of a run, as start -> value: a start is an epoch, or a fraction of the run."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from fer.errors import ConfigError
 
@@ -13,19 +13,27 @@ def is_start(start: object) -> bool:
     return (type(start) is int and start >= 0) or (isinstance(start, float) and 0 < start < 1)
 
 
-def check_starts(key: str, starts: Mapping[int | float, object]) -> None:
-    """Refuse what is no course of a run.
+def course(key: str, given: Mapping[int | float, Value] | Sequence[Sequence[Any]]) -> dict[int | float, Value]:
+    """The course of a run, start -> value, from a mapping or from pairs.
+
+    Configs hold pairs, `[[0, 64], [0.5, 96]]`: a list on the command line takes the place of the one before it,
+    while a mapping would be merged into it.
 
     Raises:
-        ConfigError: no entry for epoch 0, or another key that is no start.
+        ConfigError: no pairs, no entry for epoch 0, or another key that is no start.
     """
+    try:
+        starts: dict[int | float, Value] = dict(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError(f"{key}={given}: give pairs of start and value, such as [[0,1],[0.5,2]]") from None
     if 0 not in starts:
-        raise ConfigError(f"{key}={dict(starts)}: say what holds from epoch 0 on")
+        raise ConfigError(f"{key}={given}: say what holds from epoch 0 on")
     if not all(is_start(start) for start in starts):
         raise ConfigError(
-            f"{key}={dict(starts)}: starts are epochs (whole numbers) or fractions of the run between 0 and 1, "
+            f"{key}={given}: starts are epochs (whole numbers) or fractions of the run between 0 and 1, "
             "such as 0, 3 or 0.5"
         )
+    return starts
 
 
 def value_at(starts: Mapping[int | float, Value], epoch: int, epochs: int) -> Value:

@@ -18,7 +18,7 @@ from fer.data.splits import subject_fold_splits, with_validation
 from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.twins import has_exact_twin, has_near_twin, signatures
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
-from fer.epochs import check_starts, value_at
+from fer.epochs import course, value_at
 from fer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class FERDataModule(LightningDataModule):
             `auto` goes by the free memory.
         drop_leaks: leave out of training what has a twin (same pixels or same photograph) in validation or test,
             and out of validation what has one in test.
-        train_image_size: side of training images in the course of the run, start -> pixels, as `{0: 64, 0.5: 96}`
+        train_image_size: side of training images in the course of the run, start -> pixels, as `[[0, 64], [0.5, 96]]`
             (a start is an epoch or a fraction of the run); None is `image_size` all along.
         soft_labels: train on the shares of the votes (FER+) in place of the label that most gave.
         balanced: draw the classes of training images evenly, with replacement.
@@ -74,7 +74,7 @@ class FERDataModule(LightningDataModule):
         votes: bool = False,
         residency: Residency = "auto",
         drop_leaks: bool = False,
-        train_image_size: Mapping[int | float, int] | None = None,
+        train_image_size: Mapping[int | float, int] | Sequence[Sequence[Any]] | None = None,
         soft_labels: bool = False,
         balanced: bool = False,
         augment: Augment | None = None,
@@ -93,11 +93,11 @@ class FERDataModule(LightningDataModule):
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
         self.drop_leaks, self.votes = drop_leaks, votes
-        self.train_image_size, self.soft_labels, self.balanced = train_image_size, soft_labels, balanced
-        if train_image_size is not None:
-            check_starts("data.train_image_size", train_image_size)
-            if any(not isinstance(size, int) or size < 1 for size in train_image_size.values()):
-                raise ConfigError(f"data.train_image_size={dict(train_image_size)}: sizes are pixels, 1 or more")
+        self.soft_labels, self.balanced = soft_labels, balanced
+        sizes = None if train_image_size is None else course("data.train_image_size", train_image_size)
+        if sizes is not None and any(type(size) is not int or size < 1 for size in sizes.values()):
+            raise ConfigError(f"data.train_image_size={train_image_size}: sizes are pixels, 1 or more")
+        self.train_image_size: dict[int | float, int] | None = sizes
         self.augment, self.mix, self.seed = augment, mix, seed
         self.pack: Pack | None = None
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
@@ -110,8 +110,7 @@ class FERDataModule(LightningDataModule):
             return
         pack = open_pack(Path(self.root) / self.pack_name)
         self.classes = self._choose_classes(pack)
-        class_of = {emotion: index for index, emotion in enumerate(self.classes)}
-        self.labels = np.array([class_of.get(emotion, -1) for emotion in pack.emotions])
+        self.labels = _numbered(pack.emotions, self.classes)
         splits = self._choose_splits(pack)
         self.splits = {split: np.flatnonzero((splits == split) & (self.labels >= 0)) for split in SPLITS}
         if self.drop_leaks:
@@ -125,6 +124,21 @@ class FERDataModule(LightningDataModule):
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if self.soft_labels and pack.votes is None:
             raise ConfigError(f"data.soft_labels=true, but {pack.folder} has no votes; data=ferplus has them")
+        self.pack = pack
+
+    def setup_whole(self) -> None:
+        """Open the pack to evaluate on it alone: `splits` holds `all`, and those that the pack itself names."""
+        if self.pack is not None:
+            return
+        pack = open_pack(Path(self.root) / self.pack_name)
+        present = set(pack.emotions.tolist())
+        wanted = self.default_classes if self.requested_classes is None else self.requested_classes
+        self.classes = [emotion for emotion in wanted if emotion in present]
+        self.labels = _numbered(pack.emotions, self.classes)
+        self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
+        self.splits["all"] = np.flatnonzero(self.labels >= 0)
+        self.channels = 3 if pack.images.ndim == 4 else 1
+        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
         self.pack = pack
 
     def _choose_classes(self, pack: Pack) -> list[str]:
@@ -224,16 +238,16 @@ class FERDataModule(LightningDataModule):
         )
 
     def eval_loader(self, split: str, device: torch.device, **options: Any) -> DeviceLoader:
-        """The images of a split, in the pack's order, on a device: all, or those of a rank."""
+        """The images of a split, in the pack's order, on a device: all, or those of a rank.
+
+        Args:
+            split: one of `splits`.
+            device: where batches are wanted.
+            options: of `DeviceLoader`; sizes of batch and image are the module's where not given.
+        """
         images, labels = self._on(device)
-        return DeviceLoader(
-            images,
-            labels,
-            torch.from_numpy(self.splits[split]),
-            batch_size=self.eval_batch_size,
-            image_size=self.image_size,
-            **options,
-        )
+        settings = {"batch_size": self.eval_batch_size, "image_size": self.image_size, **options}
+        return DeviceLoader(images, labels, torch.from_numpy(self.splits[split]), **settings)
 
     def _targets(self) -> Tensor | None:
         """The share of each class in each image, float [N, K], on the CPU; None where the labels are all there is."""
@@ -286,6 +300,12 @@ def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[list[float],
     mean = share @ levels
     std = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
     return mean.tolist(), [value or 1.0 for value in std.tolist()]
+
+
+def _numbered(emotions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The number of each image's class, int64 [N]; -1 for any other emotion."""
+    class_of = {emotion: index for index, emotion in enumerate(classes)}
+    return np.array([class_of.get(emotion, -1) for emotion in emotions], dtype=np.int64)
 
 
 def _vocabulary(word: str) -> str:

@@ -21,7 +21,7 @@ AHEAD = 3  # batches read before they are asked for, where images come from disk
 class Batch(NamedTuple):
     """Faces ready for the network, with their classes and their rows in the pack."""
 
-    images: Tensor  # float [B, C, S, S] in [0, 1]
+    images: Tensor  # float [B, C, S, S] in [0, 1]; [V * B, C, S, S] where several views of each are shown
     labels: Tensor  # int64 [B]
     rows: Tensor  # int64 [B]
     targets: Tensor  # what the loss sees: the labels, int64 [B], or the share of each class, float [B, K]
@@ -57,6 +57,8 @@ class DeviceLoader:
         mix: images mixed in pairs, within the rank's own batch; wants `targets`.
         balanced: draw classes evenly, with replacement, in place of visiting every image once.
         shuffle: whether this is training.
+        views: how evaluated images are shown: (uint8 [B, C, H, W], size) -> float [V * B, C, S, S], view by view; None
+            shows them upright, once.
         epoch: tells the current epoch.
 
     Raises:
@@ -79,6 +81,7 @@ class DeviceLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        views: Callable[[Tensor, int], Tensor] | None = None,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
         if batch_size < 1 or (isinstance(image_size, int) and image_size < 1):
@@ -91,6 +94,7 @@ class DeviceLoader:
         self.augment, self.shuffle, self.seed = augment, shuffle, seed
         self.targets, self.mix, self.balanced = targets, mix if mix is not None and mix.mixes else None, balanced
         self.rank, self.world_size, self.epoch = rank, world_size, epoch
+        self.views = views or resample
         self._plan: Plan | None = None
         self._start = self._done = 0
 
@@ -149,7 +153,7 @@ class DeviceLoader:
         images, rows = self.store.to_device(images), plan.order[chosen].to(self.device)
         size = self.image_size(plan.epoch)
         if self.augment is None or plan.augment is None:
-            faces = resample(images, size)
+            faces = self.views(images, size)
         else:
             faces = self.augment(images, size, plan.augment[chosen])
         labels = self.labels[rows]

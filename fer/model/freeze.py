@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fer.epochs import check_starts, is_start, value_at
+from fer.epochs import course, is_start, value_at
 from fer.errors import ConfigError
 from fer.model.stages import Stage
 
@@ -20,7 +20,8 @@ class FreezeSchedule:
     """Stages trained from given epochs on, counted from the head, so that it serves any network.
 
     Args:
-        trainable: start -> number of stages from the head that train from then on, or `all`. A start is an epoch, or,
+        trainable: start -> number of stages from the head that train from then on, or `all` (a mapping, or the pairs
+            that configs give). A start is an epoch, or,
             as a number between 0 and 1, a fraction of the run; an entry for epoch 0 must be there.
 
     Raises:
@@ -30,7 +31,7 @@ class FreezeSchedule:
     trainable: Mapping[int | float, int | Literal["all"]] = field(default_factory=lambda: {0: "all"})
 
     def __post_init__(self) -> None:
-        check_starts("freeze.trainable", self.trainable)
+        object.__setattr__(self, "trainable", course("freeze.trainable", self.trainable))
         if any(count != "all" and (not isinstance(count, int) or count < 1) for count in self.trainable.values()):
             raise ConfigError(f"freeze.trainable={dict(self.trainable)}: give counts of 1 or more, or all")
 

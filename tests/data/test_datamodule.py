@@ -285,7 +285,7 @@ def test_a_trainer_resumed_from_any_step_sees_exactly_the_batches_that_were_left
 
 
 def test_training_images_grow_in_the_course_of_the_run(data):
-    module = data(image_size=16, train_image_size={0: 8, 0.5: 12})
+    module = data(image_size=16, train_image_size=[[0, 8], [0.5, 12]])
     module.trainer = Trainer(max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False)
     assert [module.train_size(epoch) for epoch in range(4)] == [8, 8, 12, 12]
     loader = module.train_loader(CPU)
@@ -293,7 +293,7 @@ def test_training_images_grow_in_the_course_of_the_run(data):
     assert module.eval_loader("val", CPU).batch(0, 0).images.shape[-1] == 16
 
 
-@pytest.mark.parametrize("sizes", [{1: 8}, {0: 0}, {0: "small"}])
+@pytest.mark.parametrize("sizes", [{1: 8}, {0: 0}, {0: "small"}, [8], 8])
 def test_sizes_that_cannot_be_are_refused(sizes):
     with pytest.raises(ConfigError, match="train_image_size"):
         FERDataModule("fer2013", train_image_size=sizes)

@@ -24,7 +24,7 @@ EVERYTHING = (
     "module.ema_decay=0.9",
     "model.drop_rate=0.2",
     "rates=geometric",
-    "data.train_image_size={0:24,2:32}",
+    "data.train_image_size=[[0,24],[2,32]]",
 )
 CHECKPOINT_EVERY_STEP = "callbacks.last.every_minutes=0"
 
