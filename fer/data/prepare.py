@@ -11,7 +11,7 @@ from fer.data.pack import AUDIT, TWINS, Pack, make_pack, open_pack
 from fer.data.sources import owner_of
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
-from fer.evaluation.figures import twins_figure
+from fer.evaluation.sheets import twins_figure
 from fer.files import replacing, write_json
 
 NAMED = 3  # rejected files that are named; the manifest has all
