@@ -13,6 +13,10 @@ class DataError(FERError):
     """Data that is missing, malformed or unfit for what was asked."""
 
 
+class PictureError(DataError):
+    """A picture that cannot be decoded; among many it is named, skipped and counted."""
+
+
 class WeightsError(FERError):
     """Pretrained weights that cannot be had or do not fit."""
 

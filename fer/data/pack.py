@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 
 from fer.data.faces import central_square, crop_face, find_faces
+from fer.data.pictures import decode_picture
 from fer.data.readers import CLASS_FOLDERS, list_samples
 from fer.data.samples import RawSample
 from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source, owner_of
 from fer.data.spool import PictureSpool, square
 from fer.emotions import EMOTIONS, SPLITS
-from fer.errors import DataError
+from fer.errors import DataError, PictureError
 from fer.files import write_json
 
 log = logging.getLogger(__name__)
@@ -274,11 +274,9 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
     for sample in track(listing.samples, description="reading pictures", transient=True):
         try:
             encoded = source.read(sample.name) if listing.contents is None else listing.contents[sample.name]
-            picture = _pixels(encoded)
-        except DataError:
-            raise
-        except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
-            rejected.append((sample.name, f"cannot be read as a picture: {_reason(error)}"))
+            picture = decode_picture(encoded)
+        except (PictureError, ValueError, OSError) as error:
+            rejected.append((sample.name, f"cannot be read as a picture: {error}"))
             continue
         height, width = picture.shape[:2]
         photograph = listing.layout == CLASS_FOLDERS and height != width and min(height, width) >= SMALLEST_PHOTOGRAPH
@@ -295,23 +293,6 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
     if faceless:
         log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, searched)
     return Decoded(pictures, samples, listing.layout, rejected)
-
-
-def _pixels(content: bytes) -> np.ndarray:
-    """A picture: uint8 [H, W], or [H, W, 3] where its channels differ."""
-    with Image.open(io.BytesIO(content)) as picture:
-        if picture.mode == "I;16":  # convert would clip all but the darkest levels to white
-            return (np.asarray(picture) >> 8).astype(np.uint8)
-        if picture.mode in ("L", "1", "LA"):
-            return np.asarray(picture.convert("L"))
-        colours = np.asarray(picture.convert("RGB"))
-    if (colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all():
-        return np.ascontiguousarray(colours[..., 0])
-    return colours
-
-
-def _reason(error: Exception) -> str:
-    return "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _table(samples: list[RawSample]) -> bytes:
