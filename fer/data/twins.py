@@ -79,9 +79,18 @@ def has_near_twin(marks: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np
     return found
 
 
-def has_exact_twin(images: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which of the images at `rows` have an identical twin, pixel by pixel, at `others`: bool [len(rows)]."""
-    known = {_digest(images[row]) for row in others}
+def has_exact_twin(
+    images: np.ndarray, rows: np.ndarray, others: np.ndarray, elsewhere: np.ndarray | None = None
+) -> np.ndarray:
+    """Which of the images at `rows` have an identical twin, pixel by pixel, at `others`: bool [len(rows)].
+
+    Args:
+        images: uint8 [N, H, W] or [N, H, W, 3].
+        rows: to tell of.
+        others: where twins are looked for.
+        elsewhere: the images that `others` belongs to, where they are not the same.
+    """
+    known = {_digest((images if elsewhere is None else elsewhere)[row]) for row in others}
     return np.array([_digest(images[row]) in known for row in rows], dtype=bool)
 
 

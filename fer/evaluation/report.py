@@ -1,4 +1,4 @@
-"""Everything the run folder says of a trained model: predictions, calibration, metrics, figures."""
+"""What is said of an evaluated model: numbers, predictions, calibration, figures."""
 
 import csv
 from pathlib import Path
@@ -9,16 +9,17 @@ import torch
 from matplotlib.figure import Figure
 
 from fer.data.datamodule import FERDataModule
-from fer.data.pack import Pack
-from fer.data.twins import has_exact_twin, has_near_twin, signatures
+from fer.errors import DataError
 from fer.evaluation.calibration import fit_temperature
-from fer.evaluation.figures import confusion_figure, predictions_figure, reliability_figure
-from fer.evaluation.metrics import classification_metrics, expected_calibration_error
-from fer.evaluation.predict import Predictions, collect
+from fer.evaluation.gallery import draw_figures, save_figures
+from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.outcome import Outcome
+from fer.evaluation.predict import Predictions, Voter, predict_split
+from fer.evaluation.seen import Seen, TwinFinder
 from fer.files import replacing, write_json
 from fer.model.classifier import ExpressionClassifier
 
-WORST, EXAMPLES = 18, 9
+PREDICTIONS, SUBJECTS, CALIBRATION = "predictions.csv", "subjects.csv", "calibration.json"
 
 
 def evaluate_run(
@@ -33,100 +34,121 @@ def evaluate_run(
     Returns:
         Metrics under `val/` and `test/`, and the figures by name.
     """
+    assert datamodule.pack is not None, "setup comes first"
+    voter = Voter(classifier, precision)
+    found = {split: predict_split([voter], datamodule, split, device) for split in ("val", "test")}
+    temperature = fit_temperature(found["val"].logits, found["val"].labels)
+    splits = datamodule.splits
+    twins = TwinFinder(datamodule.pack, [Seen(datamodule.pack, splits["train"], splits["val"])])
+    outcomes = {
+        split: judge(predictions, classifier.classes, datamodule, split, temperature, twins)
+        for split, predictions in found.items()
+    }
+    metrics = {
+        f"{split}/{name}": value for split, outcome in outcomes.items() for name, value in outcome.metrics.items()
+    }
+    write_calibration(folder, temperature, "val", metrics)
+    return metrics, write_outcome(folder, outcomes["test"], classifier)
+
+
+def judge(
+    predictions: Predictions,
+    classes: list[str],
+    datamodule: FERDataModule,
+    split: str,
+    temperature: float,
+    twins: TwinFinder,
+) -> Outcome:
+    """The numbers of a split, over the images whose class the model knows.
+
+    Args:
+        predictions: of all images of the split; label -1 where the model does not know the class.
+        classes: the model's.
+        datamodule: whose pack the predictions' rows belong to.
+        split: one of the module's.
+        temperature: fitted on validation.
+        twins: finds what the model knows already.
+
+    Raises:
+        DataError: no image is of a class that the model knows.
+    """
     pack = datamodule.pack
     assert pack is not None, "setup comes first"
-    classifier = classifier.to(device)
-    found = {
-        split: collect(classifier, datamodule.eval_loader(split, device), precision, f"evaluating {split}")
-        for split in ("val", "test")
-    }
-    temperature = fit_temperature(found["val"].logits, found["val"].labels)
-    marks = signatures(pack.images)
-    metrics: dict[str, Any] = {}
-    for split, predictions in found.items():
-        earlier = ("train", "val") if split == "test" else ("train",)
-        others = np.concatenate([datamodule.splits[name] for name in earlier])
-        subjects = pack.subjects[predictions.rows]
-        twins = has_exact_twin(pack.images, predictions.rows, others)
-        numbers = classification_metrics(
-            predictions.logits,
-            predictions.labels,
-            temperature=temperature,
-            subjects=None if (subjects == "").any() else subjects,
-            twins=twins,
-            near_twins=twins | has_near_twin(marks, predictions.rows, others),
+    known = predictions.labels >= 0
+    if not known.any():
+        raise DataError(
+            f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
         )
-        metrics |= {f"{split}/{name}": value for name, value in numbers.items()}
-    write_json(
-        folder / "calibration.json",
-        {
-            "temperature": temperature,
-            "fitted_on": "val",
-            **{name: metrics[name] for name in ("val/ece", "val/ece_calibrated", "test/ece", "test/ece_calibrated")},
-        },
+    logits, labels, rows = predictions.logits[known], predictions.labels[known], predictions.rows[known]
+    people = pack.subjects[rows]
+    subjects = None if (people == "").any() else people
+    exact, near = twins.exact(rows, split), twins.near(rows, split)
+    numbers = classification_metrics(
+        logits,
+        labels,
+        classes=classes,
+        temperature=temperature,
+        subjects=subjects,
+        twins=exact,
+        near_twins=near if near is None or exact is None else exact | near,
     )
-    write_predictions(folder / "predictions.csv", found["test"], pack, datamodule.classes)
-    figures = draw_figures(found["test"], pack, datamodule.classes, temperature)
-    for name, figure in figures.items():
-        with replacing(folder / "figures" / f"{name}.png", "wb") as file:
-            figure.savefig(file, format="png")
-    return metrics, figures
+    numbers["images_of_unknown_classes"] = int((~known).sum())
+    numbers["images_trained_on"] = twins.known(rows, split) if twins.seen else None
+    images = pack.images
+    return Outcome(
+        classes=classes,
+        logits=logits,
+        labels=labels,
+        names=pack.names[rows],
+        subjects=subjects,
+        images=lambda positions: images[rows[positions]],
+        temperature=temperature,
+        metrics=numbers,
+        split=split,
+        data=str(datamodule.name),
+    )
 
 
-def write_predictions(path: Path, predictions: Predictions, pack: Pack, classes: list[str]) -> None:
+def write_outcome(folder: Path, outcome: Outcome, classifier: ExpressionClassifier | None = None) -> dict[str, Figure]:
+    """Write `predictions.csv`, `subjects.csv` where they are known, and the figures.
+
+    Args:
+        folder: of the run or evaluation.
+        outcome: of a split.
+        classifier: that made it; None where several voted.
+
+    Returns:
+        The figures by name.
+    """
+    write_predictions(folder / PREDICTIONS, outcome)
+    if outcome.subjects is not None:
+        write_subjects(folder / SUBJECTS, outcome.names, outcome.subjects)
+    figures = draw_figures(outcome, classifier)
+    save_figures(figures, folder / "figures")
+    return figures
+
+
+def write_calibration(folder: Path, temperature: float, fitted_on: str, metrics: dict[str, Any]) -> None:
+    """Write the temperature, on what it was fitted, and the calibration errors before and after."""
+    errors = {name: metrics[name] for name in metrics if name.endswith(("/ece", "/ece_calibrated"))}
+    write_json(folder / CALIBRATION, {"temperature": temperature, "fitted_on": fitted_on, **errors})
+
+
+def write_predictions(path: Path, outcome: Outcome) -> None:
     """A row per image: name, label, predicted, loss, and the probability of each class, as trained."""
-    probabilities, losses = probabilities_and_losses(predictions)
+    classes, probabilities = outcome.classes, outcome.probabilities
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "label", "predicted", "loss", *classes])
-        for index, row in enumerate(predictions.rows):
-            writer.writerow(
-                [
-                    pack.names[row],
-                    classes[predictions.labels[index]],
-                    classes[probabilities[index].argmax()],
-                    f"{losses[index]:.6g}",
-                    *(f"{value:.6g}" for value in probabilities[index]),
-                ]
-            )
+        for index, name in enumerate(outcome.names):
+            label, predicted = classes[outcome.labels[index]], classes[outcome.predicted[index]]
+            shares = (f"{value:.6g}" for value in probabilities[index])
+            writer.writerow([name, label, predicted, f"{outcome.losses[index]:.6g}", *shares])
 
 
-def draw_figures(predictions: Predictions, pack: Pack, classes: list[str], temperature: float) -> dict[str, Figure]:
-    """The figures of a run, by file name."""
-    probabilities, losses = probabilities_and_losses(predictions)
-    guesses = probabilities.argmax(axis=1)
-    matrix = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(matrix, (predictions.labels, guesses), 1)
-
-    def sheet(chosen: np.ndarray, **options: Any) -> Figure:
-        return predictions_figure(
-            pack.images[predictions.rows[chosen]],
-            [classes[k] for k in predictions.labels[chosen]],
-            [classes[k] for k in guesses[chosen]],
-            list(probabilities[chosen].max(axis=1)),
-            **options,
-        )
-
-    worst = np.argsort(-losses, kind="stable")[:WORST]
-    examples = np.random.default_rng(0).permutation(len(losses))[:EXAMPLES]
-    cooled, _ = probabilities_and_losses(predictions, temperature)
-    right = guesses == predictions.labels
-    curves = {"as trained": (probabilities.max(axis=1), right), "calibrated": (cooled.max(axis=1), right)}
-    eces = {
-        "as trained": expected_calibration_error(predictions.logits, predictions.labels),
-        "calibrated": expected_calibration_error(predictions.logits / temperature, predictions.labels),
-    }
-    return {
-        "confusion_matrix": confusion_figure(matrix, classes, title="test"),
-        "top_losses": sheet(worst, losses=list(losses[worst]), columns=6, title="Largest losses on the test images"),
-        "predictions": sheet(examples, title="Test images drawn at random"),
-        "reliability": reliability_figure(curves, eces),
-    }
-
-
-def probabilities_and_losses(predictions: Predictions, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities, float64 [N, K], and cross-entropy in nats, float64 [N]."""
-    logits = torch.from_numpy(predictions.logits).double() / temperature
-    labels = torch.from_numpy(predictions.labels)
-    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    return logits.softmax(dim=1).numpy(), losses.numpy()
+def write_subjects(path: Path, names: np.ndarray, subjects: np.ndarray) -> None:
+    """Who is on each image: name, subject; in the order of `predictions.csv`."""
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "subject"])
+        writer.writerows(zip(names, subjects, strict=True))

@@ -2,6 +2,9 @@
 
 import csv
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +12,11 @@ import torch
 from PIL import Image
 
 from fer.data.datamodule import FERDataModule
-from fer.data.pack import Pack
 from fer.evaluation.calibration import fit_temperature
-from fer.evaluation.predict import Predictions, collect
-from fer.evaluation.report import draw_figures, evaluate_run, probabilities_and_losses, write_predictions
+from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.outcome import Outcome
+from fer.evaluation.predict import collect
+from fer.evaluation.report import evaluate_run, write_outcome
 from fer.model.classifier import ExpressionClassifier
 from fer.model.network import timm_network
 
@@ -20,33 +24,31 @@ CLASSES = ["angry", "happy", "sad"]
 NAMES = ['a, "b".png', "it's/ü\n.png", "test/happy/000.png", " leading.png", "=1+1.png"]
 
 
-def pack_of(names: list[str], colour: bool = False) -> Pack:
+def outcome_of(names: list[str], **changes: Any) -> Outcome:
     count = len(names)
-    shape = (count, 16, 16, 3) if colour else (count, 16, 16)
-    return Pack(
-        folder=None,
-        images=np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
-        names=np.array(names),
-        emotions=np.array([CLASSES[n % 3] for n in range(count)]),
-        splits=np.array(["test"] * count),
-        subjects=np.array([""] * count),
-        manifest={},
-    )
-
-
-def predictions_of(count: int) -> Predictions:
+    images = np.random.default_rng(0).integers(0, 256, (count, 16, 16), dtype=np.uint8)
     logits = 3 * np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32)
-    return Predictions(logits, np.arange(count) % 3, np.arange(count))
+    facts: dict[str, Any] = {
+        "classes": CLASSES,
+        "logits": logits,
+        "labels": np.arange(count) % 3,
+        "names": np.array(names),
+        "subjects": None,
+        "images": lambda positions: images[positions],
+        "temperature": 2.0,
+    }
+    outcome = Outcome(**facts | changes)
+    numbers = classification_metrics(outcome.logits, outcome.labels, temperature=outcome.temperature)
+    return replace(outcome, metrics=numbers)
 
 
-def read(path) -> list[dict[str, str]]:
+def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def test_predictions_hold_a_row_per_image_under_any_name(tmp_path):
-    predictions = predictions_of(len(NAMES))
-    write_predictions(tmp_path / "predictions.csv", predictions, pack_of(NAMES), CLASSES)
+    write_outcome(tmp_path, outcome_of(NAMES, subjects=np.array(["S1", "S2", 'S "3"', "S1", "S4"])))
     rows = read(tmp_path / "predictions.csv")
     assert list(rows[0]) == ["name", "label", "predicted", "loss", *CLASSES]
     assert [row["name"] for row in rows] == NAMES
@@ -56,32 +58,28 @@ def test_predictions_hold_a_row_per_image_under_any_name(tmp_path):
         assert row["label"] == CLASSES[index % 3]
         assert row["predicted"] == CLASSES[int(np.argmax(shares))]
         assert float(row["loss"]) == pytest.approx(-np.log(shares[index % 3]), rel=1e-4)
+    people = read(tmp_path / "subjects.csv")
+    assert [row["name"] for row in people] == NAMES
+    assert [row["subject"] for row in people] == ["S1", "S2", 'S "3"', "S1", "S4"]
 
 
-def test_rows_are_those_of_the_pack(tmp_path):
-    predictions = predictions_of(2)
-    chosen = Predictions(predictions.logits, predictions.labels, np.array([4, 2]))
-    write_predictions(tmp_path / "predictions.csv", chosen, pack_of(NAMES), CLASSES)
-    assert [row["name"] for row in read(tmp_path / "predictions.csv")] == [NAMES[4], NAMES[2]]
+def test_nobody_is_named_where_somebody_is_unknown(tmp_path):
+    write_outcome(tmp_path, outcome_of(NAMES))
+    assert not (tmp_path / "subjects.csv").exists()
 
 
 def test_probabilities_and_losses_of_extreme_logits_are_finite_or_right():
-    predictions = Predictions(np.array([[1000.0, 0.0], [0.0, 0.0]], dtype=np.float32), np.array([0, 1]), np.arange(2))
-    probabilities, losses = probabilities_and_losses(predictions)
-    assert probabilities == pytest.approx(np.array([[1, 0], [0.5, 0.5]]))
-    assert losses == pytest.approx([0, np.log(2)])
+    extreme = outcome_of(["a", "b"], logits=np.array([[1000, 0, 0], [0, 0, -1000]], dtype=np.float32))
+    assert extreme.probabilities == pytest.approx(np.array([[1, 0, 0], [0.5, 0.5, 0]]))
+    assert extreme.losses == pytest.approx([0, np.log(2)])
+    assert extreme.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
 
 
-@pytest.mark.parametrize(("count", "colour"), [(1, True), (40, False)])
-def test_figures_show_the_largest_losses_first(count, colour):
-    predictions = predictions_of(count)
-    figures = draw_figures(predictions, pack_of([f"{n}.png" for n in range(count)], colour), CLASSES, 2.0)
-    assert set(figures) == {"confusion_matrix", "top_losses", "predictions", "reliability"}
-    _, losses = probabilities_and_losses(predictions)
-    shown = [float(axes.get_xlabel().split("loss ")[1]) for axes in figures["top_losses"].axes]
-    assert shown == pytest.approx(sorted(losses, reverse=True)[:18], abs=0.006)
-    assert len(figures["predictions"].axes) == min(count, 9)
-    assert f"{count} images" in figures["confusion_matrix"].axes[0].get_title()
+def test_images_can_have_temperatures_of_their_own():
+    logits = np.array([[2, 0, 0], [2, 0, 0]], dtype=np.float32)
+    each = outcome_of(["a", "b"], logits=logits, temperature=np.array([1.0, 4.0]))
+    assert each.calibrated[0] == pytest.approx(each.probabilities[0])
+    assert each.calibrated[1] == pytest.approx(np.exp([0.5, 0, 0]) / np.exp([0.5, 0, 0]).sum())
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +114,17 @@ def test_a_run_folder_agrees_with_its_numbers(evaluated):
     found = collect(classifier, datamodule.eval_loader("test", torch.device("cpu")), "32-true", "")
     names = [datamodule.pack.names[row] for row in found.rows]
     assert [row["name"] for row in rows] == names
+    people = read(folder / "subjects.csv")
+    assert [row["name"] for row in people] == names
+    assert {row["subject"] for row in people} == set(datamodule.pack.subjects[found.rows])
+    assert metrics["test/subjects"] == len({row["subject"] for row in people})
 
 
 def test_numbers_are_flat_and_can_be_written_as_json(evaluated):
     metrics = evaluated[3]
-    names = {"accuracy", "accuracy_ci95", "macro_f1", "balanced_accuracy", "nll", "ece", "ece_calibrated"}
+    names = {"accuracy", "accuracy_ci95", "macro_f1", "balanced_accuracy", "macro_auroc", "nll", "brier", "ece"}
+    names |= {"nll_calibrated", "brier_calibrated", "ece_calibrated", "images_of_unknown_classes"}
+    names |= {f"{name}_happy" for name in ("precision", "recall", "f1", "support", "auroc")}
     assert {f"{split}/{name}" for split in ("val", "test") for name in names} <= set(metrics)
     assert {"test/accuracy_deduplicated", "val/accuracy_deduplicated"} <= set(metrics)
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
