@@ -1,0 +1,166 @@
+"""Intervals hold what they say, and differences are claimed where there are any."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from fer.comparison.statistics import by_unit, holm, mean_accuracy, paired_difference
+
+FEW = 1000  # resamples, where many experiments are simulated
+
+
+def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=None):
+    """Whether `seeds` trainings of one architecture are right on the images: bool [S, N].
+
+    An image is right where a sum is over 0: ability, what the image (and the person) is like for every network (given
+    by `images`), what it is like for this architecture, the seed's luck, and this seed's noise on this image.
+    """
+    shape = (seeds, len(images))
+    latent = ability + images + generator.normal(0, 0.5, len(images)) + generator.normal(0, 1, shape)
+    return latent + generator.normal(0, seed_spread, (seeds, 1)) > 0
+
+
+def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, images=1500):
+    """How often two architectures are said to differ at 5 %."""
+    generator = np.random.default_rng(seeds)
+    claims = 0
+    for _ in range(experiments):
+        common = generator.normal(0, 1.5, images)
+        subjects = None
+        if people:
+            subjects = np.arange(images) % people
+            common = common + generator.normal(0, 1, people)[subjects]
+        first = trained(generator, common, seeds, 0.9 + gap, seed_spread)
+        second = trained(generator, common, seeds, 0.9, seed_spread)
+        if people:  # what one architecture makes of a person holds for all pictures of them
+            first = first | (generator.random(people) < 0.1)[subjects]
+            second = second | (generator.random(people) < 0.1)[subjects]
+        claims += paired_difference(first, second, subjects, FEW).p < 0.05
+    return claims / experiments
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+@pytest.mark.parametrize("people", [None, 60])
+def test_equal_networks_are_rarely_said_to_differ(seeds, people):
+    """Two standard errors of 400 experiments are 2.2 points."""
+    assert 0.01 <= share_claimed(seeds, 0.0, people=people) <= 0.075
+
+
+@pytest.mark.parametrize("seed_spread", [0.03, 0.1])  # about 0.6 and 2 points of accuracy
+def test_luck_of_seeds_is_no_difference(seed_spread):
+    assert 0.01 <= share_claimed(3, seed_spread) <= 0.085
+
+
+def test_one_seed_cannot_see_the_luck_of_seeds():
+    """Why a single seed compares trained networks and not architectures; the report says so."""
+    assert share_claimed(1, 0.1) > 0.3
+
+
+def test_a_difference_is_found():
+    assert share_claimed(3, 0.03, gap=0.3, experiments=50) > 0.95
+
+
+@pytest.mark.parametrize(("seeds", "seed_spread", "people"), [(1, 0.0, None), (3, 0.05, None), (3, 0.05, 60)])
+def test_intervals_of_accuracy_hold_the_truth(seeds, seed_spread, people):
+    generator = np.random.default_rng(1)
+    groups = np.arange(600) % people if people else None
+    accuracies, intervals = [], []
+    for _ in range(300):
+        images = generator.normal(0, 1.5, 600)
+        if people:
+            images = images + generator.normal(0, 1, people)[groups]
+        correct = trained(generator, images, seeds, seed_spread=seed_spread)
+        estimate = mean_accuracy(correct, groups, FEW)
+        accuracies.append(estimate.value)
+        intervals.append((estimate.low, estimate.high))
+    truth = np.mean(accuracies)
+    assert 0.92 <= np.mean([low <= truth <= high for low, high in intervals]) <= 0.995
+
+
+def test_pairing_tells_more_than_two_intervals():
+    generator = np.random.default_rng(0)
+    images = generator.normal(0, 1.5, 2000)
+    first, second = (trained(generator, images, 3) for _ in range(2))
+    paired = paired_difference(first, second)
+    widths = [mean_accuracy(correct) for correct in (first, second)]
+    unpaired = math.hypot(*(estimate.high - estimate.low for estimate in widths))
+    assert paired.high - paired.low < 0.75 * unpaired
+
+
+def test_people_are_drawn_whole():
+    """Twenty pictures of one face are not twenty proofs."""
+    generator = np.random.default_rng(0)
+    subjects = np.repeat([f"S{n:03d}" for n in range(50)], 20)
+    first = np.repeat(generator.random(50) < 0.8, 20)[None]
+    second = np.repeat(generator.random(50) < 0.6, 20)[None]
+    by_image, by_person = paired_difference(first, second), paired_difference(first, second, subjects)
+    assert by_person.value == by_image.value
+    assert by_person.high - by_person.low > 3 * (by_image.high - by_image.low)
+    assert by_person.p > by_image.p
+
+
+def test_hits_and_sizes_by_person():
+    correct = np.array([[True, False, True, True], [False, False, True, True]])
+    hits, sizes = by_unit(correct, np.array(["b", "a", "b", "b"]))
+    assert hits.tolist() == [[0, 3], [0, 2]]
+    assert sizes.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(("better", "worse"), [(6, 0), (8, 2), (3, 0), (20, 8), (60, 35)])
+def test_few_disagreements_count_as_little_as_in_the_exact_test(better, worse):
+    """McNemar's exact test knows one seed's answer; resampling alone claims (3, 0) and (6, 0) far too readily."""
+    first, second = np.ones((1, 500), dtype=bool), np.ones((1, 500), dtype=bool)
+    second[0, :better] = False
+    first[0, better : better + worse] = False
+    n = better + worse
+    exact = min(1.0, 2 * sum(math.comb(n, k) for k in range(worse + 1)) / 2**n)
+    p = paired_difference(first, second).p
+    assert exact / 1.6 < p < exact * 2.2
+
+
+def test_the_other_way_round_is_the_same_difference():
+    generator = np.random.default_rng(3)
+    first, second = generator.random((3, 400)) < 0.8, generator.random((2, 400)) < 0.75
+    one, other = paired_difference(first, second), paired_difference(second, first)
+    assert one.value == -other.value
+    assert one.value == pytest.approx(first.mean() - second.mean())
+    assert [one.low, one.high] == pytest.approx([-other.high, -other.low], abs=0.004)
+    assert paired_difference(first, second) == one
+
+
+def test_networks_with_the_same_answers_do_not_differ():
+    correct = np.random.default_rng(0).random((1, 300)) < 0.7
+    same = paired_difference(correct, correct)
+    assert (same.value, same.p) == (0, 1)
+    assert 0 < same.high == -same.low < 0.02
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_all_right_or_all_wrong_leaves_room(value):
+    estimate = mean_accuracy(np.full((3, 100), value))
+    assert (estimate.low, estimate.high) == ((pytest.approx(0.964, abs=1e-3), 1) if value else (0, estimate.high))
+    assert estimate.high - estimate.low == pytest.approx(0.036, abs=1e-3)
+
+
+def test_one_image_and_one_person_are_possible():
+    one = np.array([[True], [False]])
+    assert mean_accuracy(one).value == 0.5
+    assert paired_difference(one, one).p == 1
+    assert paired_difference(np.ones((1, 4), bool), np.zeros((1, 4), bool), np.array(["a"] * 4)).value == 1
+
+
+def test_holm_by_hand():
+    """Of 0.01, 0.04, 0.03, 0.005: times 4, 3, 2, 1 from the smallest, and never falling."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_ten_thousand_resamples_of_fer2013_take_no_time():
+    generator = np.random.default_rng(0)
+    first, second = (generator.random((5, 3589)) < 0.7 for _ in range(2))
+    started = time.perf_counter()
+    paired_difference(first, second)
+    assert time.perf_counter() - started < 1
