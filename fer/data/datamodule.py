@@ -119,7 +119,8 @@ class FERDataModule(LightningDataModule):
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
+        self.stored_size = min(pack.images.shape[1:3])
+        self.image_size = self.requested_image_size or self.stored_size
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if self.soft_labels and pack.votes is None:
@@ -138,7 +139,8 @@ class FERDataModule(LightningDataModule):
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
+        self.stored_size = min(pack.images.shape[1:3])
+        self.image_size = self.requested_image_size or self.stored_size
         self.pack = pack
 
     def _choose_classes(self, pack: Pack) -> list[str]:

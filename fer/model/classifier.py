@@ -35,6 +35,8 @@ class ExpressionClassifier(LightningModule):
         network_spec: plain constructor arguments of `network` (with `_target_`), kept in checkpoints.
         classes: names of the K outputs.
         image_size: side S of training images, pixels.
+        stored_size: side of the squares that they were stored as before, pixels: how sharp they can be; None where
+            nobody knows.
         mean: of each of the C channels of training images, in [0, 1].
         std: the same, standard deviation.
         optimizer: parameter groups -> optimizer; its rate is the head's.
@@ -70,13 +72,15 @@ class ExpressionClassifier(LightningModule):
         channels_last: bool = False,
         compile: bool = False,
         seed: int = 0,
+        stored_size: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
         self.averaged = None if ema_decay is None else AveragedNetwork(self.network, ema_decay)
         if compile:
             self.network.compile()
-        self.network_spec, self.classes, self.image_size = network_spec, list(classes), image_size
+        self.network_spec, self.classes = network_spec, list(classes)
+        self.image_size, self.stored_size = image_size, stored_size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
         self.stages = network_stages(network)
@@ -211,6 +215,7 @@ class ExpressionClassifier(LightningModule):
             "network": self.network_spec,
             "classes": self.classes,
             "image_size": self.image_size,
+            "stored_size": self.stored_size,
         }
         state = checkpoint["state_dict"]
         goes_on = "optimizer_states" in checkpoint

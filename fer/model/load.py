@@ -28,15 +28,14 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
     facts, state = checkpoint["fer"], checkpoint["state_dict"]
     spec = facts["network"]
     if network is None:
-        if spec.get("_target_") != OWN_BUILDER:
-            raise CheckpointError(f"{path} holds a {spec.get('_target_')}: build that network and pass it in")
-        network = _rebuild(spec, path)
+        network = rebuild_network(spec, path)
     mean, std = (state[name].flatten().tolist() for name in ("mean", "std"))
     classifier = ExpressionClassifier(
         network,
         network_spec=spec,
         classes=facts["classes"],
         image_size=facts["image_size"],
+        stored_size=facts.get("stored_size"),
         mean=mean,
         std=std,
     )
@@ -47,7 +46,18 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
     return classifier.eval()
 
 
-def _rebuild(spec: dict[str, Any], path: Path | str) -> nn.Module:
+def rebuild_network(spec: dict[str, Any], path: Path | str) -> nn.Module:
+    """The network that plain constructor arguments describe, with random weights.
+
+    Args:
+        spec: arguments of `timm_network`, with `_target_`.
+        path: where they were read, for errors.
+
+    Raises:
+        CheckpointError: another builder, arguments that are no plain values, a network that cannot be built.
+    """
+    if spec.get("_target_") != OWN_BUILDER:
+        raise CheckpointError(f"{path} holds a {spec.get('_target_')}: build that network and pass it in")
     arguments = {key: value for key, value in spec.items() if key not in ("_target_", "weights")}
     for key, value in arguments.items():
         if not isinstance(value, str | int | float | None):

@@ -158,6 +158,7 @@ def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: boo
         network_spec={**cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True)), **facts},
         classes=datamodule.classes,
         image_size=datamodule.image_size,
+        stored_size=datamodule.stored_size,
         mean=datamodule.mean,
         std=datamodule.std,
         optimizer=build(cfg.optimizer, "optimizer"),
