@@ -1,0 +1,1 @@
+"""Emotions in one's own pictures and videos."""
