@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fer.device import accelerator_kind, best_precision, keep_freed_memory
@@ -55,6 +56,8 @@ def build_trainer(
     if kind == "cpu":
         keep_freed_memory()
     check_numbers(Trainer, options, "trainer")
+    # Without one of its own, Lightning would put its default bar in the place of one that was taken away.
+    options.setdefault("enable_progress_bar", any(isinstance(c, ProgressBar) for c in options.get("callbacks") or ()))
     if options.get("max_epochs", 1) is None or options.get("max_epochs", 1) < 1:
         raise ConfigError(f"trainer.max_epochs={options['max_epochs']}: schedules need a number of 1 or more")
     try:
