@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone are one row; what else they differ in is found, and named as briefly as can be."""
+"""Runs that differ in their seed alone are one row; what else they differ in is found and named briefly."""
 
 import re
 from collections import defaultdict
@@ -156,7 +156,7 @@ def telling_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str,
 
 
 def differing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple] | None = None) -> list[str]:
-    """Keys that have several values in one place; arguments that only one of two classes takes are told by the class."""
+    """Keys with several values in one place; arguments that only one of two classes takes are told by the class."""
     values: dict[tuple, set[str | None]] = defaultdict(set)
     keys = sorted({key for setting in settings for key in setting})
     for place, setting in zip(within or [()] * len(settings), settings, strict=True):
@@ -197,14 +197,10 @@ def _one_of_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:
         by_seed[str(run.seed)].append(run)
     kept, remarks = [], []
     for seed in sorted(by_seed, key=_natural):
-        *older, newest = sorted(
-            by_seed[seed], key=lambda run: ((run.folder / "metrics.json").stat().st_mtime, run.name)
-        )
+        *older, newest = sorted(by_seed[seed], key=lambda run: (run.finished_at, run.name))
         kept.append(newest)
-        remarks += [
-            f"{run.name} has the configuration and the seed of {newest.name}, which is newer and counts"
-            for run in older
-        ]
+        for run in older:
+            remarks.append(f"{run.name} has the configuration and seed of {newest.name}, which is newer and counts")
     return kept, remarks
 
 

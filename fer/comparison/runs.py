@@ -1,4 +1,4 @@
-"""Finished runs from their folders, and those that are not finished with the reason. Nothing in a folder is executed."""
+"""Finished runs from their folders, unfinished ones with the reason. Nothing in a folder is executed."""
 
 import csv
 import glob
@@ -53,6 +53,11 @@ class Run:
     @property
     def seed(self) -> Any:
         return self.config.get("seed")
+
+    @property
+    def finished_at(self) -> float:
+        """Seconds since the epoch."""
+        return (self.folder / METRICS).stat().st_mtime
 
     @property
     def classes(self) -> list[str]:
@@ -192,10 +197,10 @@ def _filled(metrics: dict[str, Any], folder: Path, folds: list[Path]) -> dict[st
             of_folds.append(_read_json(fold / METRICS))
         except (OSError, ValueError):
             continue
-    for key, together in (("train_seconds", sum), ("peak_memory_bytes", max), ("parameters", max), ("macs", max)):
-        values = [number for number in (found.get(key) for found in of_folds) if is_number(number)]
+    for key in ("train_seconds", "peak_memory_bytes", "parameters", "macs"):
+        values = [found[key] for found in of_folds if is_number(found.get(key))]
         if not is_number(filled.get(key)) and values:
-            filled[key] = together(values)
+            filled[key] = sum(values) if key == "train_seconds" else max(values)
     checkpoint = next((path for path in map(best_checkpoint, (folder, *folds)) if path.exists()), None)
     filled["checkpoint_bytes"] = None if checkpoint is None else checkpoint.stat().st_size
     return filled

@@ -63,12 +63,12 @@ def mean_accuracy(
     seeds = len(correct)
     value = float(correct.mean())
     if seeds == 1 or correct.all() or not correct.any():
-        return Estimate(value, *accuracy_interval(correct.all(axis=0), subjects))
+        return Estimate(value, *accuracy_interval(correct[0], subjects))
     hits, sizes = by_unit(correct, subjects)
     generator = np.random.default_rng(seed)
     right, asked = hits.sum(axis=0), sizes * seeds
     draws = _resample(right / seeds, sizes, generator, resamples)
-    rare = min(np.count_nonzero(right < asked), np.count_nonzero(right))
+    rare = int(min((right < asked).sum(), (right > 0).sum()))
     draws = value + _heavier(draws - value, rare, generator)
     draws += np.sqrt(_variance_of_seeds(hits, sizes) / seeds) * generator.standard_t(seeds - 1, resamples)
     low, high = np.quantile(draws.clip(0, 1), [0.025, 0.975])
@@ -100,7 +100,7 @@ def paired_difference(
     gained = hits.sum(axis=0) * t - other_hits.sum(axis=0) * s  # whole numbers, so that equal ones are found equal
     value = float(gained.sum() / (s * t) / sizes.sum())
     generator = np.random.default_rng(seed)
-    differing = np.count_nonzero(gained)
+    differing = int((gained != 0).sum())
     freedom = s + t - 2
     if not differing and hits.std(axis=0).max() == 0 and other_hits.std(axis=0).max() == 0:
         reach = float(1 - 0.025 ** (1 / len(sizes)))  # none of so many differs: the exact bound of their share

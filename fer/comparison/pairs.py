@@ -1,0 +1,155 @@
+"""Which of two rows is better on the same test images, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from fer.comparison.groups import Group, differing_keys
+from fer.comparison.runs import Predictions
+from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference
+
+ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of the first row less that of the second; `first` is the one that scored higher."""
+
+    first: Group
+    second: Group
+    estimate: Estimate
+    images: int  # that both were tested on
+    subjects: int | None
+    p_holm: float = float("nan")
+
+    @property
+    def shown(self) -> bool:
+        """Whether it stands at 5 % among all comparisons made."""
+        return self.p_holm < LEVEL
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        return len(answers(self.first)), len(answers(self.second))
+
+
+def answers(group: Group) -> list[Predictions]:
+    """Of the runs that have any."""
+    return [run.predictions for run in group.runs if run.predictions is not None]
+
+
+def correct_on(predictions: Sequence[Predictions], names: Sequence[str]) -> np.ndarray:
+    """Whether each of S runs is right on the images named, bool [S, N]."""
+    rows = [(p, [p.row_of[name] for name in names]) for p in predictions]
+    return np.array([p.labels[row] == p.predicted[row] for p, row in rows])
+
+
+def common_images(predictions: Sequence[Predictions]) -> list[str]:
+    """Names that all have, with the same truth, in the order of the first."""
+    first, *others = predictions
+    return [
+        name
+        for name, label in zip(first.names.tolist(), first.labels.tolist(), strict=True)
+        if all(name in p.row_of and p.labels[p.row_of[name]] == label for p in others)
+    ]
+
+
+def accuracy_of(group: Group, resamples: int = RESAMPLES) -> Estimate | None:
+    """Mean over seeds with its interval; as `metrics.json` has it where there is one seed, or no predictions."""
+    own = group.runs[0].metrics.get("test/accuracy_ci95")
+    value = group.mean("test/accuracy")
+    if len(group.runs) == 1 and value is not None and isinstance(own, list) and len(own) == 2:
+        return Estimate(value, float(own[0]), float(own[1]))
+    found = answers(group)
+    names = common_images(found) if found else []
+    if not names or value is None:
+        return None
+    subjects = subjects_of(found[0], names)
+    estimate = mean_accuracy(correct_on(found, names), subjects, resamples)
+    return replace(estimate, value=value)
+
+
+def subjects_of(predictions: Predictions, names: Sequence[str]) -> np.ndarray | None:
+    if predictions.subjects is None:
+        return None
+    return predictions.subjects[[predictions.row_of[name] for name in names]]
+
+
+def compare_all(groups: Sequence[Group], resamples: int = RESAMPLES) -> tuple[list[Difference], list[str]]:
+    """All pairs of rows of the same data set, or each row against the best where there are many.
+
+    Returns:
+        Differences with p-values corrected for all of them together (Holm 1979), and remarks on pairs left out.
+    """
+    found: list[Difference] = []
+    remarks: list[str] = []
+    for data in dict.fromkeys(group.data for group in groups):
+        rows = [group for group in groups if group.data == data and answers(group)]
+        rows.sort(key=lambda group: -(group.mean("test/accuracy") or 0))
+        pairs = list(combinations(rows, 2))
+        if len(rows) > ALL_PAIRS:
+            pairs = [pair for pair in pairs if pair[0] is rows[0]]
+            remarks.append(
+                f"{data}: {len(rows)} rows, so that each is compared with the best alone. That one was found by the "
+                "same test images, which favours it"
+            )
+        for first, second in pairs:
+            difference = compare_pair(first, second, resamples)
+            if difference is None:
+                remarks.append(f"{data}: {first.model} and {second.model} were tested on different images")
+            else:
+                found.append(difference)
+                remarks += _cautions(difference)
+    corrected = holm([difference.estimate.p for difference in found])
+    return [replace(d, p_holm=p) for d, p in zip(found, corrected, strict=True)], list(dict.fromkeys(remarks))
+
+
+def compare_pair(one: Group, other: Group, resamples: int = RESAMPLES) -> Difference | None:
+    """None where they have no test image in common."""
+    mine, theirs = answers(one), answers(other)
+    names = common_images([*mine, *theirs])
+    if not names:
+        return None
+    subjects = subjects_of(mine[0], names)
+    first, second = correct_on(mine, names), correct_on(theirs, names)
+    if second.mean() > first.mean():
+        one, other, first, second = other, one, second, first
+    people = None if subjects is None else len(set(subjects.tolist()))
+    return Difference(one, other, paired_difference(first, second, subjects, resamples), len(names), people)
+
+
+def _cautions(difference: Difference) -> list[str]:
+    """What a reader of the difference must know."""
+    first, second = difference.first, difference.second
+    names = f"{first.model} and {second.model}"
+    remarks = []
+    tested = {len(p.names) for group in (first, second) for p in answers(group)}
+    if tested != {difference.images}:
+        remarks.append(
+            f"{first.data}: {names} are compared on the {difference.images:,} test images that all their runs have "
+            f"(the runs have {_listed(sorted(tested))})"
+        )
+    differing = differing_keys([first.settings, second.settings])
+    if differing and first.backbone != second.backbone:
+        remarks.append(f"{first.data}: {names} differ in {', '.join(differing[:6])} too, not in the network alone")
+    return remarks
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " and ".join(f"{number:,}" for number in numbers)
+
+
+def in_words(difference: Difference) -> str:
+    """One sentence, in points of accuracy."""
+    first, second, estimate = difference.first.model, difference.second.model, difference.estimate
+    value, low, high = (f"{100 * number:.1f}".replace("-0.0", "0.0") for number in
+                        (estimate.value, estimate.low, estimate.high))  # fmt: skip
+    points = "point" if value == "1.0" else "points"
+    if difference.shown:
+        return f"{first} is better than {second} by {value} {points} [{low}, {high}]"
+    text = f"no difference shown between {first} and {second} ({value} {points} [{low}, {high}])"
+    if estimate.p < LEVEL:
+        text += "; alone it would count, among so many comparisons it does not"
+    return text
