@@ -50,10 +50,9 @@ def measure(groups: Sequence[Group]) -> list[Cost | None]:
     Networks are built anew with random weights, for a config is never allowed to name code that we then run.
     """
     keys = [_network_of(group) for group in groups]
-    costs: dict[tuple, Cost | None] = {}
-    for key in track(list(dict.fromkeys(keys)), description="timing networks", transient=True):
-        costs[key] = None if key is None else _cost(dict(key))
-    return [costs[key] for key in keys]
+    distinct = list(dict.fromkeys(key for key in keys if key is not None))
+    costs = {key: _cost(dict(key)) for key in track(distinct, description="timing networks", transient=True)}
+    return [None if key is None else costs[key] for key in keys]
 
 
 def _network_of(group: Group) -> tuple | None:
@@ -63,28 +62,34 @@ def _network_of(group: Group) -> tuple | None:
     if model.get("_target_") != OWN_BUILDER or not isinstance(size, int) or not group.classes:
         return None
     kept = {key: model[key] for key in ("backbone", "stem") if isinstance(model.get(key), str)}
-    channels = model.get("in_chans", 1)
-    return tuple({**kept, "num_classes": len(group.classes), "in_chans": channels, "image_size": size}.items())
+    parameters = group.runs[0].metrics.get("parameters")
+    return tuple({**kept, "num_classes": len(group.classes), "image_size": size, "parameters": parameters}.items())
 
 
 def _cost(arguments: dict[str, Any]) -> Cost | None:
-    size, channels = arguments.pop("image_size"), arguments["in_chans"]
+    size, parameters = arguments.pop("image_size"), arguments.pop("parameters")
     try:
         with torch.random.fork_rng(devices=[]):
-            network = timm_network(**arguments, weights="none").eval()
+            network, channels = timm_network(**arguments, weights="none").eval(), 1
+            if parameters not in (None, _parameters(network)):  # a config does not say whether faces have colour
+                network, channels = timm_network(**arguments, in_chans=3, weights="none").eval(), 3
         macs = multiply_accumulates(network, channels, size)
     except (FERError, RuntimeError, TypeError, ValueError, AssertionError) as error:
         log.warning("%s is not timed: %s", arguments.get("backbone"), " ".join(str(error).split())[:200])
         return None
     device = _device()
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     one, many = (torch.rand(count, channels, size, size, device=device) for count in (1, BATCH))
     return Cost(
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=_parameters(network),
         macs=macs,
         latency_ms=1000 * _seconds(network, one),
         images_per_second=BATCH / _seconds(network, many),
     )
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 @torch.inference_mode()

@@ -41,7 +41,8 @@ REFERENCES = (
     Reference("CK+", "94.04 %", "ResNet-18 on CK+48, a popular repository", "627 of 990 test rows leak"),
 )
 NOTE = (
-    "Accuracies as their authors report them; clean: selected on PublicTest, tested on PrivateTest once. A number on another split, by another selection or with test-time views "
+    "Accuracies as their authors report them; clean: selected on PublicTest, tested on PrivateTest "
+    "once. A number on another split, by another selection or with test-time views "
     "is not comparable with ours; the paper's figure for CK+ counts 3,589 images, which CK+ does not have, and is left "
     "out. With 3,589 test images and 73 % right, the interval of a single run is ±1.45 points."
 )

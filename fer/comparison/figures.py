@@ -1,0 +1,272 @@
+"""Figures of a comparison: pure functions from numbers to matplotlib figures, in the style of all others here."""
+
+import textwrap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer.comparison.statistics import Estimate
+from fer.evaluation.figures import BLUE, GREY, ORANGE, STYLE
+
+# Okabe & Ito 2008; with the markers, told apart without colour too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#222222")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MOST_ROWS = 40  # in one figure
+NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
+WIDTH = 30  # letters in a line of a row's name
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the comparison as figures need it."""
+
+    name: str
+    estimate: Estimate  # accuracy
+    seeds: Sequence[float]  # accuracy of each
+    cost: float | None = None
+
+
+def pareto_front(costs: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
+    """Which points have no other that is as cheap and better, or as good and cheaper: bool [N]."""
+    no_dearer = costs[None] <= costs[:, None]
+    no_worse = accuracies[None] >= accuracies[:, None]
+    better = (costs[None] < costs[:, None]) | (accuracies[None] > accuracies[:, None])
+    return ~(no_dearer & no_worse & better).any(axis=1)
+
+
+def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
+    """Accuracy against cost, with intervals; what nothing beats at its cost is joined by a line.
+
+    Args:
+        rows: with costs.
+        unit: of the cost, for the axis.
+        title: the data set.
+    """
+    costs = np.array([row.cost for row in rows], dtype=float)
+    accuracies = np.array([row.estimate.value for row in rows])
+    front = pareto_front(costs, accuracies)
+    with _style():
+        figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+        axes = figure.add_subplot()
+        order = [index for index in np.argsort(costs, kind="stable") if front[index]]
+        axes.plot(costs[order], 100 * accuracies[order], color=BLUE, linewidth=1.2, alpha=0.6, drawstyle="steps-post")
+        for on_front, colour, marker, label in ((True, BLUE, "o", "nothing is better at its cost"),
+                                                (False, GREY, "s", "another is as cheap and better")):  # fmt: skip
+            for first, index in enumerate(np.flatnonzero(front == on_front)):
+                low, high = rows[index].estimate.low, rows[index].estimate.high
+                axes.plot([costs[index]] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.8)
+                axes.plot(costs[index], 100 * accuracies[index], marker, color=colour, markersize=7,
+                          linestyle="none", label=label if not first else None)  # fmt: skip
+        if costs.max() > 3 * costs.min() > 0:
+            axes.set_xscale("log")
+        axes.margins(x=0.16, y=0.1)
+        named = [index for index in range(len(rows)) if front[index] or len(rows) <= NAMED_POINTS]
+        _name_points(axes, costs, 100 * accuracies, [(index, rows[index].name) for index in named])
+        axes.set(xlabel=unit, ylabel="test accuracy, %", title=title)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        if len(axes.get_xticks()) < 2 or costs.max() < 10 * costs.min():
+            axes.set_xticks(_few(costs))
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    return figure
+
+
+def _few(values: np.ndarray, most: int = 5) -> list[float]:
+    """At most so many distinct values, far enough apart to be read as tick labels."""
+    chosen: list[float] = []
+    span = np.log(values.max() / values.min()) if values.min() > 0 else 0.0
+    for value in np.unique(values):
+        if not chosen or np.log(value / chosen[-1]) > span / (most + 1):
+            chosen.append(float(f"{value:.2g}"))
+    return chosen
+
+
+def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple[int, str]]) -> None:
+    """Names beside their points, each moved down until it covers no other."""
+    to_screen, placed = axes.transData.transform, []
+    left, right = axes.get_xlim()
+    for index, name in sorted(names, key=lambda entry: -y[entry[0]]):
+        text = textwrap.shorten(name, 2 * WIDTH, placeholder="…")
+        at_x, at_y = to_screen((x[index], y[index]))
+        middle = to_screen((np.sqrt(left * right) if axes.get_xscale() == "log" else (left + right) / 2, 0))[0]
+        to_left = at_x > middle
+        offset = 3.0
+        while any(abs(at_y / 150 * 72 + offset - other_y) < 10 and side == to_left for other_y, side in placed):
+            offset -= 2.0
+        placed.append((at_y / 150 * 72 + offset, to_left))
+        axes.annotate(text, (x[index], y[index]), xytext=(-8 if to_left else 8, offset), textcoords="offset points",
+                      ha="right" if to_left else "left", va="bottom", fontsize=8.5)  # fmt: skip
+
+
+def seeds_figure(rows: Sequence[Row], title: str) -> Figure:
+    """Each seed a point, their mean with its 95 % interval; the best on top.
+
+    Args:
+        rows: of one data set.
+        title: the data set.
+    """
+    ranked = sorted(rows, key=lambda row: -row.estimate.value)
+    shown = ranked[:MOST_ROWS]
+    if len(shown) < len(ranked):
+        title += f" (the best {len(shown)} of {len(ranked)})"
+    with _style():
+        figure = Figure(figsize=(7.2, 1.5 + 0.46 * len(shown)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, row in enumerate(shown):
+            low, high = 100 * row.estimate.low, 100 * row.estimate.high
+            axes.plot([low, high], [place, place], color=BLUE, linewidth=6, alpha=0.25, solid_capstyle="butt",
+                      label="95 % interval of the mean" if not place else None)  # fmt: skip
+            axes.plot(100 * np.array(row.seeds), np.full(len(row.seeds), place), "o", color=ORANGE, markersize=5,
+                      label="one seed" if not place else None)  # fmt: skip
+            axes.plot(100 * row.estimate.value, place, "|", color="#222222", markersize=15, markeredgewidth=2,
+                      label="mean" if not place else None)  # fmt: skip
+        axes.set_yticks(range(len(shown)), [_wrapped(row.name) for row in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(axis="x", color="#e6e6e6")
+        axes.set_axisbelow(True)
+        axes.set(xlabel="test accuracy, %", title=title)
+        figure.legend(frameon=False, loc="outside lower center", ncols=3)
+    return figure
+
+
+def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: str) -> Figure:
+    """Paired differences with their intervals; filled where a difference is shown.
+
+    Args:
+        rows: the better, the worse, difference, whether it is shown.
+        title: the data set.
+    """
+    shown = list(rows)[:MOST_ROWS]
+    with _style():
+        figure = Figure(figsize=(7.2, 1.3 + 0.52 * len(shown)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axvline(0, color=GREY, linewidth=1)
+        for place, (_, _, estimate, counts) in enumerate(shown):
+            colour = BLUE if counts else GREY
+            axes.plot([100 * estimate.low, 100 * estimate.high], [place] * 2, color=colour, linewidth=2)
+            axes.plot(100 * estimate.value, place, "o", color=colour, markerfacecolor=colour if counts else "white",
+                      markersize=7)  # fmt: skip
+        names = [f"{_wrapped(better)}\nless {_wrapped(worse)}" for better, worse, _, _ in shown]
+        axes.set_yticks(range(len(shown)), names, fontsize=8.5)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(axis="x", color="#e6e6e6")
+        axes.set_axisbelow(True)
+        axes.set(xlabel="difference of accuracy, points (filled: shown, empty: not shown)", title=title)
+    return figure
+
+
+def recall_figure(recalls: dict[str, np.ndarray], classes: Sequence[str], title: str) -> Figure:
+    """How many of each class are found, by model: points where there are few models, else a table in colours.
+
+    Args:
+        recalls: name -> recall of each class, float [K], NaN where a class has no test image.
+        classes: names of the K classes.
+        title: the data set.
+    """
+    if len(recalls) > len(COLOURS):
+        return _recall_table(recalls, classes, title)
+    with _style():
+        figure = Figure(figsize=(7.2, 1.6 + 0.45 * len(classes) + 0.2 * len(recalls)), layout="constrained")
+        axes = figure.add_subplot()
+        shifts = np.linspace(-0.24, 0.24, len(recalls)) if len(recalls) > 1 else [0.0]
+        places = np.arange(len(classes))
+        for place in places[1:]:
+            axes.axhline(place - 0.5, color="#e6e6e6", linewidth=0.8)
+        for (name, values), colour, marker, shift in zip(recalls.items(), COLOURS, MARKERS, shifts, strict=False):
+            axes.plot(100 * values, places + shift, marker, color=colour, markersize=6, linestyle="none",
+                      label=textwrap.shorten(name, 3 * WIDTH, placeholder="…"))  # fmt: skip
+        axes.set_yticks(places, list(classes))
+        axes.set_ylim(len(classes) - 0.5, -0.5)
+        axes.set_xlim(-2, 102)
+        axes.set(xlabel="recall, % of the class's test images", title=title)
+        narrow = max(len(name) for name in recalls) < WIDTH
+        figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(recalls)) if narrow else 1)
+    return figure
+
+
+def _recall_table(recalls: dict[str, np.ndarray], classes: Sequence[str], title: str) -> Figure:
+    names = list(recalls)[:MOST_ROWS]
+    matrix = np.array([recalls[name] for name in names])
+    cells = [["–" if np.isnan(value) else f"{100 * value:.0f}" for value in row] for row in matrix]
+    figure = _table_figure(matrix, cells, names, list(classes), "Blues", (0, 1))
+    figure.axes[0].set_title(f"{title}, %")
+    return figure
+
+
+def transfer_figure(matrix: np.ndarray, trained: Sequence[str], tested: Sequence[str], title: str) -> Figure:
+    """Accuracy by what was trained on and what was tested; the truth of transfer is off the diagonal.
+
+    Args:
+        matrix: float [R, C], NaN where nothing was evaluated.
+        trained: name of each row.
+        tested: name of each column.
+        title: what is shown.
+    """
+    cells = [["–" if np.isnan(value) else f"{100 * value:.1f}" for value in row] for row in matrix]
+    figure = _table_figure(matrix, cells, trained, tested, "Blues", (0, 1))
+    figure.axes[0].set(title=title, xlabel="tested on, accuracy in %", ylabel="trained on")
+    return figure
+
+
+def confusion_difference_figure(
+    first: np.ndarray, second: np.ndarray, classes: Sequence[str], names: tuple[str, str], title: str
+) -> Figure:
+    """What the first model answers more often (blue) or less often (orange) than the second, in points of each row.
+
+    Args:
+        first: shares of each true class, float [K, K], truth by prediction.
+        second: the same of the other model.
+        classes: names of the K classes.
+        names: of the two models.
+        title: the data set.
+    """
+    points = 100 * (first - second)
+    reach = max(1.0, float(np.nanmax(np.abs(points), initial=1.0)))
+    cells = [["–" if np.isnan(v) else "·" if round(v, 1) == 0 else f"{v:+.1f}" for v in row] for row in points]
+    figure = _table_figure(points, cells, list(classes), list(classes), "PuOr", (-reach, reach))
+    heading = "\n".join(textwrap.wrap(f"{title}: {names[0]} less {names[1]}, points of the truth's row", 64))
+    figure.axes[0].set(title=heading, xlabel="predicted", ylabel="truth")
+    return figure
+
+
+def _table_figure(
+    matrix: np.ndarray,
+    cells: Sequence[Sequence[str]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: str,
+    limits: tuple[float, float],
+) -> Figure:
+    """Numbers in coloured cells."""
+    wide = max((len(line) for row in rows for line in _wrapped(row).split("\n")), default=0)
+    size = (2.2 + 0.07 * wide + 0.8 * len(columns), 1.9 + 0.45 * len(rows))
+    with _style():
+        figure = Figure(figsize=(max(size[0], 5.0), size[1]), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
+        for (row, column), value in np.ndenumerate(matrix):
+            red, green, blue, _ = image.cmap(image.norm(value)) if not np.isnan(value) else (1, 1, 1, 1)
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            axes.text(column, row, cells[row][column], ha="center", va="center", fontsize=9,
+                      color="white" if dark else "#222222")  # fmt: skip
+        axes.set_xticks(range(len(columns)), [_wrapped(name) for name in columns], rotation=40, ha="right",
+                        rotation_mode="anchor")  # fmt: skip
+        axes.set_yticks(range(len(rows)), [_wrapped(name) for name in rows])
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return figure
+
+
+def _wrapped(name: str) -> str:
+    lines = textwrap.wrap(name, WIDTH) or [""]
+    return "\n".join(lines[:2] if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), WIDTH)])
+
+
+def _style() -> AbstractContextManager[Any]:
+    return matplotlib.rc_context(STYLE)
