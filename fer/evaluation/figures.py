@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
 
 from fer.files import replacing
@@ -32,6 +33,11 @@ POINTS = 200  # of each curve
 def style() -> AbstractContextManager[Any]:
     """In this context figures look as they do everywhere."""
     return matplotlib.rc_context(STYLE)
+
+
+def counted(images: int, of: str = "") -> str:
+    """`1 image`, `3,589 images`, `3,589 test images`."""
+    return f"{images:,} {of}{' ' if of else ''}image{'' if images == 1 else 's'}"
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
@@ -73,14 +79,14 @@ def confusion_figure(matrix: np.ndarray, classes: Sequence[str], title: str = ""
                 ha="center",
                 va="center",
                 fontsize=9,
-                color="white" if value > 0.55 else "#222222",
+                color="white" if value > 0.65 else "#222222",
             )
         axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(classes)), [f"{c} ({int(n)})" for c, n in zip(classes, support[:, 0], strict=True)])
         axes.set(xlabel="predicted", ylabel="truth (images)")
         axes.spines[:].set_visible(False)
         accuracy = np.trace(matrix) / max(matrix.sum(), 1)
-        said = f"{int(matrix.sum())} images, accuracy {accuracy:.1%}"
+        said = f"{counted(int(matrix.sum()))}, accuracy {accuracy:.1%}"
         figure.suptitle(f"{title}, {said}" if title else said, fontsize=11)
     return figure
 
@@ -123,7 +129,7 @@ def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], most: int 
         names = [f"{classes[truth]}, called {classes[predicted]}" for truth, predicted, _ in pairs]
         axes.set_yticks(range(len(pairs)), names)
         axes.set(xlabel="images", xlim=(0, 1.45 * max(counts)))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.invert_yaxis()
     return figure
 
@@ -184,14 +190,14 @@ def precision_recall_figure(probabilities: np.ndarray, labels: np.ndarray, class
         figure = Figure(figsize=(2.2 * columns, 2.25 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for index, (axes, name) in enumerate(zip(panels.flat, classes, strict=False)):
-            mine = curves[index]
+            curve = curves[index]
             for other in curves:
-                if other is not None and other is not mine:
+                if other is not None and other is not curve:
                     axes.plot(other[0], other[1], color="#d5d5d5", linewidth=0.8)
             axes.axhline(float((labels == index).mean()), color=GREY, linestyle=":", linewidth=1)
-            if mine is not None:
-                axes.plot(mine[0], mine[1], color=BLUE, linewidth=1.8)
-            said = "no image" if mine is None else f"AP {mine[2]:.2f}"
+            if curve is not None:
+                axes.plot(curve[0], curve[1], color=BLUE, linewidth=1.8)
+            said = "no image" if curve is None else f"AP {curve[2]:.2f}"
             axes.set_title(f"{name}, {said}", fontsize=10)
             axes.set(xlim=(0, 1), ylim=(0, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         for axes in panels.flat[len(classes) :]:
@@ -223,7 +229,7 @@ def reliability_figure(
         for (label, (confidence, right)), (colour, marker, line) in zip(curves.items(), looks, strict=False):
             centres, accuracy, sizes = _reliability_points(confidence, right, bins)
             upper.plot(centres, accuracy, line, color=colour, linewidth=1.5, label=f"{label}: ECE {eces[label]:.3f}")
-            upper.scatter(centres, accuracy, s=12 + 100 * sizes, color=colour, marker=marker, alpha=0.85)
+            upper.scatter(centres, accuracy, 12 + 100 * sizes, color=colour, marker=marker, alpha=0.85, clip_on=False)
             lower.hist(
                 confidence, bins=bins, range=(0, 1), histtype="step", color=colour, linestyle=line, linewidth=1.5
             )

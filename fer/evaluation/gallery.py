@@ -12,6 +12,7 @@ from fer.evaluation.figures import (
     class_figure,
     confused_pairs_figure,
     confusion_figure,
+    counted,
     precision_recall_figure,
     reliability_figure,
     save_figure,
@@ -93,7 +94,7 @@ def _reliability(outcome: Outcome) -> Figure:
             "as trained": expected_calibration_error(outcome.logits, outcome.labels),
             "calibrated": expected_calibration_error(outcome.logits / temperature, outcome.labels),
         },
-        title=f"Reliability, {len(outcome):,} {outcome.split} images",
+        title=f"Reliability, {counted(len(outcome), outcome.split)}",
     )
 
 

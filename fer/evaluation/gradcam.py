@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer.data.augment import resample
-from fer.evaluation.tta import in_channels
+from fer.evaluation.features import as_seen, judging_network
 from fer.model.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
@@ -38,11 +37,7 @@ def class_maps(
         log.warning("no Grad-CAM figure: %s; pip install grad-cam", error)
         return None
     classifier = classifier.eval().to(device)
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    faces = resample(in_channels(pixels, len(classifier.mean)), classifier.image_size)
-    averaged = classifier.averaged
-    network = classifier.network if averaged is None else averaged.network
+    faces, network = as_seen(classifier, images, device), judging_network(classifier)
     # A compiled network would not call the hooks; gradients must flow where weights are frozen too.
     with torch.compiler.set_stance("force_eager"), torch.inference_mode(False), torch.enable_grad():
         layer = layer_with_maps(network, classifier, faces[:1])

@@ -28,11 +28,11 @@ def evaluate_run(
     folder: Path,
     device: torch.device,
     precision: str,
-) -> tuple[dict[str, Any], dict[str, Figure]]:
+) -> tuple[dict[str, Any], Outcome]:
     """Predict validation and test once, and write `predictions.csv`, `calibration.json` and the figures.
 
     Returns:
-        Metrics under `val/` and `test/`, and the figures by name.
+        Metrics under `val/` and `test/`, and what was made of the test images.
     """
     assert datamodule.pack is not None, "setup comes first"
     voter = Voter(classifier, precision)
@@ -48,7 +48,8 @@ def evaluate_run(
         f"{split}/{name}": value for split, outcome in outcomes.items() for name, value in outcome.metrics.items()
     }
     write_calibration(folder, temperature, "val", metrics)
-    return metrics, write_outcome(folder, outcomes["test"], classifier)
+    write_outcome(folder, outcomes["test"], classifier)
+    return metrics, outcomes["test"]
 
 
 def judge(

@@ -100,7 +100,7 @@ def attention_figure(
         grid = figure.add_gridspec(max(1, sum(heights)), columns)
         top = 0
         for group, height in zip(groups, heights, strict=True):
-            for column, index in enumerate(group):
+            for column, index in enumerate(group.tolist()):
                 colour = BLUE if right[index] else ORANGE
                 said = "correct" if right[index] else f"is {truths[index]}"
                 face = figure.add_subplot(grid[top, column])

@@ -13,8 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from fer.device import wait_for
-from fer.evaluation.figures import confusion_figure
-from fer.files import replacing
+from fer.evaluation.figures import confusion_figure, save_figure
 from fer.model.classifier import ExpressionClassifier
 from fer.training.figures import schedule_figure
 
@@ -52,8 +51,7 @@ class ScheduleFigure(Callback):
         epochs = trainer.max_epochs or 1
         phases = module.freeze_schedule.phases(module.stages, epochs)
         figure = schedule_figure(module.rate_schedule, phases, module.stages, epochs)
-        with replacing(Path(trainer.default_root_dir) / "figures" / "schedule.png", "wb") as file:
-            figure.savefig(file, format="png")
+        save_figure(figure, Path(trainer.default_root_dir) / "figures", "schedule")
 
 
 class Throughput(Callback):
@@ -142,7 +140,7 @@ class SampleImages(Callback):
             return
         batch = trainer.train_dataloader.batch(trainer.current_epoch, 0)
         grid = make_grid(batch.images[: self.count].float().cpu(), nrow=8, padding=2, pad_value=1.0)
-        writer.add_image("images/augmented_training_batch", grid, trainer.global_step)
+        writer.add_image("1_training/augmented_batch", grid, trainer.global_step)
 
 
 class ConfusionMatrix(Callback):
@@ -163,4 +161,4 @@ class ConfusionMatrix(Callback):
         writer = tensorboard(trainer)
         if writer is not None:
             figure = confusion_figure(matrix, module.classes, title="validation")
-            writer.add_figure("images/validation_confusion", figure, trainer.global_step)
+            writer.add_figure("1_training/validation_confusion_matrix", figure, trainer.global_step)

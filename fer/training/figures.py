@@ -1,16 +1,52 @@
 """Figures of how a run is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fer.evaluation.figures import BLUE, GREY, ORANGE, STYLE
 from fer.model.schedule import RateSchedule
 from fer.model.stages import Stage
 
 POINTS = 600  # of each curve
+
+
+def training_figure(history: Mapping[int, Mapping[str, float]], best_epoch: int | None = None) -> Figure:
+    """Loss and accuracy of training and validation after each epoch.
+
+    Args:
+        history: epoch -> numbers by name: train/loss, val/loss, train/accuracy, val/accuracy; any may be missing.
+        best_epoch: to mark.
+    """
+    looks = (("train", "training", ORANGE, "--", "o"), ("val", "validation", BLUE, "-", "s"))
+    few = len(history) <= 30
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for split, label, colour, line, marker in looks:
+                tag = f"{split}/{name}"
+                epochs = [epoch for epoch, numbers in sorted(history.items()) if tag in numbers]
+                values = [history[epoch][tag] for epoch in epochs]
+                axes.plot(
+                    epochs, values, line, color=colour, marker=marker if few else None, markersize=3.5, label=label
+                )
+                if split == "val" and best_epoch in epochs:
+                    value = history[best_epoch][tag]
+                    axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1, zorder=0)
+                    said = f"{value:.1%}" if name == "accuracy" else f"{value:.3f}"
+                    best = f"best epoch, {best_epoch}: {said}"
+                    axes.plot(best_epoch, value, "D", color="#222222", fillstyle="none", markersize=9, label=best)
+            axes.set(xlabel="epoch", ylabel=name, xlim=(-0.5, max(history, default=0) + 0.5))
+            axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(color="#ececec")
+            axes.legend(frameon=False, fontsize=9)
+            if name == "accuracy":
+                axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return figure
 
 
 def schedule_figure(

@@ -17,7 +17,8 @@ from rich.progress import track
 from fer.data.loader import DeviceLoader
 from fer.device import autocast
 from fer.errors import ConfigError
-from fer.files import replacing, write_json
+from fer.evaluation.figures import save_figure
+from fer.files import write_json
 from fer.model.classifier import ExpressionClassifier, build_optimizer
 from fer.model.freeze import apply_freeze
 from fer.training.figures import range_test_figure
@@ -147,8 +148,8 @@ def find_learning_rate(
             "look at data, model.weights and freeze"
         )
     suggestions = {"steepest": test.steepest, "valley": test.valley}
-    with replacing(folder / "figures" / "lr_find.png", "wb") as file:
-        range_test_figure(test.rates, test.losses, test.smoothed, suggestions).savefig(file, format="png")
+    figure = range_test_figure(test.rates, test.losses, test.smoothed, suggestions)
+    save_figure(figure, folder / "figures", "lr_find")
     curve = {"rates": test.rates.tolist(), "losses": test.losses.tolist()}
     write_json(folder / RESULT, {"used": test.valley, **suggestions, **curve})
     steepest = "none" if test.steepest is None else f"{test.steepest:.2e}"

@@ -17,6 +17,7 @@ from fer.data.datamodule import FERDataModule
 from fer.device import device_name
 from fer.errors import ConfigError, RunError
 from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
+from fer.evaluation.figures import save_figure
 from fer.evaluation.report import evaluate_run
 from fer.files import replacing, write_json
 from fer.model.classifier import ExpressionClassifier
@@ -25,8 +26,10 @@ from fer.model.weights import read_checkpoint
 from fer.training.build import accepts, build
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
-from fer.training.dashboard import RunLogger, declare_hyperparameters, log_results
+from fer.training.dashboard import RunLogger, declare_run, log_results
+from fer.training.figures import training_figure
 from fer.training.folder import CONFIG, METRICS, best_checkpoint, is_finished, only_writer
+from fer.training.history import read_history
 from fer.training.lr_finder import find_learning_rate, found_learning_rate
 from fer.training.resume import checkpoint_to_resume, resumed_config
 from fer.training.stop import INTERRUPTED, TERMINATED, stoppable
@@ -89,7 +92,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         if cfg.lr_find == "only":
             return None
     if trainer.is_global_zero:
-        declare_hyperparameters(logger.experiment, cfg)
+        declare_run(logger.experiment, cfg)
     fit_started = time.perf_counter()
     with stoppable() as stop:
         try:
@@ -105,7 +108,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         return None
     best = read_checkpoint(best_checkpoint(folder))
     classifier = load_classifier(best_checkpoint(folder), network=classifier.network)
-    results, figures = evaluate_run(classifier, datamodule, folder, device, trainer.precision)
+    results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision)
     metrics = {
         **results,
         "best_epoch": best["epoch"],
@@ -117,7 +120,8 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         "precision": trainer.precision,
         "device": device_name(device),
     }
-    log_results(logger.experiment, metrics, figures, trainer.global_step)
+    save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
+    log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
     write_json(folder / METRICS, metrics)
     print_summary(metrics, folder, timedelta(seconds=round(time.perf_counter() - started)))
     return metrics

@@ -112,7 +112,7 @@ def test_tensorboard_shows_the_run(finished: tuple[Path, dict]) -> None:
     scalars = set(shown.Tags()["scalars"])
     assert {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1")} <= scalars
     assert {"learning_rate/stem", "learning_rate/head", "throughput/images_per_second"} <= scalars
-    assert {"images/augmented_training_batch", "images/validation_confusion"} <= set(shown.Tags()["images"])
+    assert {"1_training/augmented_batch", "1_training/validation_confusion_matrix"} <= set(shown.Tags()["images"])
     assert shown.Scalars("result/test_accuracy")[-1].value == pytest.approx(metrics["test/accuracy"])
     assert "_hparams_/experiment" in shown.summary_metadata
     assert "hp_metric" not in scalars
@@ -350,3 +350,23 @@ def test_every_remedy_trains(remedy: list[str], tiny_config: Callable[..., DictC
     assert len(losses) == 2
     assert all(np.isfinite(losses))
     assert (tmp_path / "run" / "figures" / "schedule.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_compiled_network_freezes_and_thaws_as_an_eager_one(
+    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
+) -> None:
+    source, _ = finished
+    options = (f"model.weights={source}", "freeze=gradual", "freeze.every=1", "module.ema_decay=0.9")
+    for compiled in ("false", "true"):
+        assert train(tiny_config(*options, f"module.compile={compiled}"), tmp_path / compiled) is not None
+    eager, compiled = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("false", "true")
+    )
+    assert eager.keys() == compiled.keys()
+    before = load_classifier(source).network.state_dict()
+    frozen = [key for key in before if key.startswith(("conv1", "layer1"))]  # thawed in the fourth epoch, of three
+    assert frozen
+    assert all(torch.equal(compiled[f"network.{key}"], before[key]) for key in frozen)
+    assert all(torch.allclose(eager[key], compiled[key], rtol=0.05, atol=0.02) for key in eager if "num_" not in key)
