@@ -8,7 +8,10 @@ from pathlib import Path
 
 import torch
 
+from fer.errors import ConfigError
+
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+DEVICES = {"gpu": "cuda", "mps": "mps", "cpu": "cpu"}  # kind -> torch's word
 
 
 def accelerator_kind() -> str:
@@ -16,6 +19,35 @@ def accelerator_kind() -> str:
     if torch.cuda.is_available():
         return "gpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if name == "auto":
+        return torch.device(DEVICES[accelerator_kind()])
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # whatever torch says of what is not there
+        raise ConfigError(f"device={name} is not to be had on this machine; give device=auto or device=cpu") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """One of Lightning's precisions: `32-true`, `bf16-mixed`, `16-mixed`, or the fastest that does no harm (`auto`).
+
+    Raises:
+        ConfigError: any other word.
+    """
+    if name == "auto":
+        return best_precision({"cuda": "gpu"}.get(device.type, device.type))
+    if name not in ("32-true", *AUTOCAST):
+        raise ConfigError(f"precision={name}: choose auto, 32-true, {' or '.join(AUTOCAST)}")
+    return name
 
 
 def best_precision(kind: str) -> str:

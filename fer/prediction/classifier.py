@@ -19,14 +19,12 @@ from torch import Tensor
 
 from fer.data.augment import resample
 from fer.data.faces import FaceBox
-from fer.device import accelerator_kind, autocast, best_precision
+from fer.device import autocast, choose_device, choose_precision
 from fer.errors import CheckpointError, ConfigError
 from fer.model.classifier import ExpressionClassifier
 from fer.model.load import load_classifier
 from fer.prediction.framing import Faces, Framed, check_faces, frame
 from fer.prediction.images import Picture, as_pixels, listed
-
-DEVICES = {"gpu": "cuda", "mps": "mps", "cpu": "cpu"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class EmotionClassifier:
         device: str = "auto",
         precision: str = "32-true",
     ) -> None:
-        self.device = _device(device)
-        self.precision = _precision(precision, self.device)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device)
         self.temperature = temperature
         self.classes: list[str] = list(model.classes)
@@ -158,22 +156,3 @@ def run_temperature(path: Path | str) -> float:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} holds no temperature ({error}); delete it to go on uncalibrated") from error
     return temperature
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device(DEVICES[accelerator_kind()])
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # whatever torch says of what is not there
-        raise ConfigError(f"device={name} is not to be had on this machine; give device=auto or device=cpu") from error
-    return device
-
-
-def _precision(name: str, device: torch.device) -> str:
-    if name == "auto":
-        return best_precision({"cuda": "gpu"}.get(device.type, device.type))
-    if name not in ("32-true", "bf16-mixed", "16-mixed"):
-        raise ConfigError(f"precision={name}: choose auto, 32-true, bf16-mixed or 16-mixed")
-    return name
