@@ -37,7 +37,7 @@ def pareto_front(costs: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
     no_dearer = costs[None] <= costs[:, None]
     no_worse = accuracies[None] >= accuracies[:, None]
     better = (costs[None] < costs[:, None]) | (accuracies[None] > accuracies[:, None])
-    return ~(no_dearer & no_worse & better).any(axis=1)
+    return np.logical_not((no_dearer & no_worse & better).any(axis=1))
 
 
 def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
@@ -58,7 +58,7 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
         axes.plot(costs[order], 100 * accuracies[order], color=BLUE, linewidth=1.2, alpha=0.6, drawstyle="steps-post")
         for on_front, colour, marker, label in ((True, BLUE, "o", "nothing is better at its cost"),
                                                 (False, GREY, "s", "another is as cheap and better")):  # fmt: skip
-            for first, index in enumerate(np.flatnonzero(front == on_front)):
+            for first, index in enumerate(np.flatnonzero(front == on_front).tolist()):
                 low, high = rows[index].estimate.low, rows[index].estimate.high
                 axes.plot([costs[index]] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.8)
                 axes.plot(costs[index], 100 * accuracies[index], marker, color=colour, markersize=7,
@@ -89,7 +89,8 @@ def _few(values: np.ndarray, most: int = 5) -> list[float]:
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple[int, str]]) -> None:
     """Names beside their points, each moved down until it covers no other."""
-    to_screen, placed = axes.transData.transform, []
+    to_screen = axes.transData.transform
+    placed: list[tuple[float, bool]] = []
     left, right = axes.get_xlim()
     for index, name in sorted(names, key=lambda entry: -y[entry[0]]):
         text = textwrap.shorten(name, 2 * WIDTH, placeholder="…")

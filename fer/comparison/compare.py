@@ -1,0 +1,112 @@
+"""Compare finished runs: tables, paired statistics, figures, in one Markdown file and one page."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fer.comparison.architecture import RESNETS, Architecture, architecture
+from fer.comparison.cost import measure as measure_cost
+from fer.comparison.cost import measured_on
+from fer.comparison.document import to_html, to_markdown
+from fer.comparison.gallery import write_figures
+from fer.comparison.groups import group_runs
+from fer.comparison.pairs import accuracy_of, compare_all, in_words
+from fer.comparison.report import blocks, results_table
+from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
+from fer.comparison.runs import find_runs
+from fer.comparison.statistics import RESAMPLES
+from fer.errors import RunError
+from fer.files import replacing
+
+SENTENCES = 12  # on the console; the page has all
+
+
+def compare(
+    runs: Sequence[Path | str] | Path | str,
+    folder: Path | str,
+    *,
+    measure: bool = True,
+    architectures: bool | None = None,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Write `comparison.csv`, `.md`, `.html`, `differences.csv`, `runs.csv` and `figures/`; print the short of it.
+
+    Args:
+        runs: run folders, folders of them at any depth, globs.
+        folder: where the files go.
+        measure: time the networks on this machine.
+        architectures: the paper's tables of the three ResNets; None where all three are among the runs.
+        resamples: of the bootstrap.
+
+    Raises:
+        RunError: no run, or none that is finished.
+    """
+    folder = Path(folder)
+    finished, unfinished = find_runs([runs] if isinstance(runs, str | Path) else runs)
+    if not finished:
+        named = "; ".join(f"{run.name}: {run.reason}" for run in unfinished[:3])
+        raise RunError(f"none of {len(unfinished)} runs is finished ({named}); wait, or go on with them")
+    groups, remarks = group_runs(finished)
+    costs = measure_cost(groups) if measure else [None] * len(groups)
+    entries = [Entry(g, accuracy_of(g, resamples), cost) for g, cost in zip(groups, costs, strict=True)]
+    differences, cautions = compare_all(groups, resamples)
+    remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
+    timed_on = measured_on() if any(costs) else None
+    comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on)
+    write(comparison, folder, _architectures(comparison, architectures))
+    print_summary(comparison, folder)
+    return comparison
+
+
+def output_folder(runs: Sequence[str] | str, output: str | None = None) -> Path:
+    """Where the files go: as said, else the one folder that was given, else a new one."""
+    if output:
+        return Path(output)
+    places = [runs] if isinstance(runs, str) else list(runs)
+    if len(places) == 1 and Path(places[0]).is_dir():
+        return Path(places[0])
+    return Path("outputs", "comparisons", f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+
+
+def _architectures(comparison: Comparison, wanted: bool | None) -> list[Architecture]:
+    there = {entry.group.backbone.split(".")[0] for entry in comparison.entries}
+    if wanted is None:
+        wanted = set(RESNETS) <= there
+    return [architecture(name) for name in RESNETS] if wanted else []
+
+
+def write(comparison: Comparison, folder: Path, architectures: Sequence[Architecture] = ()) -> None:
+    """All files of a comparison; the page last."""
+    pictures = write_figures(comparison, folder)
+    write_rows(folder / "comparison.csv", comparison.entries)
+    write_differences(folder / "differences.csv", comparison.differences)
+    write_runs(folder / "runs.csv", comparison.entries)
+    text = blocks(comparison, pictures, architectures)
+    with replacing(folder / "comparison.md") as file:
+        file.write(to_markdown(text, folder))
+    with replacing(folder / "comparison.html") as file:
+        file.write(to_html(text, f"Comparison: {'; '.join(comparison.data)}"))
+
+
+def print_summary(comparison: Comparison, folder: Path, console: Console | None = None) -> None:
+    """The results, what differs in words, where the files are."""
+    console = console or Console()
+    results = results_table(comparison.entries)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, heading in enumerate(results.headings[:8]):
+        table.add_column(heading, justify="left" if column < results.words else "right")
+    for row in results.rows:
+        table.add_row(*row[:8])
+    console.print()
+    console.print(table, markup=False)
+    for difference in comparison.differences[:SENTENCES]:
+        console.print(f"{difference.first.data}: {in_words(difference)}", highlight=False, markup=False, soft_wrap=True)
+    if len(comparison.differences) > SENTENCES:
+        console.print(f"{len(comparison.differences) - SENTENCES} more comparisons in comparison.md")
+    for run in comparison.unfinished:
+        console.print(f"no results: {run.name}: {run.reason}", highlight=False, markup=False, soft_wrap=True)
+    for what, where in (("page", "comparison.html"), ("text", "comparison.md"), ("numbers", "comparison.csv")):
+        console.print(f"{what:<11}{folder / where}", highlight=False, markup=False, soft_wrap=True)

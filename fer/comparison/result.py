@@ -1,0 +1,171 @@
+"""What a comparison found, and its numbers as rows of tables."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fer.comparison.cost import Cost
+from fer.comparison.groups import Group
+from fer.comparison.pairs import Difference, answers
+from fer.comparison.runs import Unfinished, is_number
+from fer.comparison.statistics import Estimate
+from fer.files import replacing
+
+METRICS = ("test/accuracy", "test/macro_f1", "test/balanced_accuracy", "test/nll", "test/ece", "test/ece_calibrated",
+           "test/accuracy_deduplicated", "val/accuracy")  # fmt: skip
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the comparison with all that is known of it."""
+
+    group: Group
+    accuracy: Estimate | None
+    cost: Cost | None
+
+    @property
+    def parameters(self) -> float | None:
+        return self.group.mean("parameters") or (self.cost.parameters if self.cost else None)
+
+    @property
+    def macs(self) -> float | None:
+        return self.group.mean("macs") or (self.cost.macs if self.cost else None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    entries: list[Entry]
+    differences: list[Difference]
+    unfinished: list[Unfinished]
+    remarks: list[str]
+    timed_on: str | None  # the machine; None where nothing was timed
+
+    @property
+    def data(self) -> list[str]:
+        """The data sets, in order."""
+        return list(dict.fromkeys(entry.group.data for entry in self.entries))
+
+    def of(self, data: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.group.data == data]
+
+
+def confusion(group: Group) -> np.ndarray | None:
+    """Shares of each true class, float [K, K], truth by prediction, mean over seeds; NaN where a class is absent."""
+    matrices = []
+    for predictions in answers(group):
+        place = {name: index for index, name in enumerate(group.classes)}
+        matrix = np.zeros((len(place), len(place)))
+        for label, predicted in zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True):
+            if label in place and predicted in place:
+                matrix[place[label], place[predicted]] += 1
+        support = matrix.sum(axis=1, keepdims=True)
+        matrices.append(np.divide(matrix, support, out=np.full_like(matrix, np.nan), where=support > 0))
+    return np.mean(matrices, axis=0) if matrices else None
+
+
+def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str]] | None:
+    """Accuracy on other data: float [R, C], what was trained and on what, what was tested; None where nothing was."""
+    columns: dict[str, None] = {}
+    rows: list[tuple[str, dict[str, list[float]]]] = []
+    for entry in entries:
+        group = entry.group
+        found: dict[str, list[float]] = {}
+        for run in group.runs:
+            for metrics in run.transfers:
+                split = str(metrics.get("split", "test"))
+                tested, value = str(metrics.get("data")), metrics.get(f"{split}/accuracy")
+                again = tested == group.data_name and split == "test"
+                plain = metrics.get("tta") in (None, "none") and split in ("test", "all")
+                if value is not None and is_number(value) and plain and not again:
+                    found.setdefault(tested if split == "test" else f"{tested}, all images", []).append(value)
+        if found:
+            found[group.data] = group.values("test/accuracy")
+            rows.append((f"{group.model}: {group.data}", found))
+            columns |= dict.fromkeys([group.data, *found])
+    if not rows:
+        return None
+    names = sorted(columns)
+    matrix = np.array([[np.mean(found[name]) if found.get(name) else np.nan for name in names] for _, found in rows])
+    return matrix, [name for name, _ in rows], names
+
+
+def write_rows(path: Path, entries: Sequence[Entry]) -> None:
+    """`comparison.csv`: a row per model and data set, plain numbers, nothing where there is none."""
+    rows = []
+    for entry in entries:
+        group = entry.group
+        row: dict[str, object] = {
+            "model": group.model,
+            "backbone": group.backbone,
+            "data": group.data,
+            "seeds": len(group.runs),
+            "accuracy_low": entry.accuracy and entry.accuracy.low,
+            "accuracy_high": entry.accuracy and entry.accuracy.high,
+        }
+        for key in METRICS:
+            row |= {f"{key}_mean": group.mean(key), f"{key}_sd": group.spread(key)}
+        row |= {
+            "test_images": group.mean("test/images"),
+            "parameters": entry.parameters,
+            "macs": entry.macs,
+            "checkpoint_bytes": group.mean("checkpoint_bytes"),
+            "latency_ms": entry.cost and entry.cost.latency_ms,
+            "images_per_second": entry.cost and entry.cost.images_per_second,
+            "train_seconds_mean": group.mean("train_seconds"),
+            "train_images_per_second_mean": group.mean("train_images_per_second"),
+            "peak_memory_bytes_mean": group.mean("peak_memory_bytes"),
+            "seed_list": " ".join(str(run.seed) for run in group.runs),
+            "runs": " ".join(run.name for run in group.runs),
+        }
+        rows.append(row)
+    _write_csv(path, rows)
+
+
+def write_differences(path: Path, differences: Sequence[Difference]) -> None:
+    """`differences.csv`: a row per pair, in fractions."""
+    rows: list[dict[str, object]] = [
+        {
+            "data": d.first.data,
+            "better": d.first.model,
+            "worse": d.second.model,
+            "difference": d.estimate.value,
+            "low": d.estimate.low,
+            "high": d.estimate.high,
+            "p": d.estimate.p,
+            "p_holm": d.p_holm,
+            "shown": d.shown,
+            "images": d.images,
+            "subjects": d.subjects,
+            "seeds_better": d.seeds[0],
+            "seeds_worse": d.seeds[1],
+        }
+        for d in differences
+    ]
+    _write_csv(path, rows)
+
+
+def write_runs(path: Path, entries: Sequence[Entry]) -> None:
+    """`runs.csv`: a row per run, for one's own analysis."""
+    keys = [*METRICS, "best_epoch", "train_seconds", "train_images_per_second", "peak_memory_bytes", "device"]
+    rows: list[dict[str, object]] = [
+        {"run": run.name, "model": entry.group.model, "data": entry.group.data, "seed": run.seed}
+        | {key: run.metrics.get(key) for key in keys}
+        for entry in entries
+        for run in entry.group.runs
+    ]
+    _write_csv(path, rows)
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    if not rows:
+        path.unlink(missing_ok=True)  # of an earlier comparison
+        return
+    with replacing(path) as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.10g}" if isinstance(value, float) else value for key, value in row.items()})
