@@ -1,0 +1,19 @@
+"""Score a trained model, or several that vote: python scripts/evaluate.py checkpoint=outputs/DATE/TIME data=ckplus"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from fer.cli import command, given_overrides, output_folder
+
+
+@command("evaluate")
+def main(cfg: DictConfig) -> None:
+    from fer.evaluation.evaluate import PLACE, evaluate
+
+    folder: Path | None = output_folder()
+    evaluate(cfg, None if folder == PLACE else folder, given_overrides())
+
+
+if __name__ == "__main__":
+    main()
