@@ -1,0 +1,28 @@
+"""Emotions in one's own pictures: python scripts/predict.py checkpoint=outputs/DATE/TIME input=photos"""
+
+from omegaconf import DictConfig
+
+from fer.cli import command, output_folder
+
+
+@command("predict")
+def main(cfg: DictConfig) -> None:
+    from fer.prediction.predict import predict
+
+    predict(
+        cfg.checkpoint,
+        cfg.input if cfg.input is None or isinstance(cfg.input, str) else list(cfg.input),
+        output_folder(),
+        faces=cfg.faces,
+        batch_size=cfg.batch_size,
+        device=cfg.device,
+        precision=cfg.precision,
+        annotate=cfg.annotate,
+        sheets=cfg.contact_sheet,
+        frames_per_second=cfg.video.frames_per_second,
+        smoothing=cfg.video.smoothing,
+    )
+
+
+if __name__ == "__main__":
+    main()
