@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fer.data.audit import Audit, audit_pack
+from fer.data.audit import UNLIKE, Audit, audit_pack
 from fer.data.pack import AUDIT, TWINS, Pack, make_pack, open_pack
 from fer.data.sources import owner_of
 from fer.emotions import EMOTIONS
@@ -90,6 +90,13 @@ def _remarks(numbers: dict[str, Any]) -> str:
         remarks.append(f"{numbers['subjects_on_both_sides']} subjects stand in more than one split")
     if any(numbers["near"][key] for key in ("val_in_train", "test_in_train")):
         remarks.append("data.drop_leaks=true leaves the twins out of training")
+    blurriest, sharpest = (pick(numbers["sharpness"], key=numbers["sharpness"].get) for pick in (min, max))
+    if numbers["sharpness"][sharpest] > UNLIKE * numbers["sharpness"][blurriest]:
+        remarks.append(
+            f"{blurriest} pictures are far blurrier than those of {sharpest} (neighbouring pixels differ by "
+            f"{numbers['sharpness'][blurriest]:.1f} and {numbers['sharpness'][sharpest]:.1f} grey levels): this "
+            "copy is damaged, and accuracies on it compare with no others"
+        )
     return "; ".join(remarks)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
-from fer.data.audit import audit_pack
+from fer.data.audit import audit_pack, sharpness
 from fer.data.datamodule import FERDataModule
 from fer.data.demo import draw_faces
 from fer.data.pack import ensure_pack, open_pack
@@ -79,6 +80,21 @@ def test_prepare_names_what_it_left(
     shown = capsys.readouterr().out
     assert shown.count("not an image") == 3
     assert "2 more" in shown
+
+
+def test_a_split_that_was_blurred_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = draw_faces("demo", faces=(70, 14, 14))
+    for name, blur in (("even", 0.0), ("blurred", 3.0)):
+        for index, (image, emotion, split) in enumerate(zip(drawn.images, drawn.emotions, drawn.splits, strict=True)):
+            folder = tmp_path / name / split / emotion
+            folder.mkdir(parents=True, exist_ok=True)
+            face = Image.fromarray(image)
+            face = face.filter(ImageFilter.GaussianBlur(blur)) if blur and split == "train" else face
+            face.save(folder / f"{index}.png")
+        prepare(name, str(tmp_path / name), str(tmp_path / "packs"), 48)
+        told = " ".join(capsys.readouterr().out.split())
+        assert ("train pictures are far blurrier" in told) == (name == "blurred")
+    assert sharpness(np.full((3, 8, 8), 7, np.uint8)) == 0
 
 
 def test_prepare_needs_a_source(tmp_path: Path) -> None:
