@@ -1,12 +1,14 @@
 """Tiny data in the layouts that people have, made here: nothing is downloaded, nothing comes from a real set."""
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
@@ -14,6 +16,10 @@ from PIL import Image
 from fer.cli import CONF, register_resolvers
 from fer.data.demo import draw_faces
 from fer.data.pack import make_pack
+
+# Tests run side by side, on networks that are slower on several threads; what they start inherits it.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 Files = dict[str, bytes]
 

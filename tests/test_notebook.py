@@ -23,7 +23,6 @@ def home(tmp_path: Path, tiny_overrides: list[str], monkeypatch: pytest.MonkeyPa
         "FER_OVERRIDES": " ".join(tiny_overrides),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")]),
         "IPYTHONDIR": str(tmp_path / "ipython"),
-        "OMP_NUM_THREADS": "1",
         "TMPDIR": str(tmp_path),
         "FER_DATA_DIR": "",
         "KILL": KILL,
@@ -51,7 +50,9 @@ def test_the_notebook_survives_its_runtime(home: Path) -> None:
             if index < training:
                 client.execute_cell(cell, index)
         source = train.source
-        train.source = source.replace("scripts/train.py {OVERRIDES}", "scripts/train.py {OVERRIDES} '{os.environ['KILL']}'")
+        train.source = source.replace(
+            "scripts/train.py {OVERRIDES}", "scripts/train.py {OVERRIDES} '{os.environ['KILL']}'"
+        )
         assert train.source != source
         client.execute_cell(train, training)
         run = home / "runs" / "first"

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def run(folder: Path, *overrides: str, status: int = 0) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
     done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == status, done.stderr[-2000:]

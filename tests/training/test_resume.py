@@ -109,7 +109,6 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parent),
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     killed = subprocess.run([*command, kill], cwd=tmp_path, env=environment, capture_output=True, timeout=240)
     assert killed.returncode == -9
