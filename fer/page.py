@@ -35,6 +35,12 @@ figure { margin: 1.25rem 0; }
 figure img, figure svg { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px;
   border: 1px solid var(--line); }
 figcaption { max-width: 46rem; margin-top: .4rem; }
+.headline { font-size: 1.15rem; }
+.headline strong { font-size: 1.9rem; }
+.facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: .75rem 0;
+  font-size: .95rem; }
+.facts dt { color: var(--soft); }
+.facts dd { margin: 0; min-width: 0; }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
   align-items: start; }
 .grid figure { margin: 0; }
@@ -45,6 +51,9 @@ pre { padding: .75rem; overflow-x: auto; border: 1px solid var(--line); }
 pre code { padding: 0; background: none; }
 details { margin: .75rem 0; }
 summary { cursor: pointer; }
+@media (max-width: 34rem) { .facts { grid-template-columns: 1fr; gap: 0; } .facts dd { margin-bottom: .5rem; }
+  .broad figure { overflow-x: auto; } .broad img { max-width: none; width: 42rem; } .broad figcaption { width: 88vw; } }
+@media screen and (prefers-color-scheme: dark) { .chart img { filter: invert(.9) hue-rotate(180deg); } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .wide { overflow: visible; } }
 """
@@ -99,14 +108,15 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1
 
 
 def picture(content: Path | bytes, alt: str, caption: str = "") -> str:
-    """A PNG within the page.
+    """A PNG or SVG within the page.
 
     Args:
-        content: the file, or its bytes.
+        content: the file, or the bytes of a PNG.
         alt: what it shows, for those who do not see it; plain text.
         caption: plain text.
     """
     data = content if isinstance(content, bytes) else content.read_bytes()
-    image = f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+    kind = "svg+xml" if isinstance(content, Path) and content.suffix == ".svg" else "png"
+    image = f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
     said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{image}{said}</figure>"

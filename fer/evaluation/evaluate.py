@@ -16,6 +16,7 @@ from fer.device import choose_device, choose_precision, device_name, keep_freed_
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
 from fer.evaluation.calibration import fit_temperature
+from fer.evaluation.html import write_report
 from fer.evaluation.outcome import Outcome
 from fer.evaluation.predict import Voter, predict_split
 from fer.evaluation.report import judge, write_calibration, write_outcome
@@ -85,6 +86,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     if fitted_on is not None:
         write_calibration(folder, temperature, fitted_on, metrics)
     write_outcome(folder, outcome, models[0].classifier if len(models) == 1 else None)
+    write_report(folder, metrics)
     write_json(folder / METRICS, metrics)
     print_evaluation(metrics, folder)
     return metrics

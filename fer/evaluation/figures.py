@@ -45,13 +45,14 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     with style():
         with replacing(folder / f"{name}.png", "wb") as file:
             figure.savefig(file, format="png")
-        pictures = [(image, image.get_interpolation()) for axes in figure.axes for image in axes.images]
-        for image, _ in pictures:
+        images = [image for axes in figure.axes for image in axes.images]
+        faces = [image for image in images if image.get_interpolation() == "bilinear"]
+        for image in faces:
             image.set_interpolation("none")  # else each is resampled to what a screen of some resolution shows
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-        for image, interpolation in pictures:
-            image.set_interpolation(interpolation)
+        for image in faces:
+            image.set_interpolation("bilinear")
     with replacing(folder / f"{name}.svg") as file:
         file.write(re.sub(r"image-rendering:[a-z-]+;?", "", drawn.getvalue()))  # viewers smooth, unless told not to
 
@@ -125,7 +126,8 @@ def confused_pairs_figure(matrix: np.ndarray, classes: Sequence[str], most: int 
         counts = [count for _, _, count in pairs]
         axes.barh(range(len(pairs)), counts, color=ORANGE, height=0.7)
         for row, (truth, _, count) in enumerate(pairs):
-            axes.text(count, row, f" {count} ({count / matrix[truth].sum():.0%} of {classes[truth]})", va="center")
+            said = f"{count} ({count / matrix[truth].sum():.0%} of {classes[truth]})"
+            axes.text(count + 0.02 * max(counts), row, said, va="center")
         names = [f"{classes[truth]}, called {classes[predicted]}" for truth, predicted, _ in pairs]
         axes.set_yticks(range(len(pairs)), names)
         axes.set(xlabel="images", xlim=(0, 1.45 * max(counts)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -110,8 +111,9 @@ def attention_figure(
                 for below, (name, heat) in enumerate(shown[: height - 1], start=1):
                     axes = figure.add_subplot(grid[top + below, column])
                     _show(axes, images[index], "#bdbdbd", linewidth=1)
-                    over = {"alpha": 0.75 * heat, "extent": axes.images[0].get_extent(), "interpolation": "bilinear"}
-                    axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, **over)
+                    glow = matplotlib.colormaps["inferno"](heat)
+                    glow[..., 3] = 0.75 * heat  # what is dark hides nothing of the face
+                    axes.imshow(glow, extent=axes.images[0].get_extent(), interpolation="bilinear")
                     axes.set_xlabel(f"for {name}" if heat.any() else f"nothing for {name}", fontsize=9)
             top += height
         if title:

@@ -18,6 +18,7 @@ from fer.device import device_name
 from fer.errors import ConfigError, RunError
 from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
 from fer.evaluation.figures import save_figure
+from fer.evaluation.html import write_report
 from fer.evaluation.report import evaluate_run
 from fer.files import replacing, write_json
 from fer.model.classifier import ExpressionClassifier
@@ -111,6 +112,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision)
     metrics = {
         **results,
+        "train/images": len(datamodule.splits["train"]),
         "best_epoch": best["epoch"],
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
         "macs": multiply_accumulates(classifier.network, datamodule.channels, datamodule.image_size),
@@ -122,6 +124,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     }
     save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
     log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
+    write_report(folder, metrics)
     write_json(folder / METRICS, metrics)
     print_summary(metrics, folder, timedelta(seconds=round(time.perf_counter() - started)))
     return metrics

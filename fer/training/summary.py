@@ -30,6 +30,7 @@ def print_summary(metrics: dict[str, Any], folder: Path, took: timedelta, consol
     rate = f", {speed:,.0f} training images/s" if speed else ""
     console.print(f"\nbest epoch {metrics['best_epoch']} (from 0); {took} in all{rate}", highlight=False)
     for what, where in (
+        ("report", "report.html"),
         ("numbers", "metrics.json"),
         ("per image", "predictions.csv"),
         ("figures", "figures/"),

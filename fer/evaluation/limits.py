@@ -1,0 +1,84 @@
+"""What the numbers of a run do not say: limits of the data it was made with, and of any such model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FEELINGS = (
+    "Expressions are not feelings. The model names what a face looks like to those who labelled the images; what a "
+    "person feels cannot be read off it reliably (Barrett et al., Psychological Science in the Public Interest 2019). "
+    "Do not decide about people by it; in the European Union inferring emotions at work and in education is forbidden "
+    "(AI Act, Article 5)."
+)
+ALWAYS = (
+    "It names one of its {classes} classes for every image, also where there is no face or another expression. Low "
+    "probabilities are the only hint.",
+    "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
+    "and cultures usually give lower ones, and differences between groups of people were not measured.",
+)
+DATA = {
+    "fer2013": (
+        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
+        "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
+        "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
+        "training and test.",
+    ),
+    "ferplus": (
+        "FER+ labels are the votes of ten people per image (Barsoum et al. 2016) for the pictures of FER2013: better "
+        "labels, the same people, of whom nothing is known.",
+    ),
+    "ckplus": (
+        "CK+ was posed in a laboratory: frontal, evenly lit, at the height of an expression asked for. Spontaneous "
+        "expressions are weaker and rarer; expect far lower numbers on them.",
+        "Few people are in CK+: adults of 18 to 50 years, by its makers' count 69 % women, 81 % Euro-American, 13 % "
+        "Afro-American, 6 % others (Lucey et al. 2010). That is no sample of anybody's users.",
+    ),
+    "rafdb": (
+        "RAF-DB is from the web, its basic labels what most of about 40 annotators chose (Li et al. 2017); happy faces "
+        "are the most frequent by far, and the same person may be in training and test.",
+    ),
+    "affectnet": (
+        "AffectNet was gathered by web search and labelled by one person per image; where two labelled the same, they "
+        "agreed on 61 % (Mollahosseini et al. 2017). Its validation set, used as test, has as many images of each "
+        "class, unlike the world.",
+    ),
+    "demo": (
+        "These faces are drawn by a program, with the expression it was told to draw. The numbers show that the "
+        "machinery works, and nothing about people.",
+    ),
+}
+OTHER = "Ask of this data, of which nothing is known here: who is in it, who labelled it, and did they agree?"
+
+
+def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
+    """Sentences for a report.
+
+    Args:
+        pack: what the data is called; variants begin with the name of their set.
+        classes: number of them.
+        metrics: by the names of `metrics.json`.
+        split: that was judged.
+        fold: which one was judged, in words; empty where the data is not folded or all folds are pooled.
+    """
+    known = [sentences for name, sentences in DATA.items() if pack.startswith(name)]
+    said = [FEELINGS, *(known[0] if known else (OTHER,)), *(line.format(classes=classes) for line in ALWAYS)]
+    bounds = metrics.get(f"{split}/accuracy_ci95")
+    if bounds:
+        width = 100 * (bounds[1] - bounds[0]) / 2
+        said.append(
+            f"One run, one seed: another seed gives another number. A model whose accuracy differs by less than about "
+            f"{width:.1f} points may be no better and no worse; compare several seeds of each."
+        )
+    if fold:
+        said.append(f"This is {fold} alone: a few people. Only all folds pooled mean anything (folds=all).")
+    twins = metrics.get(f"{split}/near_twins")
+    if twins:
+        said.append(
+            f"{twins:,} of the images have a twin in what was trained or selected on; the number without them "
+            "is given above."
+        )
+    absent = [
+        name.split("_", 1)[1] for name, count in metrics.items() if name.startswith(f"{split}/support_") and count == 0
+    ]
+    if absent:
+        said.append(f"No image shows {' or '.join(absent)}: nothing is known of how the model does there.")
+    return said
