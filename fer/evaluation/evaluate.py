@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from fer.cli import typeable
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
 from fer.device import choose_device, choose_precision, device_name, keep_freed_memory
@@ -25,6 +24,7 @@ from fer.evaluation.summary import print_evaluation
 from fer.evaluation.trained import OWN_DATA, TrainedModel, load_trained, protocol, seen_images, training_data
 from fer.evaluation.tta import VIEWS
 from fer.files import write_json
+from fer.sweep.names import typeable
 from fer.training.build import build
 from fer.training.folder import METRICS
 
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     temperature, fitted_on = _temperature(models, voters, datamodule, training, device, cfg.tta)
     twins = TwinFinder(datamodule.pack, seen_images(training))
     outcome = judge(predictions, classes, datamodule, cfg.split, temperature, twins)
-    _tell_outcome(outcome)
+    _tell_seen(outcome)
     metrics = {
         **{f"{cfg.split}/{name}": value for name, value in outcome.metrics.items()},
         "checkpoint": str(models[0].path) if len(models) == 1 else [str(model.path) for model in models],
@@ -189,12 +189,27 @@ def _temperature(
 
 
 def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:
-    """Say what the numbers will be about, where that is not what the models were trained for."""
-    present = {datamodule.classes[label] for label in datamodule.labels[datamodule.splits[split]]}
-    unknown = [emotion for emotion in datamodule.classes if emotion in present and emotion not in classes]
-    absent = [emotion for emotion in classes if emotion not in present]
+    """Say what the numbers will be about, where that is not what the models were trained for.
+
+    Raises:
+        DataError: the models know no class of the data.
+    """
+    labels = datamodule.labels[datamodule.splits[split]]
+    counts = {emotion: int((labels == k).sum()) for k, emotion in enumerate(datamodule.classes)}
+    unknown = [emotion for emotion, count in counts.items() if count and emotion not in classes]
+    absent = [emotion for emotion in classes if not counts.get(emotion)]
+    if len(absent) == len(classes):
+        raise DataError(
+            f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
+        )
     if unknown:
-        log.warning("the model does not know %s: those images are left out of the score", " and ".join(unknown))
+        left_out = sum(counts[emotion] for emotion in unknown)
+        log.warning(
+            "%d of %d images are %s, which the model does not know: they are left out of the score",
+            left_out,
+            len(labels),
+            " or ".join(unknown),
+        )
     if absent:
         log.info("no image is %s; the model may still say so", " or ".join(absent))
     if datamodule.folds and split != ALL and not own:
@@ -206,13 +221,11 @@ def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], ow
         )
 
 
-def _tell_outcome(outcome: Outcome) -> None:
-    left_out, known = outcome.metrics["images_of_unknown_classes"], outcome.metrics["images_trained_on"]
-    if left_out:
-        log.warning("%d of %d images are of classes that the model does not know", left_out, left_out + len(outcome))
+def _tell_seen(outcome: Outcome) -> None:
+    known = outcome.metrics["images_trained_on"]
     if known:
         log.warning(
-            "%d of %d images were trained or selected on: believe the accuracy without twins", known, len(outcome)
+            "%d of %d images were trained or selected on: believe the accuracy without twins alone", known, len(outcome)
         )
 
 

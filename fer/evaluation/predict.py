@@ -36,10 +36,6 @@ class Voter:
     temperature: float = 1.0  # divisor of its logits where several models vote
     name: str = "the model"  # for errors
 
-    @property
-    def channels(self) -> int:
-        return len(self.classifier.mean)
-
 
 def predict_split(
     voters: Sequence[Voter], datamodule: FERDataModule, split: str, device: torch.device, tta: str = "none"
@@ -70,7 +66,7 @@ def predict_split(
                 f"{voter.name} tells {', '.join(own)} apart, {voters[0].name} {', '.join(classes)}: "
                 "only models with the same classes can vote"
             )
-        count, show = views(tta, voter.channels)
+        count, show = views(tta, len(voter.classifier.mean), voter.classifier.stored_size)
         loader = datamodule.eval_loader(
             split,
             device,

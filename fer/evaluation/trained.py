@@ -81,6 +81,15 @@ def _network(model: DictConfig, path: Path) -> nn.Module:
     return build(model, "model", **facts, **live)
 
 
+def run_data(folder: Path) -> dict[str, Any] | None:
+    """Arguments of a run's FERDataModule; None where they are unknown.
+
+    Raises:
+        CheckpointError: a config that cannot be read.
+    """
+    return _arguments(_config(folder / CONFIG).get("data")) if (folder / CONFIG).exists() else None
+
+
 def _config(file: Path) -> dict[str, Any]:
     try:
         config = OmegaConf.load(file)

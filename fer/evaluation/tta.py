@@ -33,8 +33,14 @@ def ten_crop(images: Tensor, size: int) -> Tensor:
 VIEWS: dict[str, tuple[int, Views]] = {"none": (1, resample), "flip": (2, flip), "tencrop": (10, ten_crop)}
 
 
-def views(tta: str, channels: int) -> tuple[int, Views]:
-    """The number of views of test-time augmentation, and what makes them for a network of so many channels.
+def views(tta: str, channels: int, stored_size: int | None = None) -> tuple[int, Views]:
+    """The number of views of test-time augmentation, and what makes them for a network.
+
+    Args:
+        tta: none, flip or tencrop.
+        channels: of the network.
+        stored_size: side of the images that it was trained on, pixels: larger ones are shrunk to it first, for they
+            would be sharper than any it has seen; None where that is unknown.
 
     Raises:
         ConfigError: a word that names none.
@@ -42,7 +48,14 @@ def views(tta: str, channels: int) -> tuple[int, Views]:
     if tta not in VIEWS:
         raise ConfigError(f"tta={tta}: choose {', '.join(VIEWS)}")
     count, show = VIEWS[tta]
-    return count, lambda images, size: show(in_channels(images, channels), size)
+
+    def shown(images: Tensor, size: int) -> Tensor:
+        images = in_channels(images, channels)
+        if stored_size is not None and min(images.shape[-2:]) > stored_size:
+            images = resample(images, stored_size).mul_(255).round_().to(torch.uint8)
+        return show(images, size)
+
+    return count, shown
 
 
 def in_channels(images: Tensor, channels: int) -> Tensor:
