@@ -31,3 +31,7 @@ class RunError(FERError):
 
 class DivergenceError(FERError):
     """Training whose loss is no number any more."""
+
+
+class ExportError(FERError):
+    """A model that cannot be exported, or not faithfully."""

@@ -1,0 +1,1 @@
+"""Models for deployment, checked against the original before they are kept."""

@@ -1,0 +1,226 @@
+"""The command that exports a trained model, checks it against the original, and says what it costs and gains."""
+
+import copy
+import hashlib
+import json
+import logging
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from fer.errors import ConfigError, DataError, ExportError
+from fer.evaluation.trained import TrainedModel, load_trained
+from fer.export.check import clock, compare, judge
+from fer.export.faces import Faces, drawn_faces, faces_of, open_data
+from fer.export.formats import (
+    SUFFIXES,
+    Run,
+    as_exported_program,
+    as_onnx,
+    as_safetensors,
+    check_choice,
+    load_safetensors,
+    run_exported_program,
+    run_network,
+    run_onnx,
+)
+from fer.export.network import CalibratedNetwork
+from fer.files import replacing, write_json
+
+log = logging.getLogger(__name__)
+
+CALIBRATION_IMAGES = 256  # training images from which int8 takes the ranges of activations
+PREPROCESSING = (
+    "a square face crop framed as FER2013's, {colours}, levels divided by 255, {resized} to {size}x{size} pixels "
+    "(bilinear): float32 [batch, {channels}, {size}, {size}]; normalisation, temperature and softmax are inside"
+)
+LIMITS = "Says how a face would be labelled by the annotators of its training data; an expression is not a feeling."
+
+
+def export(
+    checkpoint: str | None,
+    form: str,
+    precision: str = "fp32",
+    output: str | None = None,
+    images: int = 1000,
+    root: str | None = None,
+    own_network: DictConfig | None = None,
+) -> dict[str, Any]:
+    """Export a model; nothing is written unless it agrees with the original.
+
+    Args:
+        checkpoint: a run folder (its best checkpoint) or a checkpoint.
+        form: onnx, exported_program or safetensors.
+        precision: fp32, fp16 or int8.
+        output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
+        images: most test images of the check.
+        root: where the run's pack is now; None is where the run had it.
+        own_network: config of the network, where it is not one of timm's.
+
+    Returns:
+        What is written to `<output>.json`.
+
+    Raises:
+        FERError: a choice that does not exist, a foreign checkpoint, no training images for int8, a model that
+            cannot be exported or differs.
+    """
+    if checkpoint is None:
+        raise ConfigError("say what to export: checkpoint=RUN_OR_CKPT (a run folder, or a checkpoint)")
+    if images < 1:
+        raise ConfigError(f"images={images}: the check takes 1 or more")
+    check_choice(form, precision)
+    model = load_trained(checkpoint, own_network)
+    if model.temperature is None:
+        log.warning("no temperature was fitted for this checkpoint: probabilities are as trained")
+    path = Path(output) if output else _default_output(model, form, precision)
+    if path.is_dir():
+        raise ConfigError(f"output={path} is a folder: name a file in it")
+    faces, calibration = _faces(model, images, root, precision)
+    size, channels = model.classifier.image_size, len(model.classifier.mean)
+    original = CalibratedNetwork(model.classifier, model.temperature or 1.0)
+    facts = describe(model, precision)
+    with Console().status(f"exporting {form}, {precision}"):
+        content = _exported(model, form, precision, facts, calibration)
+        ours, (name, theirs) = run_network(original), _runnable(form, content, original)
+    found = compare(ours, theirs, faces, size, channels)
+    judge(found, precision)
+    with Console().status("timing"):
+        timing = clock({"PyTorch": ours, name: theirs}, faces, size, channels)
+    _write(path, content)
+    results = {
+        "file": path.name,
+        "format": form,
+        "precision": precision,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **{key: _plain(value) for key, value in facts.items()},
+        **found,
+        "timing": timing,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "versions": {name: _version(name) for name in ("torch", "timm", "onnx", "onnxruntime")},
+    }
+    write_json(path.with_name(f"{path.name}.json"), results)
+    _print(results, path, name)
+    return results
+
+
+def describe(model: TrainedModel, precision: str) -> dict[str, str]:
+    """What is told inside the file: text by key, lists as JSON."""
+    classifier = model.classifier
+    channels, size = len(classifier.mean), classifier.image_size
+    stored = classifier.stored_size
+    colours = "RGB" if channels == 3 else "grey"
+    resized = f"shrunk to {stored}x{stored} if larger, resized" if stored and stored != size else "resized"
+    return {
+        "classes": json.dumps(classifier.classes),
+        "image_size": str(size),
+        "channels": str(channels),
+        "mean": json.dumps(classifier.mean.flatten().tolist()),
+        "std": json.dumps(classifier.std.flatten().tolist()),
+        "temperature": repr(model.temperature or 1.0),
+        "precision": precision,
+        "preprocessing": PREPROCESSING.format(colours=colours, resized=resized, size=size, channels=channels),
+        "backbone": str(classifier.network_spec.get("backbone", classifier.network_spec.get("_target_"))),
+        "trained_on": model.trained_on,
+        "limits": LIMITS,
+        "fer_version": _version("fer-experiments") or "unknown",
+    }
+
+
+def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[Faces, Faces | None]:
+    """Faces for the check, and for int8 those of training."""
+    try:
+        datamodule = open_data(model, root)
+    except DataError as error:
+        if precision == "int8":
+            raise DataError(f"int8 takes ranges from the run's training images, but {error}") from error
+        log.warning("checked on drawn faces, without accuracy: %s", error)
+        return drawn_faces(), None
+    calibration = faces_of(datamodule, "train", CALIBRATION_IMAGES) if precision == "int8" else None
+    return faces_of(datamodule, "test", most), calibration
+
+
+def _exported(
+    model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: Faces | None
+) -> bytes:
+    classifier = model.classifier
+    size, channels = classifier.image_size, len(classifier.mean)
+    network = CalibratedNetwork(classifier, model.temperature or 1.0, half=precision == "fp16")
+    network.to(memory_format=torch.contiguous_format)
+    example = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    if form == "safetensors":
+        return as_safetensors(network, classifier, facts)
+    if form == "exported_program":
+        return as_exported_program(network, example, facts)
+    content = as_onnx(network, example, facts)
+    if calibration is None:
+        return content
+    from fer.export.quantize import in_int8
+
+    return in_int8(content, calibration.batches(size, channels, batch=32))
+
+
+def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[str, Run]:
+    """What runs the bytes, in words, and as a function."""
+    if form == "onnx":
+        return "onnxruntime", run_onnx(content)
+    if form == "exported_program":
+        return "exported program", run_exported_program(content)
+    return "weights read back", run_network(load_safetensors(content, copy.deepcopy(original.network)))
+
+
+def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
+    name = "model" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
+    return model.path.parent / name if model.folder is None else model.folder / "export" / name
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with replacing(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error.strerror or error}); give another output=") from error
+
+
+def _plain(text: str) -> Any:
+    """Lists and numbers out of the metadata's text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(results: dict[str, Any], path: Path, runtime: str) -> None:
+    console = Console()
+    title = f"{results['backbone']}, {len(results['classes'])} classes, {results['image_size']} px"
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for heading in ("", "PyTorch, fp32", f"{runtime}, {results['precision']}"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    if results["accuracy"] is not None:
+        table.add_row(
+            f"accuracy, {results['images']:,} {results['checked_on']}",
+            f"{results['accuracy']:.2%}",
+            f"{results['accuracy_exported']:.2%}",
+        )
+    table.add_row("same emotion", "", f"{results['same_emotion']:.2%}")
+    table.add_row("largest difference of a probability", "", f"{results['max_probability_difference']:.1e}")
+    timing = list(results["timing"].values())
+    table.add_row("one image, ms", *(f"{times['batch1_milliseconds']:.1f}" for times in timing))
+    table.add_row("batches of 64, images/s", *(f"{times['batch64_images_per_second']:,.0f}" for times in timing))
+    table.add_row("megabytes", "", f"{results['bytes'] / 1e6:.1f}")
+    console.print(table)
+    console.print(f"{path} (numbers: {path.name}.json)", highlight=False, soft_wrap=True)

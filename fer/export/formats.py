@@ -1,0 +1,186 @@
+"""The three formats as bytes, and how each is run again from those bytes."""
+
+import importlib
+import io
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer.errors import CheckpointError, ConfigError, ExportError
+from fer.export.network import CalibratedNetwork
+from fer.model.classifier import ExpressionClassifier
+from fer.model.load import rebuild_network
+
+Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> probabilities, float32 [B, K]
+
+INPUT, OUTPUT = "images", "probabilities"
+OPSET = 18
+FACTS = "fer.json"  # the file within an exported program that holds the metadata
+SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors"}
+PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
+
+
+def check_choice(form: str, precision: str) -> None:
+    """Refuse what does not exist, and a format whose packages are not installed.
+
+    Raises:
+        ConfigError: in one line.
+    """
+    if form not in SUFFIXES:
+        raise ConfigError(f"format={form}: choose {', '.join(SUFFIXES)}")
+    if precision not in PRECISIONS[form]:
+        raise ConfigError(f"precision={precision}: format={form} has {', '.join(PRECISIONS[form])}")
+    if form != "onnx":
+        return
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"format=onnx needs {name}: pip install -e '.[export]'") from error
+
+
+def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:
+    """An ONNX model whose batch may have any size, without any path or name of this machine in it.
+
+    Args:
+        network: what is exported.
+        example: float32 [2, C, S, S].
+        metadata: goes into `metadata_props`.
+
+    Raises:
+        ExportError: PyTorch's exporter cannot translate the network.
+    """
+    import onnx
+
+    for name in ("onnx_ir", "onnxscript"):  # they tell of every pass
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        program: Any = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+        )
+        model = program.model_proto
+        _forget_traces(model.graph)
+        for function in model.functions:
+            _forget_traces(function)
+        onnx.helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model)
+        return model.SerializeToString()
+    except Exception as error:  # the exporter, its passes, the checker and protobuf raise many kinds
+        raise ExportError(f"this network cannot be written as ONNX: {_reason(error)}") from error
+
+
+def run_onnx(content: bytes) -> Run:
+    """The model in onnxruntime, on the CPU, with as many threads as PyTorch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own kinds
+        raise ExportError(f"onnxruntime does not take the model: {_reason(error)}") from error
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def as_exported_program(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:
+    """A program of `torch.export` whose batch may have any size; the metadata is its extra file `fer.json`.
+
+    Raises:
+        ExportError: the network cannot be traced.
+    """
+    try:
+        program = torch.export.export(
+            network, (example,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}}, strict=False
+        )
+    except Exception as error:  # torch.export raises many kinds
+        raise ExportError(f"this network cannot be traced by torch.export: {_reason(error)}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={FACTS: json.dumps(metadata, ensure_ascii=False)})
+    return content.getvalue()
+
+
+def run_exported_program(content: bytes) -> Run:
+    """The program in PyTorch; only for bytes that we have just written."""
+    return _run_module(torch.export.load(io.BytesIO(content)).module())
+
+
+def as_safetensors(network: CalibratedNetwork, classifier: ExpressionClassifier, metadata: dict[str, str]) -> bytes:
+    """The network's weights by timm's names; `network` among the metadata holds what rebuilds it."""
+    from safetensors.torch import save
+
+    state = {key: value.detach().clone().contiguous() for key, value in network.network.state_dict().items()}
+    spec = {key: value for key, value in classifier.network_spec.items() if key != "weights"}
+    return save(state, {**metadata, "network": json.dumps(spec)})
+
+
+def load_safetensors(content: bytes, network: nn.Module | None = None) -> CalibratedNetwork:
+    """The model of `as_safetensors`, computed in fp32.
+
+    Args:
+        content: of the file.
+        network: to load the weights into, where it is not one of timm's; the metadata may not name code to run.
+
+    Raises:
+        CheckpointError: the bytes are foreign or damaged.
+    """
+    from safetensors.torch import load
+
+    try:
+        length = int.from_bytes(content[:8], "little")
+        facts = json.loads(content[8 : 8 + length])["__metadata__"]
+        spec = json.loads(facts["network"])
+        classifier = ExpressionClassifier(
+            rebuild_network(spec, "the file") if network is None else network,
+            network_spec=spec,
+            classes=json.loads(facts["classes"]),
+            image_size=int(facts["image_size"]),
+            mean=json.loads(facts["mean"]),
+            std=json.loads(facts["std"]),
+        )
+        classifier.network.load_state_dict(load(content))
+        return CalibratedNetwork(classifier, float(facts["temperature"]))
+    except CheckpointError:
+        raise
+    except Exception as error:  # safetensors, json and torch raise many kinds for a damaged file
+        raise CheckpointError(f"this is no safetensors file of an exported model: {_reason(error)}") from error
+
+
+def run_network(network: CalibratedNetwork) -> Run:
+    """The original, in PyTorch on the CPU."""
+    return _run_module(network)
+
+
+def _run_module(module: nn.Module) -> Run:
+    @torch.inference_mode()
+    def run(images: np.ndarray) -> np.ndarray:
+        return module(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+def _forget_traces(graph: Any) -> None:
+    """Drop the exporter's notes on which line of which file each node comes from."""
+    for node in graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in graph.value_info:
+        del value.metadata_props[:]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
