@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fer.comparison.architecture import RESNETS, Architecture, architecture
@@ -21,6 +22,7 @@ from fer.comparison.statistics import RESAMPLES
 from fer.errors import RunError
 from fer.files import replacing
 
+ON_CONSOLE = ("model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1")
 SENTENCES = 12  # on the console; the page has all
 
 
@@ -96,12 +98,14 @@ def print_summary(comparison: Comparison, folder: Path, console: Console | None 
     console = console or Console()
     results = results_table(comparison.entries)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, heading in enumerate(results.headings[:8]):
-        table.add_column(heading, justify="left" if column < results.words else "right")
+    columns = [results.headings.index(heading) for heading in ON_CONSOLE]
+    for column, heading in zip(columns, ON_CONSOLE, strict=True):
+        words = column < results.words
+        table.add_column(heading.removeprefix("test "), justify="left" if words else "right", no_wrap=not words)
     for row in results.rows:
-        table.add_row(*row[:8])
+        table.add_row(*(escape(row[column]) for column in columns))
     console.print()
-    console.print(table, markup=False)
+    console.print(table)
     for difference in comparison.differences[:SENTENCES]:
         console.print(f"{difference.first.data}: {in_words(difference)}", highlight=False, markup=False, soft_wrap=True)
     if len(comparison.differences) > SENTENCES:

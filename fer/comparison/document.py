@@ -71,7 +71,7 @@ def _markdown(block: Block, folder: Path) -> str:
 
 def _plain(text: str) -> str:
     """Names of files and settings must not become markup."""
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
+    return re.sub(r"([\\`*|]|\](?=[(\[]))", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
 
 
 def to_html(blocks: Sequence[Block], title: str) -> str:

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from fer.comparison.statistics import Estimate
 from fer.evaluation.figures import BLUE, GREY, ORANGE, STYLE
@@ -63,28 +64,17 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
                 axes.plot([costs[index]] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.8)
                 axes.plot(costs[index], 100 * accuracies[index], marker, color=colour, markersize=7,
                           linestyle="none", label=label if not first else None)  # fmt: skip
-        if costs.max() > 3 * costs.min() > 0:
+        if costs.max() > 10 * costs.min() > 0:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
         axes.margins(x=0.16, y=0.1)
         named = [index for index in range(len(rows)) if front[index] or len(rows) <= NAMED_POINTS]
         _name_points(axes, costs, 100 * accuracies, [(index, rows[index].name) for index in named])
         axes.set(xlabel=unit, ylabel="test accuracy, %", title=title)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
-        if len(axes.get_xticks()) < 2 or costs.max() < 10 * costs.min():
-            axes.set_xticks(_few(costs))
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return figure
-
-
-def _few(values: np.ndarray, most: int = 5) -> list[float]:
-    """At most so many distinct values, far enough apart to be read as tick labels."""
-    chosen: list[float] = []
-    span = np.log(values.max() / values.min()) if values.min() > 0 else 0.0
-    for value in np.unique(values):
-        if not chosen or np.log(value / chosen[-1]) > span / (most + 1):
-            chosen.append(float(f"{value:.2g}"))
-    return chosen
 
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple[int, str]]) -> None:
@@ -117,7 +107,7 @@ def seeds_figure(rows: Sequence[Row], title: str) -> Figure:
     if len(shown) < len(ranked):
         title += f" (the best {len(shown)} of {len(ranked)})"
     with _style():
-        figure = Figure(figsize=(7.2, 1.5 + 0.46 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.5 + _height([_wrapped(row.name) for row in shown])), layout="constrained")
         axes = figure.add_subplot()
         for place, row in enumerate(shown):
             low, high = 100 * row.estimate.low, 100 * row.estimate.high
@@ -144,8 +134,14 @@ def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: s
         title: the data set.
     """
     shown = list(rows)[:MOST_ROWS]
+    best = shown[0][0]
+    if len(shown) > 1 and all(better == best for better, *_ in shown):
+        names = [_wrapped(worse) for _, worse, *_ in shown]
+        title = "\n".join(textwrap.wrap(f"{title}: {best} minus", 70))
+    else:
+        names = [f"{_wrapped(better)}\nminus {_wrapped(worse)}" for better, worse, *_ in shown]
     with _style():
-        figure = Figure(figsize=(7.2, 1.3 + 0.52 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.3 + _height(names)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color=GREY, linewidth=1)
         for place, (_, _, estimate, counts) in enumerate(shown):
@@ -153,7 +149,6 @@ def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: s
             axes.plot([100 * estimate.low, 100 * estimate.high], [place] * 2, color=colour, linewidth=2)
             axes.plot(100 * estimate.value, place, "o", color=colour, markerfacecolor=colour if counts else "white",
                       markersize=7)  # fmt: skip
-        names = [f"{_wrapped(better)}\nless {_wrapped(worse)}" for better, worse, _, _ in shown]
         axes.set_yticks(range(len(shown)), names, fontsize=8.5)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(axis="x", color="#e6e6e6")
@@ -218,7 +213,7 @@ def transfer_figure(matrix: np.ndarray, trained: Sequence[str], tested: Sequence
 def confusion_difference_figure(
     first: np.ndarray, second: np.ndarray, classes: Sequence[str], names: tuple[str, str], title: str
 ) -> Figure:
-    """What the first model answers more often (blue) or less often (orange) than the second, in points of each row.
+    """What the first model answers more often (purple) or less often (orange) than the second, in points of each row.
 
     Args:
         first: shares of each true class, float [K, K], truth by prediction.
@@ -262,6 +257,11 @@ def _table_figure(
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
     return figure
+
+
+def _height(names: Sequence[str]) -> float:
+    """Of rows with such names, inches."""
+    return len(names) * (0.2 + 0.16 * max(name.count("\n") + 1 for name in names))
 
 
 def _wrapped(name: str) -> str:

@@ -1,19 +1,21 @@
 """All figures of a comparison, drawn and written."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer.cli import typeable
 from fer.comparison import figures
 from fer.comparison.document import Picture
 from fer.comparison.figures import Row
 from fer.comparison.result import Comparison, Entry, confusion, transfers
 from fer.files import replacing
+from fer.sweep.names import typeable
 
 KINDS = ("accuracy_macs", "accuracy_latency", "seeds", "differences", "recall", "confusion_difference", "transfer")
 
@@ -49,7 +51,7 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Pictur
     return pictures
 
 
-def _same_bytes():
+def _same_bytes() -> AbstractContextManager[Any]:
     """SVG files that do not change where nothing does."""
     return matplotlib.rc_context({"svg.hashsalt": "fer", "svg.fonttype": "none"})
 
@@ -78,7 +80,7 @@ def _of_data(comparison: Comparison, data: str) -> Iterator[Drawn]:
         )
     for kind, unit, costs in (
         ("macs", "billion multiply-accumulates of one image", [entry.macs and entry.macs / 1e9 for entry in entries]),
-        ("latency", "ms for one image, on this machine", [e.cost and e.cost.latency_ms for e in entries]),
+        ("latency", "ms for one image, on this machine", [e.cost.latency_ms if e.cost else None for e in entries]),
     ):
         priced = [_row(entry, cost) for entry, cost in zip(entries, costs, strict=True) if cost]
         if len({row.cost for row in priced}) > 1:
@@ -100,13 +102,15 @@ def _of_data(comparison: Comparison, data: str) -> Iterator[Drawn]:
     if len(shares) > 1:
         first, second = _contrast([entry for entry in entries if entry.group.model in shares])
         names = (first.group.model, second.group.model)
-        matrices = [shares[name] for name in names]
-        figure = figures.confusion_difference_figure(*matrices, first.group.classes, names, data)
+        figure = figures.confusion_difference_figure(
+            shares[names[0]], shares[names[1]], first.group.classes, names, data
+        )
         yield Drawn(
             f"confusion_difference-{of}",
             figure,
             f"What {names[0]} answers more or less often than {names[1]}, for each true class of {data}",
-            f"Confusion of {names[0]}, the best, less that of {names[1]}: on the diagonal more is better, off it less.",
+            f"Confusion of {names[0]}, the best, minus that of {names[1]}: purple is more often, orange less "
+            "often. On the diagonal more is better, elsewhere less.",
         )
 
 
@@ -122,7 +126,7 @@ def _transfer(comparison: Comparison) -> Iterator[Drawn]:
         return
     yield Drawn(
         "transfer",
-        figures.transfer_figure(*found, "Trained on one data set, tested on another"),
+        figures.transfer_figure(*found, "Across data sets"),
         "Accuracy of each model by the data it was trained on and the data it was tested on",
         "Accuracy by training data (rows) and test data (columns), the mean over seeds.",
     )

@@ -152,7 +152,7 @@ def telling_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str,
     while told_apart(chosen) < everything:
         best = max(ranked, key=lambda key: told_apart([*chosen, key]))  # of equals the first
         chosen.append(best)
-    return chosen
+    return sorted(chosen, key=_rank)
 
 
 def differing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple] | None = None) -> list[str]:

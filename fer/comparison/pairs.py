@@ -66,15 +66,17 @@ def accuracy_of(group: Group, resamples: int = RESAMPLES) -> Estimate | None:
     names = common_images(found) if found else []
     if not names or value is None:
         return None
-    subjects = subjects_of(found[0], names)
+    subjects = subjects_of(found, names)
     estimate = mean_accuracy(correct_on(found, names), subjects, resamples)
     return replace(estimate, value=value)
 
 
-def subjects_of(predictions: Predictions, names: Sequence[str]) -> np.ndarray | None:
-    if predictions.subjects is None:
-        return None
-    return predictions.subjects[[predictions.row_of[name] for name in names]]
+def subjects_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:
+    """Who is on each image, by the first run that knows; None where none does."""
+    for p in predictions:
+        if p.subjects is not None:
+            return p.subjects[[p.row_of[name] for name in names]]
+    return None
 
 
 def compare_all(groups: Sequence[Group], resamples: int = RESAMPLES) -> tuple[list[Difference], list[str]]:
@@ -112,7 +114,7 @@ def compare_pair(one: Group, other: Group, resamples: int = RESAMPLES) -> Differ
     names = common_images([*mine, *theirs])
     if not names:
         return None
-    subjects = subjects_of(mine[0], names)
+    subjects = subjects_of([*mine, *theirs], names)
     first, second = correct_on(mine, names), correct_on(theirs, names)
     if second.mean() > first.mean():
         one, other, first, second = other, one, second, first

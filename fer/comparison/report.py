@@ -17,11 +17,20 @@ ONE_SEED = (
 METHOD = (
     "Intervals are 95 % and hold for new test images and new seeds: images (or people, where they are known) are "
     "resampled with the answers of all seeds, and the variance between seeds beyond the noise of single images is "
-    "added with Student's t (Owen 2007, The pigeonhole bootstrap; Davison & Hinkley 1997, section 3.8; Hesterberg 2015)."
-    " A row with one seed has the interval of that one network. Differences are paired on the same test images, which "
-    "shows more than two intervals side by side: those may overlap where the difference is clear. p-values are corrected "
-    "for all comparisons of this page together (Holm 1979): a difference counts as shown under 0.05. No difference shown "
-    "does not mean equal: the interval says how large it may be."
+    "added with Student's t (Owen 2007, The pigeonhole bootstrap; Davison & Hinkley 1997, section 3.8; Hesterberg "
+    "2015). A row with one seed has the interval of that one network. Differences are paired on the same test images, "
+    "which shows more than two intervals side by side: those may overlap where the difference is clear. p-values are "
+    "corrected for all comparisons of this page together (Holm 1979): a difference counts as shown under 0.05. No "
+    "difference shown does not mean equal: the interval says how large it may be."
+)
+TABLE_1 = (
+    "Table 1 of Hernández et al. (2023), counted on the networks as published (3 channels, 1,000 classes). The paper "
+    "prints 233, 470 and 527 GFLOPs; one pass of one image costs 1.8, 3.7 and 4.1 billion multiply-accumulates. As "
+    "trained here: one channel, seven classes."
+)
+TABLE_2 = (
+    "Table 2 of the paper: layers of each stage (blocks in brackets: size of the filters, channels) and the side of "
+    "what comes out, at 224 px."
 )
 
 
@@ -89,7 +98,7 @@ def cost_table(comparison: Comparison) -> Table:
                _number(entry.parameters, 1e-6, 1), _number(entry.macs, 1e-9, 3),
                _number(group.mean("checkpoint_bytes"), 1e-6, 1)]  # fmt: skip
         if timed:
-            row += [_number(cost and cost.latency_ms, 1, 1), _number(cost and cost.images_per_second, 1, 0)]
+            row += [_number(cost.latency_ms, 1, 1), _number(cost.images_per_second, 1, 0)] if cost else [MISSING] * 2
         row += [
             MISSING if seconds is None else str(timedelta(seconds=round(seconds))),
             _number(group.mean("train_images_per_second"), 1, 0),
@@ -112,7 +121,7 @@ def _differences(comparison: Comparison) -> list[Block]:
         units = {f"{d.images:,} test images" + (f" of {d.subjects} people" if d.subjects else "") for d in of_data}
         found += [
             Heading(f"{data}, on the same {' or '.join(sorted(units))}", 3),
-            Items([f"{in_words(d)}, p = {_p(d.p_holm)}." for d in of_data], [d.shown for d in of_data]),
+            Items([f"{in_words(d)}, {_p(d.p_holm)}." for d in of_data], [d.shown for d in of_data]),
         ]
     if any(d.seeds == (1, 1) for d in comparison.differences):
         found.append(Text(ONE_SEED, aside=True))
@@ -120,7 +129,7 @@ def _differences(comparison: Comparison) -> list[Block]:
 
 
 def _p(value: float) -> str:
-    return "under 0.001" if value < 0.001 else f"{value:.3f}"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _transfers(comparison: Comparison, pictures: dict[str, list[Picture]]) -> list[Block]:
@@ -153,12 +162,9 @@ def _architectures(found: Sequence[Architecture]) -> list[Block]:
     layers, cells = table_of_layers(list(found))
     return [
         Heading("The networks"),
-        Table(headings, rows, 1, "Table 1 of Hernández et al. (2023), counted on the networks as published (3 channels, "
-              "1,000 classes). The paper prints 233, 470 and 527 GFLOPs; one pass of one image costs 1.8, 3.7 and 4.1 "
-              "billion multiply-accumulates. Parameters as trained here: one channel, seven classes."),
-        Table(layers, cells, 2 + len(found), "Table 2 of the paper: layers of each stage (blocks in brackets: size of "
-              "the filters, channels) and the side of what comes out, at 224 px."),
-    ]  # fmt: skip
+        Table(headings, rows, 1, TABLE_1),
+        Table(layers, cells, 2 + len(found), TABLE_2),
+    ]
 
 
 def _missing(comparison: Comparison) -> list[Block]:

@@ -88,6 +88,7 @@ def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str
             columns |= dict.fromkeys([group.data, *found])
     if not rows:
         return None
+    rows.sort(key=lambda row: row[0].rsplit(": ", 1)[0])  # the data sets of one model together
     names = sorted(columns)
     matrix = np.array([[np.mean(found[name]) if found.get(name) else np.nan for name in names] for _, found in rows])
     return matrix, [name for name, _ in rows], names
