@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -32,7 +33,7 @@ def check_faces(faces: str) -> None:
         )
 
 
-def frame(picture: np.ndarray, faces: Faces, size: int, channels: int) -> Framed:
+def frame(picture: np.ndarray, faces: Faces, size: int, channels: int, search_side: int | None = None) -> Framed:
     """Find the faces of a picture and cut them out.
 
     Args:
@@ -42,22 +43,33 @@ def frame(picture: np.ndarray, faces: Faces, size: int, channels: int) -> Framed
             found, is a face cut out already.
         size: side S of the faces, pixels.
         channels: 1 makes them grey.
+        search_side: longer side at which faces are looked for, pixels; None leaves that to `find_faces`.
     """
-    boxes = _boxes(picture, faces)
+    boxes = _boxes(picture, faces, search_side)
     cut = [_cut(picture, box, size, channels) for box in boxes]
     shape = (size, size) if channels == 1 else (size, size, 3)
     return Framed(boxes, np.stack(cut) if cut else np.empty((0, *shape), np.uint8))
 
 
-def _boxes(picture: np.ndarray, faces: Faces) -> list[FaceBox | None]:
+def _boxes(picture: np.ndarray, faces: Faces, search_side: int | None) -> list[FaceBox | None]:
     height, width = picture.shape[:2]
     whole: list[FaceBox | None] = [None]
     if faces == "none" or (faces == "auto" and min(height, width) < SMALLEST_PHOTOGRAPH):
         return whole
-    found: list[FaceBox | None] = [*find_faces(picture)]
+    found: list[FaceBox | None] = [*_find(picture, search_side)]
     if faces == "auto" and height == width and (not found or _largest(found) >= FILLS * width):
         return whole
     return found
+
+
+def _find(picture: np.ndarray, search_side: int | None) -> list[FaceBox]:
+    height, width = picture.shape[:2]
+    shrink = 1.0 if search_side is None else max(height, width) / search_side
+    if shrink <= 1:
+        return find_faces(picture)
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    found = find_faces(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    return [FaceBox(box.left * shrink, box.top * shrink, box.side * shrink, box.score) for box in found]
 
 
 def _largest(boxes: list[FaceBox | None]) -> float:

@@ -10,10 +10,10 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from fer.cli import typeable
 from fer.files import replacing
 from fer.prediction.annotate import COLUMNS, ROWS, annotated, contact_sheet, label
 from fer.prediction.stream import Seen
+from fer.sweep.names import typeable
 
 WRITERS, BEHIND = 2, 16  # threads, and pictures that may wait for them
 NAME = 60  # letters of a picture's own name that its copy keeps

@@ -4,16 +4,10 @@ import csv
 import logging
 import time
 import warnings
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from fer.errors import ConfigError, DataError, RunError
 from fer.files import replacing
@@ -22,24 +16,14 @@ from fer.prediction.framing import Faces, check_faces
 from fer.prediction.gallery import Gallery
 from fer.prediction.inputs import is_video, list_pictures
 from fer.prediction.stream import stream
+from fer.prediction.summary import Summary, print_summary, progress_bar
 from fer.prediction.table import HEADER, picture_rows, printable
+from fer.prediction.video import TIMELINE, predict_video
 
 log = logging.getLogger(__name__)
 
-TABLE, SKIPPED, TIMELINE = "predictions.csv", "skipped.csv", "timeline.csv"
+TABLE, SKIPPED = "predictions.csv", "skipped.csv"
 NAMED = 10  # skipped files that are named on the console; skipped.csv has all
-
-
-@dataclass
-class Summary:
-    """What came of the pictures."""
-
-    pictures: int = 0  # that could be read
-    faces: int = 0
-    faceless: int = 0  # pictures
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
-    emotions: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
 
 
 def predict(
@@ -85,16 +69,22 @@ def predict(
         raise RunError(f"{folder} holds predictions already; give another output=")
     one = source if isinstance(source, str) else source[0] if len(source) == 1 else ""
     if one and is_video(one):
-        from fer.prediction.video import predict_video
-
-        classifier = EmotionClassifier.load(checkpoint, device, precision)
-        return predict_video(classifier, one, folder, batch_size, annotate, frames_per_second, smoothing)
-    paths = list_pictures(source)
-    classifier = EmotionClassifier.load(checkpoint, device, precision)
-    if classifier.temperature == 1:
-        log.info("no calibration beside %s: probabilities are as trained, often too sure", checkpoint)
-    summary = predict_pictures(classifier, paths, folder, faces, batch_size, annotate, sheets)
-    print_summary(summary, folder, annotate, sheets)
+        classifier = _load(checkpoint, device, precision)
+        summary = predict_video(
+            classifier,
+            one,
+            folder,
+            faces,
+            batch_size,
+            annotate,
+            frames_per_second=frames_per_second,
+            smoothing=smoothing,
+        )
+    else:
+        paths = list_pictures(source)
+        classifier = _load(checkpoint, device, precision)
+        summary = predict_pictures(classifier, paths, folder, faces, batch_size, annotate, sheets)
+    print_summary(summary)
     return summary
 
 
@@ -139,48 +129,18 @@ def predict_pictures(
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     summary.seconds = time.perf_counter() - started
+    summary.files.append(("per face", folder / TABLE))
+    summary.files += [("skipped", folder / SKIPPED)] if summary.skipped else []
+    summary.files += [("annotated", folder / "annotated")] if annotate else []
+    summary.files += [("faces", folder / "contact_sheet.png")] if sheets and summary.faces else []
     return summary
 
 
-def print_summary(summary: Summary, folder: Path, annotate: bool, sheets: bool) -> None:
-    """What came of the pictures, then where things are."""
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (("emotion", "left"), ("faces", "right"), ("share", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for emotion, count in summary.emotions.most_common():
-        table.add_row(emotion, f"{count:,}", f"{count / summary.faces:.0%}")
-    console.print()
-    if summary.faces:
-        console.print(table)
-    speed = summary.pictures / summary.seconds
-    console.print(
-        f"\n{summary.pictures:,} pictures, {summary.faces:,} faces, {summary.faceless:,} pictures without a face, "
-        f"{len(summary.skipped):,} skipped; {speed:,.0f} pictures/s",
-        highlight=False,
-    )
-    places = [("per face", TABLE, True), ("skipped", SKIPPED, bool(summary.skipped))]
-    places += [("annotated", "annotated/", annotate), ("faces", "contact_sheet.png", sheets and bool(summary.faces))]
-    for what, where, there in places:
-        if there:
-            console.print(f"{what:<11}{folder / where}", highlight=False, soft_wrap=True)
-
-
-class Speed(ProgressColumn):
-    """Things a second."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        self.what = what
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} {self.what}/s")
-
-
-def progress_bar(what: str) -> Progress:
-    """How far it is, how fast, how long still."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(what), TimeRemainingColumn())
-    return Progress(*columns, transient=True)
+def _load(checkpoint: str | Path, device: str, precision: str) -> EmotionClassifier:
+    classifier = EmotionClassifier.load(checkpoint, device, precision)
+    if classifier.temperature == 1:
+        log.info("no calibration beside %s: probabilities are as trained, often too sure", checkpoint)
+    return classifier
 
 
 def _count(summary: Summary, predictions: list[Prediction]) -> None:

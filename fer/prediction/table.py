@@ -20,8 +20,8 @@ def picture_rows(path: str, predictions: Sequence[Prediction], classes: Sequence
             index,
             *box_columns(prediction),
             prediction.emotion,
-            number(prediction.probability),
-            *(number(prediction.probabilities[one]) for one in classes),
+            digits(prediction.probability),
+            *(digits(prediction.probabilities[one]) for one in classes),
         ]
         for index, prediction in enumerate(predictions, 1)
     ]
@@ -39,7 +39,7 @@ def no_box() -> list[Any]:
     return ["", "", "", ""]
 
 
-def number(value: float) -> str:
+def digits(value: float) -> str:
     return f"{value:.6g}"
 
 
