@@ -21,7 +21,7 @@ from fer.evaluation.predict import Voter, predict_split
 from fer.evaluation.report import judge, write_calibration, write_outcome
 from fer.evaluation.seen import TwinFinder
 from fer.evaluation.summary import print_evaluation
-from fer.evaluation.trained import OWN_DATA, TrainedModel, load_trained, protocol, seen_images, training_data
+from fer.evaluation.trained import OWN_DATA, TrainedModel, load_trained, same_data, seen_images, training_data
 from fer.evaluation.tta import VIEWS
 from fer.files import write_json
 from fer.sweep.names import typeable
@@ -49,6 +49,21 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     Raises:
         FERError: whatever a user can mend, in one line.
     """
+    models, outcome, metrics = score(cfg, overrides)
+    fitted_on = metrics["temperature_fitted_on"]
+    folder = folder or _folder(models, f"{outcome.data}_{cfg.split}" + ("" if cfg.tta == "none" else f"_{cfg.tta}"))
+    (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
+    if fitted_on is not None:
+        write_calibration(folder, metrics["temperature"], fitted_on, metrics)
+    write_outcome(folder, outcome, models[0].classifier if len(models) == 1 else None)
+    write_report(folder, metrics)
+    write_json(folder / METRICS, metrics)
+    print_evaluation(metrics, folder)
+    return metrics
+
+
+def score(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Outcome, dict[str, Any]]:
+    """The models, what they made of the split, and the metrics; nothing is written. See `evaluate`."""
     for key, choices in (("tta", list(VIEWS)), ("split", [*SPLITS, ALL])):
         if cfg[key] not in choices:
             raise ConfigError(f"{key}={cfg[key]}: choose {', '.join(choices)}")
@@ -59,7 +74,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     datamodule = open_evaluated(cfg, overrides, models)
     assert datamodule.pack is not None, "set up"
     training = training_data(models, datamodule)
-    _tell_data(datamodule, cfg.split, classes, own=any(protocol(data) == protocol(datamodule) for data in training))
+    _tell_data(datamodule, cfg.split, classes, own=any(same_data(data, datamodule) for data in training))
     _make_ready(device)
     predictions = predict_split(voters, datamodule, cfg.split, device, cfg.tta)
     temperature, fitted_on = _temperature(models, voters, datamodule, training, device, cfg.tta)
@@ -81,15 +96,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
         "precision": voters[0].precision,
         "device": device_name(device),
     }
-    folder = folder or _folder(models, f"{outcome.data}_{cfg.split}" + ("" if cfg.tta == "none" else f"_{cfg.tta}"))
-    (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
-    if fitted_on is not None:
-        write_calibration(folder, temperature, fitted_on, metrics)
-    write_outcome(folder, outcome, models[0].classifier if len(models) == 1 else None)
-    write_report(folder, metrics)
-    write_json(folder / METRICS, metrics)
-    print_evaluation(metrics, folder)
-    return metrics
+    return models, outcome, metrics
 
 
 def _make_ready(device: torch.device) -> None:
@@ -179,7 +186,7 @@ def _temperature(
     of_run = f"validation images of {models[0].trained_on}, in the run"
     if single is not None and tta == "none":
         return single, of_run
-    own = all(data is datamodule or protocol(data) == protocol(datamodule) for data in training)
+    own = all(same_data(data, datamodule) for data in training)
     if own and len(datamodule.splits["val"]):
         found = predict_split(voters, datamodule, "val", device, tta)
         known = found.labels >= 0

@@ -13,6 +13,7 @@ from torch import nn
 from yaml import YAMLError
 
 from fer.data.datamodule import FERDataModule
+from fer.data.pack import read_manifest
 from fer.errors import CheckpointError, DataError, FERError
 from fer.evaluation.seen import Seen
 from fer.model.classifier import ExpressionClassifier
@@ -146,20 +147,28 @@ def training_data(models: list[TrainedModel], evaluated: FERDataModule) -> list[
 def _as_in_training(model: TrainedModel, evaluated: FERDataModule) -> FERDataModule:
     if model.data is None:
         raise DataError(f"the data that {model.path} was trained on are unknown")
-    arguments = {**model.data, "source": None}
-    datamodule = FERDataModule(**arguments)
+    datamodule = FERDataModule(**{**model.data, "source": None})
     if not (Path(datamodule.root) / datamodule.pack_name).exists():
         datamodule.root = evaluated.root
-    if protocol(datamodule) == protocol(evaluated) and "all" not in evaluated.splits:
+    if "all" not in evaluated.splits and same_data(datamodule, evaluated):
         return evaluated
     datamodule.setup()
     return datamodule
 
 
-def protocol(data: FERDataModule) -> tuple[Any, ...]:
-    """What the images of the splits depend on."""
+def same_data(one: FERDataModule, other: FERDataModule) -> bool:
+    """Whether two modules put the same images of the same pack, wherever it lies, into the same splits.
+
+    Raises:
+        DataError: a pack that cannot be read.
+    """
+    return one is other or _protocol(one) == _protocol(other)
+
+
+def _protocol(data: FERDataModule) -> tuple[Any, ...]:
+    manifest = read_manifest(Path(data.root) / data.pack_name)
     classes = data.requested_classes or data.default_classes
-    return data.pack_name, data.folds, data.fold, tuple(classes), data.drop_leaks
+    return manifest["sha256"], data.folds, data.fold, tuple(classes), data.drop_leaks
 
 
 def seen_images(data: list[FERDataModule]) -> list[Seen]:
