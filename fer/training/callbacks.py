@@ -140,7 +140,7 @@ class SampleImages(Callback):
             return
         batch = trainer.train_dataloader.batch(trainer.current_epoch, 0)
         grid = make_grid(batch.images[: self.count].float().cpu(), nrow=8, padding=2, pad_value=1.0)
-        writer.add_image("1_training/augmented_batch", grid, trainer.global_step)
+        writer.add_image("view_1_training/augmented_batch", grid, trainer.global_step)
 
 
 class ConfusionMatrix(Callback):
@@ -161,4 +161,4 @@ class ConfusionMatrix(Callback):
         writer = tensorboard(trainer)
         if writer is not None:
             figure = confusion_figure(matrix, module.classes, title="validation")
-            writer.add_figure("1_training/validation_confusion_matrix", figure, trainer.global_step)
+            writer.add_figure("view_1_training/validation_confusion_matrix", figure, trainer.global_step)

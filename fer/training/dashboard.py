@@ -78,7 +78,7 @@ class RunLogger(TensorBoardLogger):
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """The choices that runs differ in, flat."""
     chosen = {
-        "model": cfg.model.get("backbone", cfg.model.get("_target_")),
+        "backbone": cfg.model.get("backbone", cfg.model.get("_target_")),
         "weights": cfg.model.get("weights"),
         "data": cfg.data.name,
         "fold": cfg.data.fold if cfg.data.folds else None,
@@ -127,9 +127,10 @@ def log_results(
     for tag, name in RESULTS.items():
         writer.add_scalar(tag, metrics[name], step)
     writer.add_text("1_result", result_table(metrics), step)
+    # The Time Series tab sorts groups by name and shows pictures too: `view` comes after all that is a curve.
     pictures = {path.stem: path for path in (folder / "figures").glob("*.png")}
     for number, name in enumerate(in_order(list(pictures)), start=1):
-        add_png(writer, f"2_results/{number:02d}_{name}", pictures[name].read_bytes(), step)
+        add_png(writer, f"view_2_results/{number:02d}_{name}", pictures[name].read_bytes(), step)
     for index, name in enumerate(outcome.classes):
         writer.add_pr_curve(f"test/{name}", outcome.labels == index, outcome.probabilities[:, index], step)
     add_projector(writer, outcome, classifier)
