@@ -3,7 +3,6 @@
 import functools
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import FERError
+from fer.sweep.names import sweep_name
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -61,9 +60,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 
 def register_resolvers() -> None:
-    """The functions that configs call: where a run goes, and what a sweep's job is called."""
+    """The functions that configs call: where a run goes, and where a sweep."""
     OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-    OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
 
 def run_folder(resume: str | None, fresh: str) -> str:
@@ -76,37 +75,6 @@ def run_folder(resume: str | None, fresh: str) -> str:
     return str(path)
 
 
-def job_name(choices: DictConfig, seed: int, overrides: list[str]) -> str:
-    """The folder of a sweep's job, as `resnet18_ckplus_seed0`, and every other key that the sweep varies.
-
-    Args:
-        choices: Hydra's choices of config groups.
-        seed: of the job.
-        overrides: of the job, from the command line.
-    """
-    parts = [str(choices.get("model")), str(choices.get("data")), f"seed{seed}"]
-    varied = swept_keys(sys.argv[1:])
-    for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        if key in varied and key not in ("model", "data", "seed"):
-            parts.append(f"{key.split('.')[-1]}-{value}")
-    return "_".join(typeable(part) for part in parts)
-
-
-def swept_keys(arguments: list[str]) -> set[str]:
-    """The keys of those command-line overrides that stand for several values."""
-    parser = OverridesParser.create()
-    keys = set()
-    for argument in arguments:
-        try:
-            override = parser.parse_override(argument)
-        except HydraException:  # an option such as -m
-            continue
-        if override.is_sweep_override():
-            keys.add(override.get_key_element())
-    return {key.lstrip("+~") for key in keys}
-
-
 def given_overrides() -> list[str]:
     """What the command line said."""
     return list(HydraConfig.get().overrides.task)
@@ -116,8 +84,3 @@ def output_folder() -> Path:
     """The folder of this run, relative where it lies below the working directory."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def typeable(name: str) -> str:
-    """A name that can be typed back on the command line: no `=`, comma, bracket, quote or space."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-")

@@ -3,14 +3,25 @@
 from omegaconf import DictConfig
 
 from fer.cli import command, given_overrides, output_folder
+from fer.sweep.folds import fold_wise, train_folds
+from fer.sweep.grid import run_config
+from fer.sweep.job import in_sweep, run_job
+from fer.sweep.process import end_with_parent
 
 
 @command("train")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> float | None:
+    if in_sweep():
+        return run_job()
+    cfg = run_config(cfg)
+    if fold_wise(cfg, output_folder()):
+        return train_folds(cfg, output_folder(), given_overrides())
     from fer.training.run import train
 
     train(cfg, output_folder(), given_overrides())
+    return None
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main()

@@ -45,7 +45,7 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
 
 def _built(group: str) -> list[str]:
     everything = ["data", "model", "optimizer", "rates", "scheduler", "freeze", "loss", "augment", "mix", "trainer"]
-    return everything if group == "experiment" else [group]
+    return everything if group in ("experiment", "sweep") else [group]
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,0 +1,106 @@
+"""`folds=all`: every fold of a data set as a run of its own, then their predictions as one result."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+
+from fer.errors import ConfigError, RunError
+from fer.files import replacing, write_json
+from fer.sweep.grid import Job
+from fer.sweep.job import make_waiting, objective, train_apart
+from fer.sweep.status import LOG
+from fer.sweep.stop import stopped_by_signals
+from fer.sweep.watch import Watch
+from fer.training.folder import CONFIG, is_finished, only_writer
+
+ALL = "all"
+COMMAND = "overrides.json"  # what the command line said, to go on with
+RETRIES = 1
+
+log = logging.getLogger(__name__)
+
+
+def fold_wise(cfg: DictConfig, folder: Path) -> bool:
+    """Whether this run is one of all folds; if `folds=all` but the data has an official split, it is an ordinary one.
+
+    Raises:
+        ConfigError: another value of `folds`.
+    """
+    if cfg.resume is not None and (folder / COMMAND).exists():
+        return True
+    if cfg.folds not in (None, ALL):
+        raise ConfigError(f"folds={cfg.folds}: give folds=all, or data.fold={cfg.folds} for a single one")
+    if cfg.folds == ALL and not cfg.data.folds:
+        log.info("folds=all: data=%s has a split of its own, so this is one run", cfg.data.name)
+        cfg.folds = None
+    return cfg.folds == ALL
+
+
+def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> float | None:
+    """Train each fold in `fold0`, `fold1`, … of the run folder, skip finished ones, go on with others; pool them.
+
+    Args:
+        cfg: of the run.
+        folder: of the run.
+        overrides: what the command line said.
+
+    Returns:
+        Mean validation accuracy of the folds.
+
+    Raises:
+        RunError: folds that failed, by name; the others are done.
+        SystemExit: 130 and 143 where Ctrl-C and SIGTERM stopped it.
+    """
+    with only_writer(folder):
+        if is_finished(folder):
+            raise RunError(f"{folder} is finished already (metrics.json stands); give another hydra.run.dir")
+        overrides, count = _taken_up(cfg, folder, overrides)
+        jobs = [_fold_job(folder, number, overrides) for number in range(count)]
+        with stopped_by_signals(folder) as stop, Watch(count, Console(soft_wrap=True)) as watch:
+            for job in jobs:
+                if not is_finished(job.folder):
+                    make_waiting(job.folder)
+                    watch.follow([job])
+                watch.ended(job, train_apart(job.folder, job.overrides, stop.asked, RETRIES))
+        if stop.status:
+            log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
+            raise SystemExit(stop.status)
+        failed = {job.name: status for job in jobs if (status := watch.outcomes[job.name]).state == "failed"}
+        if failed:
+            told = "; ".join(f"{name}: {status.cause} (see {folder / name / LOG})" for name, status in failed.items())
+            raise RunError(f"{len(failed)} of {count} folds failed: {told}; go on with resume={folder}")
+        from fer.evaluation.folds import pool_folds
+
+        pool_folds([job.folder for job in jobs], folder)
+        scores = [score for job in jobs if (score := objective(job.folder)) is not None]
+        return sum(scores) / len(scores) if scores else None
+
+
+def _taken_up(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[list[str], int]:
+    """The overrides of a new run, or those of the run to go on with, changed by what was said anew; number of folds."""
+    command = folder / COMMAND
+    own = [override for override in overrides if _key(override) not in ("resume", "folds", "data.fold")]
+    if cfg.resume is not None and command.exists():
+        saved = OmegaConf.load(folder / CONFIG)
+        changed = {_key(override) for override in own}
+        before = json.loads(command.read_text(encoding="utf-8"))
+        return [*(override for override in before if _key(override) not in changed), *own], int(saved.data.folds)
+    with open_dict(cfg):
+        cfg.data.fold = 0
+    with replacing(folder / CONFIG) as file:
+        file.write(OmegaConf.to_yaml(cfg, resolve=True))
+    write_json(command, own)
+    return own, int(cfg.data.folds)
+
+
+def _fold_job(folder: Path, number: int, overrides: Sequence[str]) -> Job:
+    name = f"fold{number}"
+    return Job(name, folder / name, [*overrides, "folds=null", f"data.fold={number}"])
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]

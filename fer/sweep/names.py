@@ -1,0 +1,57 @@
+"""Names of sweeps and their jobs: short, telling, and typed back without quotes."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LONGEST = 80  # characters of a folder's name
+WHERE = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
+
+
+def typeable(name: str) -> str:
+    """A name that can be typed back on the command line: no `=`, comma, bracket, quote or space."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-")
+
+
+def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -> str:
+    """The folder of a sweep's job, as `resnet18_ckplus_seed0`, and every other key that the sweep varies.
+
+    Args:
+        choices: Hydra's choices of config groups.
+        seed: of the job.
+        varied: key -> value of what the sweep varies.
+    """
+    parts = [str(choices.get("model")), str(choices.get("data")), f"seed{seed}"]
+    parts += [_told(key, value) for key, value in varied.items() if key not in ("model", "data", "seed")]
+    return _short("_".join(typeable(part) for part in parts))
+
+
+def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
+    """The folder of a sweep: the file that defines it, or what the command line said.
+
+    The same command has the same folder, so that it goes on where it stopped.
+
+    Args:
+        chosen: of the config group `sweep`.
+        overrides: of the command line.
+    """
+    if chosen:
+        return typeable(chosen)
+    told = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+~") not in WHERE:
+            told.append(value if key in ("model", "data") else _told(key, value))
+    return _short("_".join(typeable(part) for part in told)) or "sweep"
+
+
+def _told(key: str, value: str) -> str:
+    return f"{key.split('.')[-1].lstrip('+~')}-{value}"
+
+
+def _short(name: str) -> str:
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 9].rstrip('-_.')}_{digest}"

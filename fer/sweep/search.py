@@ -1,0 +1,146 @@
+"""Search by Optuna: validation accuracy of the trials so far tells what to try next."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+
+from fer.errors import ConfigError
+from fer.sweep.grid import Job
+from fer.sweep.job import OBJECTIVE, objective
+from fer.sweep.stop import StopFile
+from fer.sweep.sweeper import Grid
+from fer.sweep.watch import Watch
+
+JOURNAL, JOB = "optuna.journal", "job"
+
+
+class Search(Grid):
+    """As many trials as asked for; the study stands in the sweep's folder, so the same command goes on with it.
+
+    Args:
+        trials: in all.
+        at_once: trials proposed together, for a launcher that runs several at a time.
+        seed: of the proposals.
+        options: of `Grid`.
+    """
+
+    def __init__(self, trials: int = 20, at_once: int = 1, seed: int = 0, **options: Any) -> None:
+        super().__init__(**options)
+        self.trials, self.at_once, self.seed = trials, at_once, seed
+
+    def first_jobs(self, overrides: dict[str, Override]) -> list[Job]:
+        _optuna()
+        if not any(override.is_sweep_override() for override in overrides.values()):
+            raise ConfigError("nothing to search: give e.g. 'optimizer.lr=tag(log,interval(1e-5,1e-2))'")
+        return []
+
+    def total(self, jobs: Sequence[Job]) -> int:
+        return self.trials
+
+    def run_all(self, jobs: list[Job], overrides: dict[str, Override], watch: Watch, stop: StopFile) -> list[Job]:
+        optuna = _optuna()
+        study = self._study(optuna)
+        space = {key: override for key, override in overrides.items() if override.is_sweep_override()}
+        self._take_up(optuna, study, watch, overrides)
+        done, jobs = _complete(optuna, study), []
+        while done + len(jobs) < self.trials and not stop.asked():
+            count = min(self.at_once, self.trials - done - len(jobs))
+            batch = []
+            for _ in range(count):
+                trial = study.ask()
+                varied = {key: propose(trial, key, override) for key, override in space.items()}
+                job = self.make_job(varied, overrides)
+                trial.set_user_attr(JOB, job.name)
+                batch.append((trial, job))
+            self.launch([job for _, job in batch], watch, stop)
+            for trial, job in batch:
+                value = None if job.error else objective(job.folder)
+                if value is not None:
+                    study.tell(trial, value)
+                elif not stop.asked():
+                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            jobs += [job for _, job in batch]
+        self._tell_best(optuna, study)
+        return jobs
+
+    def finish(self, jobs: Sequence[Job], done: Sequence[Job], stop: StopFile) -> None:
+        """Trials are selected on validation: there is nothing to compare by their tests."""
+
+    def _study(self, optuna: Any) -> Any:
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
+        sampler = optuna.samplers.TPESampler(seed=self.seed, constant_liar=self.at_once > 1)
+        return optuna.create_study(
+            study_name="sweep", storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+
+    def _take_up(self, optuna: Any, study: Any, watch: Watch, overrides: dict[str, Override]) -> None:
+        """Count the trials that are complete; propose those again that were stopped or failed."""
+        again = []
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state == optuna.trial.TrialState.RUNNING:
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                again.append(trial)
+            elif trial.state == optuna.trial.TrialState.FAIL and trial.params:
+                again.append(trial)
+        complete = [trial.params for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+        watch.before(len(complete))
+        for trial in again:
+            if trial.params not in complete:
+                complete.append(trial.params)
+                study.enqueue_trial(trial.params)
+
+    def _tell_best(self, optuna: Any, study: Any) -> None:
+        if not _complete(optuna, study):
+            return
+        best = study.best_trial
+        told = " ".join(f"{key}={_text(value)}" for key, value in best.params.items())
+        self.console.print(
+            f"\nbest {OBJECTIVE} {best.value:.2%}: {told}  ({best.user_attrs.get(JOB)})", highlight=False
+        )
+
+
+def propose(trial: Any, key: str, override: Override) -> str:
+    """The value of a key in a trial, as on the command line.
+
+    Args:
+        trial: of Optuna.
+        key: of the config.
+        override: `choice(…)`, `range(…)`, `interval(…)` or comma-separated values; tagged `log` on a log scale.
+    """
+    value = override.value()
+    log = isinstance(value, IntervalSweep | RangeSweep) and "log" in value.tags
+    if isinstance(value, IntervalSweep):
+        low, high = value.start, value.end
+        if isinstance(low, int) and isinstance(high, int):
+            return str(trial.suggest_int(key, low, high, log=log))
+        assert low is not None
+        assert high is not None
+        return _text(trial.suggest_float(key, float(low), float(high), log=log))
+    if isinstance(value, RangeSweep) and all(isinstance(part, int) for part in (value.start, value.stop, value.step)):
+        assert isinstance(value.stop, int)
+        return str(trial.suggest_int(key, value.start, value.stop - 1, step=value.step))
+    if isinstance(value, ChoiceSweep | RangeSweep):
+        return str(trial.suggest_categorical(key, list(override.sweep_string_iterator())))
+    raise ConfigError(f"{override.input_line}: give values, range(a,b), interval(a,b) or tag(log,interval(a,b))")
+
+
+def _text(value: Any) -> str:
+    """Three digits are enough for a rate, and for the name of a folder."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _complete(optuna: Any, study: Any) -> int:
+    return sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError("sweep=optuna needs Optuna: pip install 'fer-experiments[optuna]'") from None
+    return optuna
