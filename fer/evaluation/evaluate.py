@@ -51,7 +51,9 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     """
     models, outcome, metrics = score(cfg, overrides)
     fitted_on = metrics["temperature_fitted_on"]
-    folder = folder or _folder(models, f"{outcome.data}_{cfg.split}" + ("" if cfg.tta == "none" else f"_{cfg.tta}"))
+    folder = folder or evaluation_folder(
+        models, f"{outcome.data}_{cfg.split}" + ("" if cfg.tta == "none" else f"_{cfg.tta}")
+    )
     (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
     if fitted_on is not None:
         write_calibration(folder, metrics["temperature"], fitted_on, metrics)
@@ -236,7 +238,7 @@ def _tell_seen(outcome: Outcome) -> None:
         )
 
 
-def _folder(models: Sequence[TrainedModel], name: str) -> Path:
+def evaluation_folder(models: Sequence[TrainedModel], name: str) -> Path:
     """Where an evaluation goes: into the run's folder, or a fresh one."""
     if len(models) == 1 and models[0].folder is not None:
         return models[0].folder / "evaluations" / typeable(name)

@@ -1,0 +1,315 @@
+"""A finished run evaluated again, on its own data and on others; what cannot be evaluated is said in one line."""
+
+import json
+import logging
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from fer.cli import CONF, register_resolvers
+from fer.errors import CheckpointError, ConfigError, DataError, FERError
+from fer.evaluation.evaluate import evaluate, evaluation_folder, score
+from fer.evaluation.outcome import softmax
+from fer.evaluation.trained import load_trained
+from fer.training.run import train
+
+
+def evaluation(*overrides: str) -> tuple[DictConfig, tuple[str, ...]]:
+    """The config of `evaluate.py`, and the command line that made it."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("evaluate", list(overrides)), overrides
+
+
+def scored(*overrides: str) -> tuple[Any, dict[str, Any]]:
+    cfg, given = evaluation(*overrides)
+    _models, outcome, metrics = score(cfg, given)
+    return outcome, metrics
+
+
+@pytest.fixture(scope="module")
+def run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the drawn faces: 210 of training, 42 of validation, 42 of test."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*tiny_overrides, "trainer.max_epochs=2"])
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert train(cfg, folder) is not None
+    return folder
+
+
+@pytest.fixture(scope="module")
+def numbers(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+@pytest.fixture
+def changed(run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Copies the run with its checkpoint changed."""
+
+    def make(name: str, change: Callable[[dict[str, Any]], None] = lambda checkpoint: None) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(run, folder, ignore=shutil.ignore_patterns("figures", "tensorboard", "last.ckpt"))
+        checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+        change(checkpoint)
+        torch.save(checkpoint, folder / "checkpoints" / "best.ckpt")
+        return folder
+
+    return make
+
+
+def other_weights(checkpoint: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    head = checkpoint["state_dict"]["network.fc.weight"]
+    head += 0.3 * head.std() * torch.randn(head.shape, generator=generator)
+
+
+def reorder(checkpoint: dict[str, Any]) -> None:
+    """The same model with its classes in reverse."""
+    checkpoint["fer"]["classes"].reverse()
+    for name in ("network.fc.weight", "network.fc.bias"):
+        checkpoint["state_dict"][name] = checkpoint["state_dict"][name].flip(0)
+
+
+def test_a_finished_run_has_its_own_numbers_again(run, numbers):
+    cfg, given = evaluation(f"checkpoint={run}")
+    again = evaluate(cfg, overrides=given)
+    folder = run / "evaluations" / "fer2013_test"
+    assert {name: again[name] for name in numbers if name.startswith("test/")} == {
+        name: value for name, value in numbers.items() if name.startswith("test/")
+    }
+    assert json.loads((folder / "metrics.json").read_text()) == again
+    for name in ("predictions.csv", "subjects.csv"):
+        assert (folder / name).exists() == (run / name).exists()
+    assert (folder / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+    assert (folder / "figures" / "confusion_matrix.png").exists()
+    of_run, of_evaluation = (json.loads((f / "calibration.json").read_text()) for f in (run, folder))
+    assert of_evaluation["temperature"] == of_run["temperature"]
+    facts = {"checkpoint": str(run), "data": "fer2013", "split": "test", "tta": "none", "trained_on": "fer2013"}
+    assert facts.items() <= again.items()
+
+
+def test_validation_has_its_own_numbers_again(run, numbers):
+    _, again = scored(f"checkpoint={run}", "split=val")
+    assert {name: again[name] for name in numbers if name.startswith("val/")} == {
+        name: value for name, value in numbers.items() if name.startswith("val/")
+    }
+
+
+def test_classes_are_matched_by_name_and_unknown_ones_left_out(run, data_root, caplog):
+    """The look-alike of CK+ has contempt, which the model does not know, and no neutral, which it does."""
+    with caplog.at_level(logging.INFO):
+        outcome, metrics = scored(f"checkpoint={run}", "data=ckplus_all", f"data.root={data_root}", "split=all")
+    assert metrics["all/images_of_unknown_classes"] == 12
+    assert metrics["all/images"] == len(outcome) == 84 - 12
+    assert metrics["classes"] == outcome.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    folder_of = {"angry": "anger", "sad": "sadness"}
+    for name, label in zip(outcome.names, outcome.labels, strict=True):
+        emotion = outcome.classes[label]
+        assert f"/{folder_of.get(emotion, emotion)}/" in name
+    assert (metrics["all/support_neutral"], metrics["all/recall_neutral"]) == (0, None)
+    assert "12 of 84 images are contempt" in caplog.text
+    assert "no image is neutral" in caplog.text
+    assert metrics["temperature_fitted_on"] == "validation images of fer2013, in the run"
+    assert metrics["all/images_trained_on"] == 0
+
+
+def test_a_folded_set_is_asked_by_fold_or_whole(run, data_root, caplog):
+    where = [f"checkpoint={run}", "data=ckplus", "data.folds=7", f"data.root={data_root}"]
+    with caplog.at_level(logging.INFO):
+        outcome, metrics = scored(*where, "data.fold=2")
+    assert len(set(outcome.subjects)) == 2
+    assert metrics["fold"] == 2
+    assert "split=all evaluates every image" in caplog.text
+    whole, _ = scored(*where, "split=all")
+    assert len(set(whole.subjects)) == 14
+
+
+def test_images_of_training_are_told(run, numbers, caplog):
+    outcome, metrics = scored(f"checkpoint={run}", "split=all")
+    assert len(outcome) == 294
+    assert metrics["all/images_trained_on"] == 210 + 42
+    assert metrics["all/accuracy_deduplicated"] == pytest.approx(numbers["test/accuracy_deduplicated"])
+    assert "252 of 294 images were trained or selected on" in caplog.text
+
+
+def test_models_vote_with_the_mean_of_their_calibrated_probabilities(run, changed):
+    other = changed("other", other_weights)
+    (other / "calibration.json").write_text('{"temperature": 2.5}')
+    one, two = (scored(f"checkpoint={path}")[0] for path in (run, other))
+    vote, metrics = scored(f"checkpoint=[{run},{other}]")
+    mean = (one.calibrated + softmax(two.logits, 2.5)) / 2
+    assert vote.probabilities == pytest.approx(mean, abs=1e-6)
+    assert metrics["checkpoint"] == [str(run), str(other)]
+    assert metrics["temperature_fitted_on"] == "validation images, asked the same way"
+    assert metrics["test/nll_calibrated"] <= metrics["test/nll"] + 0.1
+
+
+def test_voters_may_have_their_classes_in_any_order(run, changed):
+    reversed_classes = changed("reversed", reorder)
+    alone, _ = scored(f"checkpoint={run}")
+    vote, _ = scored(f"checkpoint=[{run},{reversed_classes}]")
+    assert vote.probabilities == pytest.approx(alone.calibrated, abs=1e-5)
+    turned, metrics = scored(f"checkpoint={reversed_classes}")
+    assert turned.classes == alone.classes[::-1]
+    assert metrics["test/accuracy"] == alone.metrics["accuracy"]
+
+
+def test_voters_that_tell_other_classes_apart_are_refused(run, changed):
+    def rename(checkpoint: dict[str, Any]) -> None:
+        checkpoint["fer"]["classes"][0] = "contempt"
+
+    with pytest.raises(ConfigError, match="only models with the same classes can vote"):
+        scored(f"checkpoint=[{run},{changed('renamed', rename)}]")
+
+
+def test_views_vote_and_have_their_own_temperature(run):
+    one, _ = scored(f"checkpoint={run}")
+    outcome, metrics = scored(f"checkpoint={run}", "tta=flip")
+    again, _ = scored(f"checkpoint={run}", "tta=flip")
+    assert np.array_equal(outcome.logits, again.logits)
+    assert not np.allclose(outcome.probabilities, one.probabilities)
+    assert metrics["temperature_fitted_on"] == "validation images, asked the same way"
+
+
+def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_path, monkeypatch):
+    alone = tmp_path / "model.ckpt"
+    shutil.copy(run / "checkpoints" / "best.ckpt", alone)
+    with pytest.raises(ConfigError, match="give data=NAME"):
+        scored(f"checkpoint={alone}")
+    data = OmegaConf.load(run / "config.yaml").data
+    outcome, metrics = scored(f"checkpoint={alone}", "data=fer2013", f"data.root={data.root}", "precision=32-true")
+    assert np.array_equal(outcome.logits, scored(f"checkpoint={run}")[0].logits)
+    assert metrics["image_size"] == 32
+    assert metrics["test/accuracy_deduplicated"] is None  # nobody knows what it was trained on
+    monkeypatch.chdir(tmp_path)
+    folder = evaluation_folder([load_trained(alone)], "fer2013_test")
+    folder.mkdir(parents=True)
+    assert folder.parent == Path("outputs/evaluations")
+    assert evaluation_folder([load_trained(alone)], "fer2013_test") != folder
+    assert evaluation_folder([load_trained(run)], "my faces_test") == run / "evaluations" / "my-faces_test"
+
+
+def test_another_size_counts_where_it_is_given(run):
+    outcome, metrics = scored(f"checkpoint={run}", "data.image_size=40")
+    assert metrics["image_size"] == 40
+    assert not np.allclose(outcome.logits, scored(f"checkpoint={run}")[0].logits)
+
+
+def test_one_image_is_enough(run, picture, write_folder, tmp_path):
+    source = write_folder(tmp_path / "one", {"test/happy/a.png": picture(1, (48, 48, 3))})
+    data = ["data=folder", f"data.source={source}", f"data.root={tmp_path / 'packs'}"]
+    outcome, metrics = scored(f"checkpoint={run}", *data)
+    assert (len(outcome), metrics["test/support_happy"], metrics["test/support_sad"]) == (1, 1, 0)
+    assert metrics["test/accuracy_ci95"] in ([pytest.approx(0.025), 1.0], [0.0, pytest.approx(0.975)])
+    assert "NaN" not in json.dumps(metrics)
+    with pytest.raises(DataError, match=r"no val images .* split=all"):
+        scored(f"checkpoint={run}", *data, "split=val")
+
+
+def test_classes_that_the_model_does_not_know_at_all(run, picture, write_folder, tmp_path):
+    source = write_folder(tmp_path / "one", {f"contempt/{n}.png": picture(n) for n in range(3)})
+    with pytest.raises(DataError, match="all that the model knows"):
+        scored(
+            f"checkpoint={run}",
+            "data=folder",
+            f"data.source={source}",
+            f"data.root={tmp_path / 'packs'}",
+            "split=all",
+        )
+
+
+class Code:
+    """What a pickle can make its reader do."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.marker,))
+
+
+def truncated(path: Path, run: Path) -> None:
+    content = (run / "checkpoints" / "best.ckpt").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def of_another_project(path: Path, run: Path) -> None:
+    torch.save({"state_dict": {"fc.weight": torch.zeros(7, 512)}, "epoch": 3}, path)
+
+
+def with_code(path: Path, run: Path) -> None:
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    torch.save({**checkpoint, "extra": Code(path.with_name("executed"))}, path)
+
+
+def bare_pickle(path: Path, run: Path) -> None:
+    path.write_bytes(pickle.dumps(Code(path.with_name("executed"))))
+
+
+def of_no_numbers(path: Path, run: Path) -> None:
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    checkpoint["state_dict"]["network.fc.bias"].fill_(float("nan"))
+    torch.save(checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path, run: None, "no checkpoint at"),
+        (truncated, "damaged"),
+        (of_another_project, "no checkpoint of this project"),
+        (with_code, "never loaded"),
+        (bare_pickle, "never loaded"),
+        (of_no_numbers, "no numbers"),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_told_in_one_line(run, tmp_path, spoil, told):
+    path = tmp_path / "model.ckpt"
+    spoil(path, run)
+    data = OmegaConf.load(run / "config.yaml").data
+    with pytest.raises(FERError, match=told) as error:
+        scored(f"checkpoint={path}", "data=fer2013", f"data.root={data.root}")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_folder_may_not_name_code_that_we_run(run, changed):
+    folder = changed("hostile")
+    config = OmegaConf.load(folder / "config.yaml")
+    config.data = {"_target_": "pathlib.Path.touch", "self": str(folder / "executed"), "name": "fer2013"}
+    OmegaConf.save(config, folder / "config.yaml")
+    with pytest.raises(ConfigError, match="give data=NAME"):
+        scored(f"checkpoint={folder}")
+    assert not (folder / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([], "give checkpoint=RUN_OR_CKPT"),
+        (["checkpoint=RUN", "split=tests"], "split=tests: choose train, val, test, all"),
+        (["checkpoint=RUN", "tta=flips"], "tta=flips: choose none, flip, tencrop"),
+        (["checkpoint=[RUN,RUN/checkpoints/../]"], "two votes"),
+        (["checkpoint=RUN", "device=gpus"], "device=gpus"),
+        (["checkpoint=RUN", "data.classes=[happy,smug]"], "smug"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_in_one_line(run, overrides, told):
+    with pytest.raises(ConfigError, match=told):
+        scored(*(override.replace("RUN", str(run)) for override in overrides))
+
+
+def test_a_run_of_folds_is_no_model(run, tmp_path):
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "fold0").symlink_to(run)
+    with pytest.raises(CheckpointError, match="give one of them"):
+        scored(f"checkpoint={tmp_path / 'folds'}")
