@@ -1,0 +1,167 @@
+"""A report is one page that holds all of a run and nothing from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from fer.evaluation.figures import confusion_figure, save_figure
+from fer.evaluation.html import write_report
+from fer.evaluation.metrics import classification_metrics
+
+NASTY = '<img src=x onerror="alert(1)">&co'
+VOID = {"meta", "img", "br", "hr", "link"}
+
+
+class Page(HTMLParser):
+    """Text, pictures and headings of a page; refuses one whose tags do not match."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(self.source)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict:
+    """Of 60 images of 12 people, none of which shows the third class."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    logits = generator.normal(size=(60, 3)).astype(np.float32)
+    logits[np.arange(60), labels] += 1
+    people = np.array([f"S{number % 12}" for number in range(60)])
+    numbers = classification_metrics(
+        logits, labels, classes=["angry", "happy", "fear"], temperature=1.4, subjects=people, near_twins=labels < 0
+    )
+    return {
+        **{f"{split}/{name}": value for split in ("val", "test") for name, value in numbers.items()},
+        "train/images": 4321,
+        "best_epoch": 7,
+        "parameters": 11_200_000,
+        "macs": 1_800_000_000,
+        "train_images_per_second": 170.4,
+        "train_seconds": 3723.4,
+        "peak_memory_bytes": 2**31,
+        "device": "cpu, 2 threads",
+        "precision": "bf16-mixed",
+    }
+
+
+@pytest.fixture
+def config(tiny_config) -> DictConfig:
+    return OmegaConf.create(OmegaConf.to_container(tiny_config("data=ckplus", "data.fold=3"), resolve=True))
+
+
+@pytest.fixture
+def report(tmp_path, metrics, config) -> Page:
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    save_figure(confusion_figure(np.eye(2, dtype=int), ["angry", "happy"]), tmp_path / "figures", "confusion_matrix")
+    save_figure(confusion_figure(np.eye(2, dtype=int), ["angry", "happy"]), tmp_path / "figures", "top_losses")
+    return Page(write_report(tmp_path, metrics))
+
+
+def test_the_page_needs_nothing_else(report):
+    assert report.of("script") == report.of("link") == report.of("iframe") == []
+    assert all(picture["src"].startswith("data:image/") for picture in report.of("img"))
+    assert "default-src 'none'" in report.of("meta")[2]["content"]
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", report.source)
+    assert len(report.source) < 3_000_000
+
+
+def test_it_says_what_was_trained_on_what_and_how(report):
+    said = ("test_resnet on ckplus", "fold 3 of 10, by people", "AdamW, lr 0.003", "OneCycle", "4,321 training")
+    said += ("11.2 million parameters", "1:02:03 of training", "epoch 7 (from 0)", "cpu, 2 threads", "2.0 GiB")
+    assert [text for text in said if text not in report.text] == []
+
+
+def test_numbers_have_their_intervals(report, metrics):
+    low, high = metrics["test/accuracy_ci95"]
+    accuracy = metrics["test/accuracy"]
+    assert f"{accuracy:.1%} of 60 test images of 12 people are recognised" in report.text
+    assert f"(95 % interval {low:.1%} to {high:.1%}, over people)" in report.text
+    assert f"{metrics['test/macro_f1']:.4f}" in report.text
+    assert f"{metrics['test/recall_happy']:.3f}" in report.text
+
+
+def test_a_number_that_does_not_exist_is_a_dash(report):
+    row = next(row for row in report.source.split("<tr>") if row.startswith("<td>fear"))
+    assert row.count("–") == 2  # recall and area; it was named, in vain
+    assert "nan" not in report.text.lower().split()
+    assert "None" not in report.text
+
+
+def test_every_picture_says_what_it_shows_and_drawings_are_preferred(report):
+    pictures = report.of("img")
+    assert [picture["alt"] for picture in pictures] == ["Confusion matrix", "Largest losses"]
+    assert all(picture["src"].startswith("data:image/svg+xml;base64,") for picture in pictures)
+
+
+def test_headings_go_down_one_level_at_a_time(report):
+    levels = [int(tag[1]) for tag, _ in report.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+
+
+def test_it_is_for_phones_paper_and_the_dark(report):
+    assert "width=device-width" in report.source
+    for condition in ("prefers-color-scheme: dark", "@media print", "max-width: 34rem"):
+        assert condition in report.source
+
+
+def test_it_says_how_to_repeat_the_run_and_what_the_numbers_do_not_say(report, tmp_path):
+    assert f"python scripts/train.py --config-path={tmp_path} --config-name=config" in report.text
+    for words in ("Expressions are not feelings", "posed in a laboratory", "fold 3 of 10 alone", "No image shows fear"):
+        assert words in report.text
+
+
+def test_names_are_never_markup(tmp_path, metrics, config):
+    config.data.name = config.model.backbone = NASTY
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    named = {f"test/support_{NASTY}": 3, f"test/recall_{NASTY}": 0.5}
+    (tmp_path / "folds.csv").write_text(f'fold,who\n0,"{NASTY.replace(chr(34), chr(34) * 2)}"\n')
+    (tmp_path / "figures").mkdir()
+    page = Page(write_report(tmp_path, {**metrics, **named, "device": NASTY}))
+    assert page.of("img") == []
+    assert page.text.count(NASTY) >= 5
+    assert page.source.count("<script") == 0
+
+
+def test_folds_and_other_evaluations_have_reports_too(tmp_path, metrics):
+    (tmp_path / "folds.csv").write_text("fold,images,accuracy\n0,30,0.83333333333\n1,30,0.9\n")
+    numbers = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    votes = {"checkpoint": ["runs/a", "runs/b"], "trained_on": ["fer2013", "fer2013"], "data": "ckplus"}
+    chosen = {"split": "test", "tta": "flip", "classes": ["angry", "happy", "fear"], "fold": 2}
+    page = Page(write_report(tmp_path, {**numbers, **votes, **chosen}))
+    assert "runs/a + runs/b on ckplus" in page.text
+    assert "0.8333" in page.text
+    assert "scripts/evaluate.py checkpoint=[runs/a,runs/b] data=ckplus data.fold=2 split=test tta=flip" in page.text
+    assert "validation" not in page.text.split("Results")[1].split("Each class")[0].replace("validation images", "")
+
+
+def test_a_failure_leaves_no_half_page(tmp_path, metrics):
+    with pytest.raises(TypeError):
+        write_report(tmp_path, {**metrics, "train_seconds": "long"})
+    assert list(tmp_path.iterdir()) == []
