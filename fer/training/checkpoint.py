@@ -83,11 +83,22 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, every_minutes: float | None = 10.0, dirpath: str | None = None) -> None:
         self.every_minutes, self.dirpath = every_minutes, dirpath
-        self._saved_at = 0.0
+        self._saved_at = self._started = self._earlier = 0.0
         self._saved_step = -1
 
+    @property
+    def train_seconds(self) -> float:
+        """Spent in training so far, before an interruption too (what was lost with it left out)."""
+        return self._earlier + time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"train_seconds": self.train_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._earlier = state_dict["train_seconds"]
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._saved_at = time.monotonic()
+        self._saved_at = self._started = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int

@@ -94,7 +94,6 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
             return None
     if trainer.is_global_zero:
         declare_run(logger.experiment, cfg)
-    fit_started = time.perf_counter()
     with stoppable() as stop:
         try:
             trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
@@ -103,7 +102,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
                 log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
             terminated = isinstance(asked, SIGTERMException) and stop.status == TERMINATED
             raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
-    train_seconds = time.perf_counter() - fit_started
+    train_seconds = _train_seconds(trainer)
     device = trainer.strategy.root_device
     if not trainer.is_global_zero:
         return None
@@ -188,6 +187,11 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
 def _strategy(strategy: str, classifier: ExpressionClassifier) -> str:
     """Lightning's strategy; DDP must expect parameters without gradient where a schedule freezes some."""
     return "ddp_find_unused_parameters_true" if strategy == "ddp" and classifier.freeze_schedule.freezes else strategy
+
+
+def _train_seconds(trainer: Trainer) -> float | None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback.train_seconds for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
 
 
 def _images_per_second(trainer: Trainer) -> float | None:

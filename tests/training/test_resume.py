@@ -83,8 +83,12 @@ def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
     assert not (folder / "metrics.json").exists()
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == step + 1  # the step at hand was finished
+    spent = saved["callbacks"]["LastCheckpoint"]["train_seconds"]
+    assert spent > 0
     again = [f"resume={folder}", "~callbacks.interrupt"]
-    train(tiny_config(again[0]), folder, again)
+    metrics = train(tiny_config(again[0]), folder, again)
+    assert metrics is not None
+    assert metrics["train_seconds"] > spent
     same_run(folder, whole)
 
 
