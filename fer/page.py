@@ -21,16 +21,16 @@ h3 { font-size: 1.05rem; margin: 1.5rem 0 .4rem; }
 p, ul, ol { max-width: 46rem; }
 li { margin: .2rem 0; }
 a { color: var(--link); }
-.soft, figcaption, caption { color: var(--soft); font-size: .9rem; }
+.soft, figcaption { color: var(--soft); font-size: .9rem; }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
-.wide { overflow-x: auto; margin: .75rem 0 1rem; }
+.wide { overflow-x: auto; margin: .5rem 0 1rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .35rem; }
 th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; vertical-align: bottom; }
 thead th { background: var(--shade); }
 .number { text-align: right; white-space: nowrap; }
+td:not(.number) { min-width: 6.5rem; }
 figure { margin: 1.25rem 0; }
 figure img, figure svg { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px;
   border: 1px solid var(--line); }
@@ -41,7 +41,7 @@ figcaption { max-width: 46rem; margin-top: .4rem; }
   font-size: .95rem; }
 .facts dt { color: var(--soft); }
 .facts dd { margin: 0; min-width: 0; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
+.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr));
   align-items: start; }
 .grid figure { margin: 0; }
 code, pre { font: .87rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; background: var(--shade);
@@ -102,9 +102,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1
 
     head = f"<thead><tr>{cells(headings, 'th', ' scope=col')}</tr></thead>"
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    # tabindex: what scrolls can be reached by keyboard
-    return f'<div class="wide" tabindex="0"><table>{said}{head}<tbody>{body}</tbody></table></div>'
+    said = f'<p class="soft">{escape(caption)}</p>' if caption else ""  # a <caption> would be as wide as the table
+    label = escape(caption or ", ".join(heading for heading in headings if heading))
+    scrolling = f'<div class="wide" role="region" tabindex="0" aria-label="{label}">'  # by keyboard too
+    return f"{said}{scrolling}<table>{head}<tbody>{body}</tbody></table></div>"
 
 
 def picture(content: Path | bytes, alt: str, caption: str = "") -> str:

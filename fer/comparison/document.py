@@ -42,7 +42,14 @@ class Picture:
     caption: str = ""
 
 
-Block = Heading | Text | Items | Table | Picture
+@dataclass(frozen=True)
+class Gallery:
+    """Side by side where there is room."""
+
+    pictures: Sequence[Picture]
+
+
+Block = Heading | Text | Items | Table | Gallery
 
 
 def to_markdown(blocks: Sequence[Block], folder: Path) -> str:
@@ -59,9 +66,10 @@ def _markdown(block: Block, folder: Path) -> str:
         strong = block.strong or [False] * len(block.texts)
         marked = zip(block.texts, strong, strict=True)
         return "\n".join(f"- **{_plain(text)}**" if set_off else f"- {_plain(text)}" for text, set_off in marked)
-    if isinstance(block, Picture):
-        return (
-            f"![{_plain(block.alt)}]({block.path.relative_to(folder).as_posix()})\n\n{_plain(block.caption)}".rstrip()
+    if isinstance(block, Gallery):
+        return "\n\n".join(
+            f"![{_plain(picture.alt)}]({picture.path.relative_to(folder).as_posix()})\n\n{_plain(picture.caption)}"
+            for picture in block.pictures
         )
     rule = [" --- " if column < block.words else " ---: " for column in range(len(block.headings))]
     lines = ["|".join(["", *(f" {_plain(cell)} " for cell in row), ""]) for row in [block.headings, *block.rows]]
@@ -89,6 +97,7 @@ def _html(block: Block) -> str:
         marked = zip(block.texts, strong, strict=True)
         items = (f"<li{' class=good' if set_off else ''}>{escape(text)}</li>" for text, set_off in marked)
         return f"<ul>{''.join(items)}</ul>"
-    if isinstance(block, Picture):
-        return page.picture(block.path, block.alt, block.caption)
+    if isinstance(block, Gallery):
+        pictures = (page.picture(picture.path, picture.alt, picture.caption) for picture in block.pictures)
+        return f'<div class="grid">{"".join(pictures)}</div>'
     return page.table(block.headings, block.rows, block.words, block.caption)

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fer.comparison.statistics import Estimate
@@ -20,7 +21,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#2
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MOST_ROWS = 40  # in one figure
 NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
-WIDTH = 30  # letters in a line of a row's name
+WIDTH = 36  # letters in a line of a row's name
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,16 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
         axes = figure.add_subplot()
         order = [index for index in np.argsort(costs, kind="stable") if front[index]]
         axes.plot(costs[order], 100 * accuracies[order], color=BLUE, linewidth=1.2, alpha=0.6, drawstyle="steps-post")
-        for on_front, colour, marker, label in ((True, BLUE, "o", "nothing is better at its cost"),
-                                                (False, GREY, "s", "another is as cheap and better")):  # fmt: skip
+        few = len(rows) <= NAMED_POINTS
+        for on_front, colour, marker, size, label in (
+            (False, GREY, "s", 5, "another is as cheap and better"),
+            (True, BLUE, "o", 7, "nothing is better at its cost"),
+        ):
             for first, index in enumerate(np.flatnonzero(front == on_front).tolist()):
-                low, high = rows[index].estimate.low, rows[index].estimate.high
-                axes.plot([costs[index]] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.8)
-                axes.plot(costs[index], 100 * accuracies[index], marker, color=colour, markersize=7,
+                if few or on_front:
+                    low, high = rows[index].estimate.low, rows[index].estimate.high
+                    axes.plot([costs[index]] * 2, [100 * low, 100 * high], color=colour, linewidth=1.2, alpha=0.8)
+                axes.plot(costs[index], 100 * accuracies[index], marker, color=colour, markersize=size,
                           linestyle="none", label=label if not first else None)  # fmt: skip
         if costs.max() > 10 * costs.min() > 0:
             axes.set_xscale("log")
@@ -70,7 +75,7 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
             axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
         axes.margins(x=0.16, y=0.1)
-        named = [index for index in range(len(rows)) if front[index] or len(rows) <= NAMED_POINTS]
+        named = [index for index in range(len(rows)) if front[index] or few]
         _name_points(axes, costs, 100 * accuracies, [(index, rows[index].name) for index in named])
         axes.set(xlabel=unit, ylabel="test accuracy, %", title=title)
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
@@ -92,7 +97,8 @@ def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple
             offset -= 2.0
         placed.append((at_y / 150 * 72 + offset, to_left))
         axes.annotate(text, (x[index], y[index]), xytext=(-8 if to_left else 8, offset), textcoords="offset points",
-                      ha="right" if to_left else "left", va="bottom", fontsize=8.5)  # fmt: skip
+                      ha="right" if to_left else "left", va="bottom", fontsize=8.5,
+                      path_effects=[withStroke(linewidth=2.5, foreground="white")])  # fmt: skip
 
 
 def seeds_figure(rows: Sequence[Row], title: str) -> Figure:
@@ -226,7 +232,7 @@ def confusion_difference_figure(
     reach = max(1.0, float(np.nanmax(np.abs(points), initial=1.0)))
     cells = [["–" if np.isnan(v) else "·" if round(v, 1) == 0 else f"{v:+.1f}" for v in row] for row in points]
     figure = _table_figure(points, cells, list(classes), list(classes), "PuOr", (-reach, reach))
-    heading = "\n".join(textwrap.wrap(f"{title}: {names[0]} less {names[1]}, points of the truth's row", 64))
+    heading = "\n".join(textwrap.wrap(f"{title}: {names[0]} minus {names[1]}, points of the truth's row", 64))
     figure.axes[0].set(title=heading, xlabel="predicted", ylabel="truth")
     return figure
 

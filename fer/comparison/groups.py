@@ -29,7 +29,7 @@ TELLING = (
 class Group:
     """One row of the comparison: a model as trained, on one data set."""
 
-    model: str  # with what sets it apart, such as "ResNet-18, weights=none"
+    model: str  # with what sets it apart, such as "ResNet-18 (weights=none)"
     backbone: str  # timm's name
     data: str  # with the fold, where one was tested alone
     data_name: str
@@ -64,11 +64,11 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         kept, left_out = _one_of_each_seed([runs[index] for index in members])
         remarks += left_out
         first = members[0]
-        suffix = [short_setting(key, settings[first]) for key in telling]
+        suffix = ", ".join(filter(None, (short_setting(key, settings[first]) for key in telling)))
         data = runs[first].config["data"]
         groups.append(
             Group(
-                model=", ".join([name, *(text for text in suffix if text)]),
+                model=f"{name} ({suffix})" if suffix else name,
                 backbone=_backbone(runs[first]),
                 data=bench,
                 data_name=str(data.get("name")),

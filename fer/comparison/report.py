@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from fer.comparison.architecture import Architecture, table_of_layers, table_of_models
-from fer.comparison.document import Block, Heading, Items, Picture, Table, Text
+from fer.comparison.document import Block, Gallery, Heading, Items, Picture, Table, Text
 from fer.comparison.pairs import in_words
 from fer.comparison.references import NOTE, REFERENCES
 from fer.comparison.result import MISSING, Comparison, Entry, transfers
@@ -50,7 +50,7 @@ def blocks(
         found += [Heading("Results"), results_table(comparison.entries)]
         found += _differences(comparison)
         for data in comparison.data:
-            found += [Heading(f"Figures: {data}"), *pictures.get(data, [])]
+            found += [Heading(f"Figures: {data}"), Gallery(pictures.get(data, []))]
         found += [Heading("Cost"), cost_table(comparison)]
     found += _transfers(comparison, pictures)
     found += _references(comparison)
@@ -66,7 +66,7 @@ def _count(number: int, noun: str) -> str:
 
 def results_table(entries: Sequence[Entry]) -> Table:
     """Quality, a row per model and data set."""
-    headings = ["model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1", "balanced accuracy, %",
+    headings = ["model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1",
                 "ECE", "ECE calibrated", "test images"]  # fmt: skip
     rows = []
     for entry in entries:
@@ -76,7 +76,7 @@ def results_table(entries: Sequence[Entry]) -> Table:
             [
                 group.model, group.data, str(len(group.runs)),
                 _spread(entry, "test/accuracy", 100, 2), interval, _spread(entry, "test/macro_f1", 1, 3),
-                _spread(entry, "test/balanced_accuracy", 100, 2), _spread(entry, "test/ece", 1, 3),
+                _spread(entry, "test/ece", 1, 3),
                 _spread(entry, "test/ece_calibrated", 1, 3), _number(group.mean("test/images"), 1, 0),
             ]
         )  # fmt: skip
@@ -140,7 +140,7 @@ def _transfers(comparison: Comparison, pictures: dict[str, list[Picture]]) -> li
     cells = [[name, *(_number(value, 100, 1) if value == value else MISSING for value in row)]
              for name, row in zip(rows, matrix.tolist(), strict=True)]  # fmt: skip
     table = Table(["trained on", *(f"tested on {name}" for name in columns)], cells, 1, "Test accuracy, %.")
-    return [Heading("Across data sets"), table, *pictures.get("transfer", [])]
+    return [Heading("Across data sets"), table, Gallery(pictures.get("transfer", []))]
 
 
 def _references(comparison: Comparison) -> list[Block]:
