@@ -57,11 +57,12 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={path / 'fold0'}")
     classifier = load_classifier(path, None if model is None else _network(model, path))
     folder = path if path.is_dir() else path.parent.parent
-    if not (folder / CONFIG).exists() or (path.is_file() and path.parent.name != "checkpoints"):
-        return TrainedModel(path, classifier, None, None, None, None)
-    config = _config(folder / CONFIG)
-    if config.get("module", {}).get("channels_last", True):
+    alone = not (folder / CONFIG).exists() or (path.is_file() and path.parent.name != "checkpoints")
+    config = {} if alone else _config(folder / CONFIG)
+    if config.get("module", {}).get("channels_last", True):  # sums in another order round differently
         classifier.network.to(memory_format=torch.channels_last)
+    if alone:
+        return TrainedModel(path, classifier, None, None, None, None)
     best = path.is_dir() or path.name == best_checkpoint(folder).name
     precision = _number(folder / METRICS, "precision")
     return TrainedModel(
