@@ -31,6 +31,8 @@ def read_picture(path: Path | str) -> np.ndarray:
             return decode_picture(file)
     except OSError as error:
         raise PictureError(error.strerror or str(error)) from error
+    except ValueError as error:  # a path with a null byte
+        raise PictureError(str(error)) from error
 
 
 def decode_picture(content: bytes | IO[bytes]) -> np.ndarray:

@@ -114,9 +114,10 @@ def contact_sheet(faces: Sequence[np.ndarray], captions: Sequence[str], notes: S
 
 
 def ink(fill: str) -> str:
-    """Black or white, whichever is read better on a colour."""
-    red, green, blue = (int(fill[at : at + 2], 16) for at in (1, 3, 5))
-    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+    """Black or white, whichever has more contrast (WCAG 2) to a colour."""
+    linear = [(int(fill[at : at + 2], 16) / 255) ** 2.2 for at in (1, 3, 5)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.18 else "#ffffff"
 
 
 @cache
