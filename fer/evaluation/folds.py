@@ -72,9 +72,20 @@ def pool_folds(folders: Sequence[Path], folder: Path) -> dict[str, Any]:
     Raises:
         RunError: a fold that is not finished, other classes, an image or a subject that two folds test.
     """
+    whole, metrics = pool(folders)
+    write_outcome(folder, whole)
+    _write_table(folder / FOLDS, metrics["folds"])
+    write_report(folder, metrics)
+    write_json(folder / METRICS, metrics)
+    print_evaluation(metrics, folder)
+    return metrics
+
+
+def pool(folders: Sequence[Path]) -> tuple[Outcome, dict[str, Any]]:
+    """The folds' test images together, and the metrics; nothing is written. See `pool_folds`."""
     folds = [read_fold(Path(each)) for each in folders]
     if not folds:
-        raise RunError(f"there are no folds to pool in {folder}")
+        raise RunError("there are no folds to pool")
     classes = folds[0].classes
     for fold in folds:
         if fold.classes != classes:
@@ -88,12 +99,7 @@ def pool_folds(folders: Sequence[Path], folder: Path) -> dict[str, Any]:
         "split": whole.split,
         "folds": [_row(fold) for fold in folds],
     }
-    write_outcome(folder, whole)
-    _write_table(folder / FOLDS, metrics["folds"])
-    write_report(folder, metrics)
-    write_json(folder / METRICS, metrics)
-    print_evaluation(metrics, folder)
-    return metrics
+    return whole, metrics
 
 
 def read_fold(folder: Path) -> Fold:
