@@ -69,7 +69,9 @@ def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> floa
         if stop.status:
             log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
-        failed = {job.name: status for job in jobs if (status := watch.outcomes[job.name]).state == "failed"}
+        failed = {
+            job.name: status for job in jobs if (status := watch.outcomes.get(job.name)) and status.state == "failed"
+        }
         if failed:
             told = "; ".join(f"{name}: {status.cause} (see {folder / name / LOG})" for name, status in failed.items())
             raise RunError(f"{len(failed)} of {count} folds failed: {told}; go on with resume={folder}")

@@ -94,7 +94,12 @@ def make_job(
         OmegaConf.resolve(job.config)
     except Exception as error:  # whatever composition raises is this job's own failure
         told = {**choices, **varied}
-        job = Job(job_name(told, varied.get("seed", "0"), own), folder, given, error=one_line(str(error)))
+        job = Job(
+            job_name(told, varied.get("seed", "0"), own),
+            folder,
+            given,
+            error=one_line(str(error).partition("Config search path")[0]),
+        )
     if folds := [value for key, value in varied.items() if _is_folds(key)]:
         job.name += f"_fold-{folds[0]}"
     job.folder = folder / job.name

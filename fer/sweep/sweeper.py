@@ -60,7 +60,7 @@ class Grid(Callback):
         self.loader = GlobalHydra.instance().config_loader()
         try:
             self.folder = Path(config.hydra.sweep.dir)
-            self.console = Console(soft_wrap=True)
+            self.console = _console()
             self.launcher = _launcher(config, self.loader)
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
             status = self._locked([*params, *config.hydra.overrides.task])
@@ -88,7 +88,9 @@ class Grid(Callback):
                 print_summary(jobs, outcomes, self.folder, self.console)
                 done = [job for job in jobs if is_finished(job.folder) and job.error is None]
                 self.finish(jobs, done, stop)
-            failed = print_failures(jobs, outcomes, Console(stderr=True, soft_wrap=True))
+            if stop.status:
+                self.console.print("stopped; the same command goes on", highlight=False)
+            failed = print_failures(jobs, outcomes, _console(stderr=True))
             return stop.status or int(failed > 0)
 
     def first_jobs(self, overrides: dict[str, Any]) -> list[Job]:
@@ -211,6 +213,12 @@ def _launcher(config: DictConfig, loader: ConfigLoader) -> Launcher:
         raise ConfigError(
             f"hydra/launcher={chosen} cannot be had ({told}); pip install 'fer-experiments[{extra}]'"
         ) from None
+
+
+def _console(**options: Any) -> Console:
+    """As wide as the terminal; wide enough for long names where there is none."""
+    console = Console(soft_wrap=True, **options)
+    return console if console.is_terminal else Console(soft_wrap=True, width=200, **options)
 
 
 def _state(job: Job) -> str:

@@ -74,11 +74,12 @@ class Watch(AbstractContextManager["Watch"]):
         with self._lock:
             if job.name in self.outcomes:
                 return
-            self.outcomes[job.name] = status
             self._running = [other for other in self._running if other is not job]
-            self._ended += status.state != "skipped"
-            if status.state != "waiting":
-                self._say(job, status)
+            if status.state == "waiting":
+                return
+            self.outcomes[job.name] = status
+            self._ended += status.attempts > 0 and status.state != "skipped"
+            self._say(job, status)
             self._bar.update(self._task, completed=self._done_before + len(self.outcomes))
 
     def _follow(self) -> None:
@@ -99,10 +100,10 @@ class Watch(AbstractContextManager["Watch"]):
     def _say(self, job: Job, status: Status) -> None:
         done = self._done_before + len(self.outcomes)
         line = f"[{done}/{self.total}] {job.name} {_verdict(job, status)}"
-        if status.state != "skipped":
+        if status.attempts > 0 and status.state != "skipped":
             line += f", took {told_seconds(status.seconds)}"
             left = self.total - done
-            if left:
+            if left and self._ended and status.state != "stopped":
                 line += f"; about {told_seconds((time.monotonic() - self._started) / self._ended * left)} left"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
