@@ -1,0 +1,16 @@
+"""A page to try a model: python scripts/demo.py checkpoint=outputs/DATE/TIME"""
+
+from omegaconf import DictConfig
+
+from fer.cli import command
+
+
+@command("demo")
+def main(cfg: DictConfig) -> None:
+    from fer.prediction.page.serve import serve
+
+    serve(cfg.checkpoint, cfg.host, cfg.port, cfg.upload_megabytes, cfg.device, own_network=cfg.get("model"))
+
+
+if __name__ == "__main__":
+    main()
