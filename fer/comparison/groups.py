@@ -65,9 +65,9 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         kept, left_out = _one_of_each_seed([runs[index] for index in members])
         remarks += left_out
         first = members[0]
-        suffix = ", ".join(filter(None, (short_setting(key, settings[first]) for key in telling)))
         data = runs[first].config["data"]
-        label = f"{name} ({suffix})" if suffix else name
+        beside = [settings[index] for index in range(len(runs)) if (names[index], benches[index]) == (name, bench)]
+        label = _label(name, settings[first], telling, beside)
         alike = sum(group.data == bench and group.model.split(" #")[0] == label for group in groups)
         groups.append(
             Group(
@@ -82,6 +82,13 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         )
     groups.sort(key=lambda g: (g.data, g.mean("macs") or 0, g.mean("parameters") or 0, _natural(g.model)))
     return groups, remarks
+
+
+def _label(name: str, own: dict[str, str], telling: Sequence[str], beside: Sequence[dict[str, str]]) -> str:
+    """The model's name with those telling settings that differ among the rows beside it."""
+    varying = [key for key in telling if len({settings.get(key) for settings in beside}) > 1]
+    said = ", ".join(filter(None, (short_setting(key, own) for key in varying)))
+    return f"{name} ({said})" if said else name
 
 
 def flat_settings(config: dict[str, Any]) -> dict[str, str]:
