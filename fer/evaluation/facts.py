@@ -16,7 +16,8 @@ def facts(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[s
         metrics: by the names of `metrics.json`.
         config: of the run; None for an evaluation.
     """
-    rows = [*(_of_evaluation(metrics) if config is None else _of_config(config)), *_of_metrics(metrics)]
+    done = _of_evaluation(metrics) if config is None else _of_config(config, pooled="folds" in metrics)
+    rows = [*done, *_of_metrics(metrics)]
     return [(name, value) for name, value in rows if value]
 
 
@@ -58,7 +59,7 @@ def _of_evaluation(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _of_config(config: DictConfig) -> list[tuple[str, str]]:
+def _of_config(config: DictConfig, pooled: bool) -> list[tuple[str, str]]:
     def of(path: str) -> Any:
         return OmegaConf.select(config, path)
 
@@ -73,7 +74,10 @@ def _of_config(config: DictConfig) -> list[tuple[str, str]]:
         told = {key: value for key, value in settings.items() if not key.startswith("_") and key not in leave_out}
         return name + "".join(f", {key} {value}" for key, value in told.items())
 
-    fold = f", fold {of('data.fold')} of {of('data.folds')}, by people" if of("data.folds") else ", its own split"
+    fold = ", its own split"
+    if of("data.folds"):
+        which = f"all {of('data.folds')} folds" if pooled else f"fold {of('data.fold')} of {of('data.folds')}"
+        fold = f", {which}, by people"
     return [
         ("data", f"{data_name(config)}{fold}, images of {of('data.image_size') or 'stored'} px"),
         ("network", f"{of('model.backbone') or of('model._target_')}, weights {of('model.weights')}"),

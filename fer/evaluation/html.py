@@ -1,6 +1,8 @@
 """`report.html` of a run or evaluation: what was done, the numbers, the figures, how to repeat it, what it is worth."""
 
 import csv
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -16,6 +18,7 @@ from fer.files import replacing
 from fer.page import page, picture, table
 
 REPORT = "report.html"
+OVERRIDES = "overrides.json"  # of a run of all folds: what the command line said
 FACES = {"predictions", "top_losses", "gradcam"}  # figures whose brightness must stay what it is
 BROAD = {"top_losses", "gradcam", "classes", "precision_recall", "training_curves"}  # unreadable on a phone's width
 ROWS = (  # of the table of results, with their names in metrics.json
@@ -162,8 +165,14 @@ def _figures(folder: Path) -> list[str]:
 def _commands(folder: Path, metrics: Mapping[str, Any], config: DictConfig | None) -> str:
     if config is None:
         return f"<pre><code>{escape(_evaluation_command(metrics))}</code></pre>"
-    again = f"python scripts/train.py --config-path={folder.absolute()} --config-name=config"
-    use = f"python scripts/evaluate.py checkpoint={folder}"
+    if (folder / OVERRIDES).exists():  # runs of folds, which begin from what the command line said
+        given = shlex.join(json.loads((folder / OVERRIDES).read_text(encoding="utf-8")))
+        return f"<pre><code>{escape(f'python scripts/train.py {given} folds=all')}</code></pre>"
+    again = (
+        f"python scripts/train.py --config-path={shlex.quote(str(folder.absolute()))} --config-name=config \\\n"
+        "    hydra.run.dir=outputs/again hydra.output_subdir=null"
+    )
+    use = f"python scripts/evaluate.py checkpoint={shlex.quote(str(folder))}"
     return (
         "<p>From the config in this folder, into a new one; on the same machine the numbers come out the same:</p>"
         f"<pre><code>{escape(again)}</code></pre><p>The tested checkpoint on the test images again, or on others "

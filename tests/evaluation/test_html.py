@@ -138,6 +138,15 @@ def test_it_says_how_to_repeat_the_run_and_what_the_numbers_do_not_say(report, t
         assert words in report.text
 
 
+def test_pooled_folds_are_repeated_from_what_the_command_line_said(tmp_path, metrics, config):
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    (tmp_path / "overrides.json").write_text('["data=ckplus", "model.backbone=a b"]')
+    page = Page(write_report(tmp_path, {**metrics, "folds": []}))
+    assert "python scripts/train.py data=ckplus 'model.backbone=a b' folds=all" in page.text
+    assert "all 10 folds, by people" in page.text
+    assert "--config-path" not in page.text
+
+
 def test_names_are_never_markup(tmp_path, metrics, config):
     config.data.name = config.model.backbone = NASTY
     OmegaConf.save(config, tmp_path / "config.yaml")
