@@ -150,9 +150,14 @@ def test_others_are_refused(server: PageServer, method: str, path: str, headers:
 
 def test_a_picture_that_breaks_off_is_forgotten(server: PageServer) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
-        request = (
-            f"POST /faces HTTP/1.0\r\nHost: localhost\r\nContent-Type: {PICTURE}\r\nContent-Length: 100\r\n\r\nhalf"
-        )
+        lines = [
+            "POST /faces HTTP/1.0",
+            "Host: localhost",
+            f"Content-Type: {PICTURE}",
+            "Content-Length: 100",
+            "",
+            "half",
+        ]
         connection.sendall("\r\n".join(lines).encode())
         connection.shutdown(socket.SHUT_WR)
         assert b" 400 " in connection.recv(4096).splitlines()[0]
