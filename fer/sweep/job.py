@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from fer.errors import RunError
 from fer.sweep.process import run_process
-from fer.sweep.status import LOG, Status, cause_of, read_status
+from fer.sweep.status import LOG, Status, cause_of, one_line, read_status
 from fer.sweep.stop import StopFile
 from fer.training.folder import METRICS, is_finished, only_writer
 
@@ -82,7 +82,13 @@ def train_apart(
         status.write(folder)
         log = folder / LOG
         start = log.stat().st_size if log.exists() else 0
-        ending = run_process(command, log, asked)
+        started = time.monotonic()
+        try:
+            ending = run_process(command, log, asked)
+        except BaseException as error:  # a scheduler takes the watching process away; the job is to be taken up again
+            waited = time.monotonic() - started
+            status.but(state="waiting", seconds=status.seconds + waited, cause=one_line(str(error))).write(folder)
+            raise
         status = status.but(
             exit_status=ending.exit_status, signal=ending.signal, seconds=status.seconds + ending.seconds
         )
@@ -125,7 +131,7 @@ def quoted(path: Path | str) -> str:
     """A value as Hydra's command line takes it whole; relative to the working directory where it lies below."""
     path = Path(path)
     text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-    if re.fullmatch(r"[\w./+-]+", text):
+    if re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LONGEST = 80  # characters of a folder's name
+BRACKETS = "{}[]()'\""
 WHERE = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
 
 
@@ -47,7 +48,7 @@ def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
 
 
 def _told(key: str, value: str) -> str:
-    return f"{key.split('.')[-1].lstrip('+~')}-{value}"
+    return f"{key.split('.')[-1].lstrip('+~')}-{value.strip(BRACKETS)}"
 
 
 def _short(name: str) -> str:

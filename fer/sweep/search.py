@@ -73,10 +73,10 @@ class Search(Grid):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
-        sampler = optuna.samplers.TPESampler(seed=self.seed, constant_liar=self.at_once > 1)
-        return optuna.create_study(
-            study_name="sweep", storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-        )
+        study = optuna.create_study(study_name="sweep", storage=storage, direction="maximize", load_if_exists=True)
+        seed = self.seed + len(study.get_trials(deepcopy=False))  # or a study that goes on would begin anew
+        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.at_once > 1)
+        return study
 
     def _take_up(self, optuna: Any, study: Any, watch: Watch, overrides: dict[str, Override]) -> None:
         """Count the trials that are complete; propose those again that were stopped or failed."""

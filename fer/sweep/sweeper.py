@@ -150,7 +150,9 @@ class Grid(Callback):
         for job in waiting:
             status = read_status(job.folder) or Status("waiting")
             if not stop.asked():
-                status = status.but(state="failed", cause=f"its worker died: {broken}")
+                status = status.but(
+                    state="failed", cause=f"its worker died: {status.cause or broken or 'it said nothing'}"
+                )
                 status.write(job.folder)
             watch.ended(job, status)
 
