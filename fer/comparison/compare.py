@@ -19,7 +19,7 @@ from fer.comparison.report import blocks, results_table
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
 from fer.comparison.runs import find_runs
 from fer.comparison.statistics import RESAMPLES
-from fer.errors import RunError
+from fer.errors import ConfigError, RunError
 from fer.files import replacing
 
 ON_CONSOLE = ("model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1")
@@ -63,8 +63,14 @@ def compare(
     return comparison
 
 
-def output_folder(runs: Sequence[str] | str, output: str | None = None) -> Path:
-    """Where the files go: as said, else the one folder that was given, else a new one."""
+def output_folder(runs: Sequence[str] | str | None, output: str | None = None) -> Path:
+    """Where the files go: as said, else the one folder that was given, else a new one.
+
+    Raises:
+        ConfigError: no runs given.
+    """
+    if not runs:
+        raise ConfigError("say what to compare: runs=FOLDER (with run folders at any depth), or runs=[A,B]")
     if output:
         return Path(output)
     places = [runs] if isinstance(runs, str) else list(runs)

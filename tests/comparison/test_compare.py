@@ -166,10 +166,17 @@ def test_help_answers_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_ends_with_one_line_and_status_1(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["runs=gone"], "error: runs=gone: no such folder"),
+        ([], "error: say what to compare: runs=FOLDER (with run folders at any depth), or runs=[A,B]"),
+    ],
+)
+def test_the_command_ends_with_one_line_and_status_1(tmp_path, monkeypatch, arguments, line):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "runs=gone"])
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert end.value.code == "error: runs=gone: no such folder"  # what Python prints before it exits with 1
+    assert end.value.code == line  # what Python prints before it exits with 1
     assert list(tmp_path.iterdir()) == []
