@@ -36,7 +36,8 @@ def jobs(tmp_path: Path) -> Callable[..., list[Job]]:
 
 def sweep_arguments(name: str, *arguments: str) -> list[str]:
     """What a sweep file sweeps, then the command line."""
-    params = load([f"sweep={name}", *arguments]).hydra.sweeper.params
+    single = [argument for argument in arguments if "," not in argument]
+    params = load([f"sweep={name}", *single]).hydra.sweeper.params
     return [*(f"{key}={value}" for key, value in params.items()), f"sweep={name}", *arguments]
 
 
