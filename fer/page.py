@@ -52,6 +52,7 @@ pre code { padding: 0; background: none; }
 details { margin: .75rem 0; }
 summary { cursor: pointer; }
 @media (max-width: 34rem) { .facts { grid-template-columns: 1fr; gap: 0; } .facts dd { margin-bottom: .5rem; }
+  th, td { padding: .3rem .4rem; }
   .broad figure { overflow-x: auto; } .broad img { max-width: none; width: 42rem; } .broad figcaption { width: 88vw; } }
 @media screen and (prefers-color-scheme: dark) { .chart img { filter: invert(.9) hue-rotate(180deg); } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }

@@ -74,6 +74,8 @@ def _of_config(config: DictConfig, pooled: bool) -> list[tuple[str, str]]:
         told = {key: value for key, value in settings.items() if not key.startswith("_") and key not in leave_out}
         return name + "".join(f", {key} {value}" for key, value in told.items())
 
+    limit = of("trainer.limit_train_batches")
+    limit = "" if limit is None else f" of {limit} batches (of all, where 1 or less)"
     fold = ", its own split"
     if of("data.folds"):
         which = f"all {of('data.folds')} folds" if pooled else f"fold {of('data.fold')} of {of('data.folds')}"
@@ -89,7 +91,7 @@ def _of_config(config: DictConfig, pooled: bool) -> list[tuple[str, str]]:
         ("augmentation", built("augment")),
         ("mixing", built("mix") if of("mix.mixup") or of("mix.cutmix") else "none"),
         ("averaged weights", f"decay {of('module.ema_decay')}" if of("module.ema_decay") else "no"),
-        ("course", f"{of('trainer.max_epochs')} epochs, batches of {of('data.batch_size')}, seed {of('seed')}"),
+        ("course", f"{of('trainer.max_epochs')} epochs{limit}, batches of {of('data.batch_size')}, seed {of('seed')}"),
     ]
 
 
