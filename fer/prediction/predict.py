@@ -125,7 +125,7 @@ def predict_pictures(
                 _write_skipped(folder / SKIPPED, summary.skipped)
             if not summary.pictures:
                 path, reason = summary.skipped[0]
-                raise DataError(f"none of the {len(paths):,} pictures can be read; the first, {path}: {reason}")
+                raise DataError(f"none of the {len(paths):,} pictures can be read; the first, {path!r}: {reason}")
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     summary.seconds = time.perf_counter() - started

@@ -33,7 +33,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     table.add_column("share", justify="right")
     total = summary.emotions.total()
     for emotion, count in summary.emotions.most_common():
-        table.add_row(emotion, f"{count:,}", f"{count / total:.0%}")
+        table.add_row(Text(emotion), f"{count:,}", f"{count / total:.0%}")
     console.print()
     if total:
         console.print(table)
@@ -41,9 +41,9 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     parts += [f"{summary.faceless:,} {summary.what} without a face"] if summary.faceless else []
     parts += [f"{len(summary.skipped):,} skipped"] if summary.skipped else []
     speed = summary.pictures / max(summary.seconds, 1e-9)
-    console.print(f"\n{', '.join(parts)}; {speed:,.3g} {summary.what}/s", highlight=False)
+    console.print(f"\n{', '.join(parts)}; {speed:,.3g} {summary.what}/s", highlight=False, markup=False)
     for what, path in summary.files:
-        console.print(f"{what:<11}{path}", highlight=False, soft_wrap=True)
+        console.print(f"{what:<11}{path}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Speed(ProgressColumn):

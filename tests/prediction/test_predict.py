@@ -122,7 +122,7 @@ def test_copies_cannot_leave_their_folder() -> None:
 
 def test_when_nothing_can_be_read_that_is_an_error(classifier: EmotionClassifier, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"none of the 2 pictures can be read; the first, .*a\.png: not an image"):
+    with pytest.raises(DataError, match=r"none of the 2 pictures can be read; the first, .*a\.png': not an image"):
         predict_pictures(classifier, [str(tmp_path / "a.png"), str(tmp_path / "gone.png")], tmp_path / "out")
     assert not (tmp_path / "out" / "predictions.csv").exists()
     assert len((tmp_path / "out" / "skipped.csv").read_text().splitlines()) == 3
@@ -176,7 +176,6 @@ def test_pictures_are_read_a_bounded_way_ahead() -> None:
     results = in_order(numbers(), lambda number: number * 2, workers=2)
     assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
     assert len(drawn) < 30
-    results.close()
 
 
 def test_pictures_come_back_in_order_with_their_own_faces(classifier: EmotionClassifier, photographs: Path) -> None:
