@@ -14,7 +14,7 @@ from fer.comparison.cost import measured_on
 from fer.comparison.document import to_html, to_markdown
 from fer.comparison.gallery import write_figures
 from fer.comparison.groups import group_runs
-from fer.comparison.pairs import accuracy_of, compare_all, in_words
+from fer.comparison.pairs import accuracies_of, compare_all, in_words
 from fer.comparison.report import blocks, results_table
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
 from fer.comparison.runs import find_runs
@@ -53,7 +53,7 @@ def compare(
         raise RunError(f"none of {len(unfinished)} runs is finished ({named}); wait, or go on with them")
     groups, remarks = group_runs(finished)
     costs = measure_cost(groups) if measure else [None] * len(groups)
-    entries = [Entry(g, accuracy_of(g, resamples), cost) for g, cost in zip(groups, costs, strict=True)]
+    entries = [Entry(*row) for row in zip(groups, accuracies_of(groups, resamples), costs, strict=True)]
     differences, cautions = compare_all(groups, resamples)
     remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
     timed_on = measured_on() if any(costs) else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from fer.comparison.groups import Group, differing_keys, without_arguments
 from fer.comparison.runs import Predictions
-from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference
+from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference, seed_spread
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
 LEVEL = 0.05
@@ -56,19 +56,33 @@ def common_images(predictions: Sequence[Predictions]) -> list[str]:
     ]
 
 
-def accuracy_of(group: Group, resamples: int = RESAMPLES) -> Estimate | None:
-    """Mean over seeds with its interval; as `metrics.json` has it where there is one seed, or no predictions."""
-    own = group.runs[0].metrics.get("test/accuracy_ci95")
-    value = group.mean("test/accuracy")
-    if len(group.runs) == 1 and value is not None and isinstance(own, list) and len(own) == 2:
-        return Estimate(value, float(own[0]), float(own[1]))
+def accuracies_of(groups: Sequence[Group], resamples: int = RESAMPLES) -> list[Estimate | None]:
+    """Mean over seeds with its interval; as `metrics.json` has it where there is one seed, or no predictions.
+
+    Two seeds alone say next to nothing of how seeds vary: there it is taken from all rows of the data set.
+    """
+    tested = [_tested(group) for group in groups]
+    estimates: list[Estimate | None] = []
+    for group, own in zip(groups, tested, strict=True):
+        value, bounds = group.mean("test/accuracy"), group.runs[0].metrics.get("test/accuracy_ci95")
+        if value is None:
+            estimates.append(None)
+        elif len(group.runs) == 1 and isinstance(bounds, list) and len(bounds) == 2:
+            estimates.append(Estimate(value, float(bounds[0]), float(bounds[1])))
+        elif own is None:
+            estimates.append(None)
+        else:
+            beside = [t for g, t in zip(groups, tested, strict=True) if t is not None and g.data == group.data]
+            spread = seed_spread(beside) if len(own[0]) == 2 else None
+            estimates.append(replace(mean_accuracy(*own, resamples, spread=spread), value=value))
+    return estimates
+
+
+def _tested(group: Group) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Whether each seed is right on each image, bool [S, N], and who is on it; None without predictions."""
     found = answers(group)
     names = common_images(found) if found else []
-    if not names or value is None:
-        return None
-    subjects = subjects_of(found, names)
-    estimate = mean_accuracy(correct_on(found, names), subjects, resamples)
-    return replace(estimate, value=value)
+    return (correct_on(found, names), subjects_of(found, names)) if names else None
 
 
 def subjects_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:

@@ -18,10 +18,11 @@ METHOD = (
     "Intervals are 95 % and hold for new test images and new seeds: images (or people, where they are known) are "
     "resampled with the answers of all seeds, and the variance between seeds beyond the noise of single images is "
     "added with Student's t (Owen 2007, The pigeonhole bootstrap; Davison & Hinkley 1997, section 3.8; Hesterberg "
-    "2015). A row with one seed has the interval of that one network. Differences are paired on the same test images, "
-    "which shows more than two intervals side by side: those may overlap where the difference is clear. p-values are "
-    "corrected for all comparisons of this page together (Holm 1979): a difference counts as shown under 0.05. No "
-    "difference shown does not mean equal: the interval says how large it may be."
+    "2015). A row with one seed has the interval of that one network; with two, the variance is that of all rows of "
+    "the data set. Differences are paired on the same test images, which shows more than two intervals side by side: "
+    "those may overlap where the difference is clear. p-values are corrected for all comparisons of this page together "
+    "(Holm 1979): a difference counts as shown under 0.05. No difference shown does not mean equal: the interval says "
+    "how large it may be."
 )
 FOLDS = (
     "Networks of different folds were trained on mostly the same images: of that their pooled interval knows nothing, "

@@ -49,14 +49,34 @@ def by_unit(correct: np.ndarray, subjects: np.ndarray | None = None) -> tuple[np
     return hits, np.bincount(person)
 
 
+@dataclass(frozen=True)
+class SeedSpread:
+    """How much accuracy varies between seeds, beyond the noise of single images."""
+
+    variance: float  # of one seed
+    freedom: int  # degrees
+
+
+def seed_spread(of: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> SeedSpread:
+    """Over several networks that are taken to vary alike; each as `correct` and `subjects` of `mean_accuracy`."""
+    freedom = sum(len(correct) - 1 for correct, _ in of)
+    total = sum((len(correct) - 1) * _variance_of_seeds(*by_unit(correct, subjects)) for correct, subjects in of)
+    return SeedSpread(total / max(freedom, 1), freedom)
+
+
 def mean_accuracy(
-    correct: np.ndarray, subjects: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0
+    correct: np.ndarray,
+    subjects: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    spread: SeedSpread | None = None,
 ) -> Estimate:
     """Accuracy averaged over seeds. One seed: the interval of that trained network, over images or people alone.
 
     Args:
         correct: bool [S, N].
         subjects: str [N].
+        spread: between seeds, where more is known of it than these S tell.
         resamples: of images or people.
         seed: of the resampling.
     """
@@ -70,7 +90,8 @@ def mean_accuracy(
     draws = _resample(right / seeds, sizes, generator, resamples)
     rare = int(min((right < asked).sum(), (right > 0).sum()))
     draws = value + _heavier(draws - value, rare, generator)
-    draws += np.sqrt(_variance_of_seeds(hits, sizes) / seeds) * generator.standard_t(seeds - 1, resamples)
+    spread = spread or seed_spread([(correct, subjects)])
+    draws += np.sqrt(spread.variance / seeds) * generator.standard_t(spread.freedom, resamples)
     low, high = np.quantile(draws.clip(0, 1), [0.025, 0.975])
     return Estimate(value, float(low), float(high))
 
@@ -101,16 +122,14 @@ def paired_difference(
     value = float(gained.sum() / (s * t) / sizes.sum())
     generator = np.random.default_rng(seed)
     differing = int((gained != 0).sum())
-    freedom = s + t - 2
     if not differing and hits.std(axis=0).max() == 0 and other_hits.std(axis=0).max() == 0:
         reach = float(1 - 0.025 ** (1 / len(sizes)))  # none of so many differs: the exact bound of their share
         return Estimate(0.0, -reach, reach, 1.0)
     draws = _resample(gained / (s * t), sizes, generator, resamples)
     draws = value + _heavier(draws - value, differing, generator)
-    if freedom:
-        pooled = (s - 1) * _variance_of_seeds(hits, sizes) + (t - 1) * _variance_of_seeds(other_hits, sizes)
-        spread = np.sqrt(pooled / freedom * (1 / s + 1 / t))
-        draws += spread * generator.standard_t(freedom, resamples)
+    spread = seed_spread([(first, subjects), (second, subjects)])
+    if spread.freedom:
+        draws += np.sqrt(spread.variance * (1 / s + 1 / t)) * generator.standard_t(spread.freedom, resamples)
     low, high = np.quantile(draws.clip(-1, 1), [0.025, 0.975])
     beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
     return Estimate(value, float(low), float(high), min(1.0, 2 * (1 + beyond) / (1 + resamples)))

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from fer.comparison.groups import group_runs
-from fer.comparison.pairs import ALL_PAIRS, Difference, accuracy_of, compare_all, in_words
+from fer.comparison.pairs import ALL_PAIRS, Difference, accuracies_of, compare_all, in_words
 from fer.comparison.runs import find_runs
 from fer.comparison.statistics import Estimate
 
@@ -77,8 +77,20 @@ def test_many_rows_are_each_compared_with_the_best(run_folder, tmp_path):
 
 def test_one_seed_has_the_interval_of_its_own_report(run_folder, tmp_path):
     run_folder(tmp_path / "a")
-    (group,), _ = group_runs(find_runs([tmp_path])[0])
-    assert [accuracy_of(group).low, accuracy_of(group).high] == group.runs[0].metrics["test/accuracy_ci95"]
+    groups, _ = group_runs(find_runs([tmp_path])[0])
+    (estimate,) = accuracies_of(groups)
+    assert [estimate.low, estimate.high] == groups[0].runs[0].metrics["test/accuracy_ci95"]
+
+
+def test_two_seeds_borrow_their_spread_from_the_rows_beside_them(run_folder, tmp_path):
+    for depth in range(4):
+        for seed in range(2):
+            run_folder(tmp_path / f"{depth}-{seed}", backbone=f"resnet{depth}", seed=seed, ability=1 + 0.4 * seed)
+    groups, _ = group_runs(find_runs([tmp_path])[0])
+    together = accuracies_of(groups)
+    alone = [accuracies_of([group])[0] for group in groups]
+    assert [e.value for e in together] == [e.value for e in alone]
+    assert max(e.high - e.low for e in together) < max(e.high - e.low for e in alone)
 
 
 @pytest.mark.parametrize(
