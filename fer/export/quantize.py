@@ -1,7 +1,7 @@
 """ONNX models in int8: convolutions and matrix products, with ranges seen on training images.
 
 Static quantisation (Jacob et al., CVPR 2018) in ONNX's QDQ form. Measured on a ResNet-18 of drawn faces at 48 px, two
-cores with AVX512-VNNI: fp32 400 images/s at 83.0 % accuracy; convolutions and products alone in int8, 927 images/s at
+cores with AVX512-VNNI, weights of eight bits: fp32 400 images/s at 83.0 % accuracy; convolutions and products alone in int8, 927 images/s at
 82.9 %; everything that can be, residual sums and head included, 997 images/s at 82.3 %; quantised as it runs
 ("dynamic"), 63 images/s. Signed activations (QInt8) came to 223 images/s, unsigned ones are the fast path of x86.
 """
@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-
-# Importing onnxruntime's quantiser sets no handler, but it warns through the root logger.
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -46,7 +44,7 @@ def in_int8(content: bytes, batches: Iterable[np.ndarray]) -> bytes:
         ExportError: onnxruntime cannot quantise the model.
     """
     metadata = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
-    root = logging.getLogger()
+    root = logging.getLogger()  # through which onnxruntime's quantiser warns
     level = root.level
     with tempfile.TemporaryDirectory(prefix="fer-int8-") as folder:
         original, prepared, quantised = (str(Path(folder, f"{name}.onnx")) for name in ("fp32", "prepared", "int8"))
