@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import FERError
-from fer.sweep.names import sweep_name
+from fer.sweep.names import as_given, sweep_name
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -76,8 +76,8 @@ def run_folder(resume: str | None, fresh: str) -> str:
 
 
 def given_overrides() -> list[str]:
-    """What the command line said."""
-    return list(HydraConfig.get().overrides.task)
+    """What the command line said, interpolations as they were given."""
+    return as_given(HydraConfig.get().overrides.task)
 
 
 def output_folder() -> Path:

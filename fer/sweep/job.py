@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer.errors import RunError
+from fer.sweep.names import as_given
 from fer.sweep.process import run_process
 from fer.sweep.status import LOG, Status, cause_of, one_line, read_status
 from fer.sweep.stop import StopFile
@@ -43,7 +44,7 @@ def run_job(cfg: DictConfig | None = None) -> float | None:
     folder, sweep = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir)
     status = train_apart(
         folder,
-        list(hydra.overrides.task),
+        as_given(hydra.overrides.task),
         StopFile(sweep).asked,
         retries=hydra.callbacks["sweep"].get("retries", 0),
         options=_sources(hydra),

@@ -5,8 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf import OmegaConf
+
 LONGEST = 80  # characters of a folder's name
-BRACKETS = "{}[]()'\""
+BRACKETS = "${}[]()'\""
 WHERE = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
 
 
@@ -40,11 +42,16 @@ def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
     if chosen:
         return typeable(chosen)
     told = []
-    for override in overrides:
+    for override in as_given(overrides):
         key, _, value = override.partition("=")
         if key.lstrip("+~") not in WHERE:
             told.append(value if key in ("model", "data") else _told(key, value))
     return _short("_".join(typeable(part) for part in told)) or "sweep"
+
+
+def as_given(overrides: Any) -> list[str]:
+    """Overrides as they were given: where they stand in a config, interpolations in them are not resolved."""
+    return list(OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else overrides)
 
 
 def _told(key: str, value: str) -> str:

@@ -25,6 +25,7 @@ from fer.files import replacing
 from fer.sweep import grid
 from fer.sweep.grid import Job
 from fer.sweep.job import make_waiting, quoted, run_job
+from fer.sweep.names import as_given
 from fer.sweep.process import announce_driver
 from fer.sweep.status import Status, one_line, read_status
 from fer.sweep.stop import StopFile, stopped_by_signals
@@ -63,7 +64,7 @@ class Grid(Callback):
             self.console = _console()
             self.launcher = _launcher(config, self.loader)
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-            status = self._locked([*params, *config.hydra.overrides.task])
+            status = self._locked([*params, *as_given(config.hydra.overrides.task)])
         except (FERError, HydraException) as error:
             raise SystemExit(f"error: {one_line(str(error))}") from None
         except Exception:  # which Hydra would take for a warning

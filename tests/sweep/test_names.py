@@ -1,4 +1,5 @@
 import pytest
+from omegaconf import OmegaConf
 
 from fer.sweep.names import LONGEST, job_name, sweep_name, typeable
 
@@ -36,3 +37,8 @@ def test_long_names_stay_short_and_different(name) -> None:
     assert first != second
     assert max(len(first), len(second)) <= LONGEST
     assert first == name([f"optimizer.lr={','.join(f'{n}e-3' for n in range(100))}"])
+
+
+def test_an_interpolation_in_what_was_said_is_no_matter_of_the_name() -> None:
+    config = OmegaConf.create({"said": ["data.image_size=32,64", "optimizer.lr=${nowhere}"]})
+    assert sweep_name(None, config.said) == "image_size-32-64_lr-nowhere"

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ENDINGS = {
     "null": "null",
     "crashed": "{_target_:interruptions.RaiseAt,step:1}",
-    "killed": "{_target_:interruptions.SignalAt,step:1,signal_name:SIGKILL}",
 }
 
 
@@ -53,35 +52,30 @@ class TestIsolation:
     @pytest.fixture(scope="class")
     def done(self, short: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         kinds = f"+callbacks.end={','.join(ENDINGS.values())}"
-        settings = ["hydra.sweep.dir=outputs/sweeps/x", "hydra.callbacks.sweep.retries=0"]
+        settings = ["hydra.sweep.dir=outputs/sweeps/x"]
         return call("-m", *short, kinds, *settings, folder=folder)
 
     @pytest.fixture(scope="class")
     def jobs(self, done: subprocess.CompletedProcess[str], folder: Path) -> dict[str, Path]:
         found = {path.parent.name: path.parent for path in (folder / "outputs/sweeps/x").glob("*/status.json")}
         assert all(name.startswith("resnet18_fer2013_seed0_end-") for name in found)
-        words = {"null": "null", "crashed": "RaiseAt", "killed": "SIGKILL"}
+        words = {"null": "null", "crashed": "RaiseAt"}
         return {kind: next(found[name] for name in found if word in name) for kind, word in words.items()}
 
-    def test_a_crash_and_a_kill_leave_the_others_running(self, done, jobs) -> None:
+    def test_a_crash_leaves_the_others_running(self, done, jobs) -> None:
         assert done.returncode == 1, done.stderr
-        assert {kind: status(job).state for kind, job in jobs.items()} == {
-            "null": "finished",
-            "crashed": "failed",
-            "killed": "failed",
-        }
+        assert {kind: status(job).state for kind, job in jobs.items()} == {"null": "finished", "crashed": "failed"}
         assert (jobs["null"] / "metrics.json").exists()
 
     def test_the_cause_stands_in_the_jobs_folder_and_in_the_summary(self, done, jobs) -> None:
         assert status(jobs["crashed"]).cause == "RuntimeError: crashed"
         assert "Traceback" in (jobs["crashed"] / "output.log").read_text()
-        assert (status(jobs["killed"]).signal, status(jobs["killed"]).exit_status) == ("SIGKILL", None)
+        assert (status(jobs["crashed"]).exit_status, status(jobs["crashed"]).attempts) == (1, 1)
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 2
-        assert "RuntimeError: crashed" in done.stderr
-        assert "out of memory?" in done.stderr
+        assert len(errors) == 1
+        assert "RuntimeError: crashed" in errors[0]
         assert "Traceback" not in done.stderr + done.stdout
-        assert "[3/3]" in done.stdout
+        assert "[2/2]" in done.stdout
 
     def test_a_job_is_an_ordinary_run(self, jobs) -> None:
         config = (jobs["null"] / "config.yaml").read_text()
@@ -95,8 +89,9 @@ class TestIsolation:
     def test_what_is_finished_is_not_run_again(self, done, jobs, short: list[str], folder: Path) -> None:
         before = (jobs["null"] / "metrics.json").stat().st_mtime_ns
         settings = ["hydra.sweep.dir=outputs/sweeps/x", "hydra.callbacks.sweep.compare=false"]
-        again = call("-m", *short, "+callbacks.end=choice(null)", *settings, folder=folder)
-        assert again.returncode == 0, again.stderr
+        again = call("-m", *short, "+callbacks.end=null,${nowhere}", *settings, folder=folder)
+        assert again.returncode == 1  # for what cannot be composed
+        assert "nowhere" in again.stderr
         assert "finished already" in again.stdout
         assert (jobs["null"] / "metrics.json").stat().st_mtime_ns == before
         assert status(jobs["null"]).attempts == 1
@@ -111,6 +106,7 @@ def test_a_mistake_that_all_jobs_share_is_one_line(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("**/status.json"))
 
 
+@pytest.mark.slow
 def test_all_folds_are_trained_and_pooled(short: list[str], ckplus_zip: Path, tmp_path: Path) -> None:
     data = ["data=ckplus_contempt", f"data.source={ckplus_zip}", "data.root=packs", "data.folds=2"]
     others = [override for override in short if not override.startswith(("data=", "data.source", "data.root"))]

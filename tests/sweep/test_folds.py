@@ -1,0 +1,73 @@
+"""`folds=all`; a script that ends as asked stands in for training, test_sweep.py has the real one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from fer.errors import ConfigError, RunError
+from fer.sweep import job
+from fer.sweep.folds import fold_wise, train_folds
+from fer.sweep.status import read_status
+
+RUN = """
+import sys
+from pathlib import Path
+given = dict(a.partition("=")[::2] for a in sys.argv[1:])
+folder = Path(given["hydra.run.dir"].strip("'"))
+(folder / "seen.txt").write_text(" ".join(sys.argv[1:]))
+if given["data.fold"] in given.get("fails", ""):
+    sys.exit("error: this fold fails")
+(folder / "metrics.json").write_text('{"val/accuracy": 0.5, "test/accuracy": 0.4}')
+"""
+
+
+@pytest.fixture(autouse=True)
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.py").write_text(RUN)
+    monkeypatch.setattr(job, "TRAIN", tmp_path / "run.py")
+
+
+def test_only_data_with_folds_is_trained_fold_by_fold(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    assert not fold_wise(tiny_config(), tmp_path)
+    assert not fold_wise(tiny_config("data=ckplus"), tmp_path)
+    assert fold_wise(tiny_config("data=ckplus", "folds=all"), tmp_path)
+    official = tiny_config("folds=all")
+    assert not fold_wise(official, tmp_path)
+    assert official.folds is None  # an ordinary run, and its config says so
+    with pytest.raises(ConfigError, match=r"data\.fold=3"):
+        fold_wise(tiny_config("folds=3"), tmp_path)
+
+
+def test_a_fold_that_fails_leaves_the_others_and_is_named_and_the_rest_is_resumed(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    said = ["data=ckplus", "folds=all", "data.folds=3", "seed=7"]
+    with pytest.raises(RunError, match=r"1 of 3 folds failed: fold1: this fold fails \(see .*output\.log\)") as raised:
+        train_folds(tiny_config(*said), folder, [*said, "fails=1"])
+    assert f"resume={folder}" in str(raised.value)
+    states = [read_status(folder / f"fold{fold}") for fold in range(3)]
+    assert [status and status.state for status in states] == ["finished", "failed", "finished"]
+    assert not (folder / "metrics.json").exists()
+    seen = (folder / "fold1" / "seen.txt").read_text().split()
+    assert {"seed=7", "folds=null", "data.fold=1", "hydra.mode=RUN"} <= set(seen)
+    assert "folds=all" not in seen
+
+    (folder / "fold0" / "seen.txt").unlink()
+    resumed = tiny_config(f"resume={folder}")
+    assert fold_wise(resumed, folder)
+    with pytest.raises(RunError, match="1 of 3 folds failed: fold1"):
+        train_folds(resumed, folder, [f"resume={folder}"])
+    assert not (folder / "fold0" / "seen.txt").exists()  # was finished
+    assert "seed=7" in (folder / "fold1" / "seen.txt").read_text()  # as the run was begun
+    assert read_status(folder / "fold1").attempts == 2
+    assert json.loads((folder / "overrides.json").read_text()) == ["data=ckplus", "data.folds=3", "seed=7", "fails=1"]
+
+
+def test_a_finished_run_is_not_begun_anew(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(RunError, match="finished already"):
+        train_folds(tiny_config("data=ckplus", "folds=all"), tmp_path, [])
