@@ -1,9 +1,10 @@
 """ONNX models in int8: convolutions and matrix products, with ranges seen on training images.
 
-Static quantisation (Jacob et al., CVPR 2018) in ONNX's QDQ form. Measured on a ResNet-18 of drawn faces at 48 px, two
-cores with AVX512-VNNI, weights of eight bits: fp32 400 images/s at 83.0 % accuracy; convolutions and products alone in int8, 927 images/s at
-82.9 %; everything that can be, residual sums and head included, 997 images/s at 82.3 %; quantised as it runs
-("dynamic"), 63 images/s. Signed activations (QInt8) came to 223 images/s, unsigned ones are the fast path of x86.
+Static quantisation (Jacob et al., CVPR 2018) in ONNX's QDQ form. Measured on a ResNet-18 of drawn faces at 48 px,
+with weights of eight bits, on two cores with AVX512-VNNI: fp32 400 images/s at 83.0 % accuracy; convolutions and
+products alone in int8, 927 images/s at 82.9 %; everything that can be, residual sums and head included, 997 images/s at
+82.3 %; quantised as it runs ("dynamic"), 63 images/s. Signed activations (QInt8) came to 223 images/s: unsigned ones
+are the fast path of x86.
 """
 
 import logging
