@@ -51,7 +51,8 @@ def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
 
 def as_given(overrides: Any) -> list[str]:
     """Overrides as they were given: where they stand in a config, interpolations in them are not resolved."""
-    return list(OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else overrides)
+    plain: Any = OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else overrides
+    return list(plain)
 
 
 def _told(key: str, value: str) -> str:

@@ -64,7 +64,7 @@ class Search(Grid):
         self._tell_best(optuna, study)
         return jobs
 
-    def finish(self, jobs: Sequence[Job], done: Sequence[Job], stop: StopFile) -> None:
+    def finish(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """Trials are selected on validation: there is nothing to compare by their tests."""
 
     def _study(self, optuna: Any) -> Any:
@@ -142,5 +142,5 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise ConfigError("sweep=optuna needs Optuna: pip install 'fer-experiments[optuna]'") from None
+        raise ConfigError("sweep=optuna needs Optuna: pip install -e '.[optuna]'") from None
     return optuna

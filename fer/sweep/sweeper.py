@@ -64,34 +64,35 @@ class Grid(Callback):
             self.console = _console()
             self.launcher = _launcher(config, self.loader)
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-            status = self._locked([*params, *as_given(config.hydra.overrides.task)])
+            status = self._run([*params, *as_given(config.hydra.overrides.task)])
         except (FERError, HydraException) as error:
             raise SystemExit(f"error: {one_line(str(error))}") from None
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
         except Exception:  # which Hydra would take for a warning
             traceback.print_exc()
             raise SystemExit(1) from None
         sys.stdout.flush()
         raise SystemExit(status)
 
-    def _locked(self, arguments: list[str]) -> int:
+    def _run(self, arguments: list[str]) -> int:
+        """The whole sweep; returns the exit status."""
+        overrides = grid.parse(arguments, self.loader)
+        jobs = self.first_jobs(overrides)
         with _only_sweep(self.folder):
-            overrides = grid.parse(arguments, self.loader)
-            jobs = self.first_jobs(overrides)
             with replacing(self.folder / "multirun.yaml") as file:
                 file.write(OmegaConf.to_yaml(self.config))
             announce_driver()
             for name in ("hydra", "hydra_plugins"):  # that launch what the watch tells of
                 logging.getLogger(name).setLevel(logging.WARNING)
-            with stopped_by_signals(self.folder) as stop:
-                with Watch(self.total(jobs), self.console) as watch:
-                    jobs = self.run_all(jobs, overrides, watch, stop)
-                outcomes = watch.outcomes
-                print_summary(jobs, outcomes, self.folder, self.console)
-                done = [job for job in jobs if is_finished(job.folder) and job.error is None]
-                self.finish(jobs, done, stop)
+            with stopped_by_signals(self.folder) as stop, Watch(self.total(jobs), self.console) as watch:
+                jobs = self.run_all(jobs, overrides, watch, stop)
+            print_summary(jobs, watch.outcomes, self.folder, self.console)
             if stop.status:
                 self.console.print("stopped; the same command goes on", highlight=False)
-            failed = print_failures(jobs, outcomes, _console(stderr=True))
+            else:
+                self.finish(jobs, [job for job in jobs if job.error is None and is_finished(job.folder)])
+            failed = print_failures(jobs, watch.outcomes, _console(stderr=True))
             return stop.status or int(failed > 0)
 
     def first_jobs(self, overrides: dict[str, Any]) -> list[Job]:
@@ -109,10 +110,8 @@ class Grid(Callback):
         self.launch(jobs, watch, stop)
         return jobs
 
-    def finish(self, jobs: Sequence[Job], done: Sequence[Job], stop: StopFile) -> None:
+    def finish(self, jobs: Sequence[Job], done: Sequence[Job]) -> None:
         """What comes after the jobs: folds pooled, runs compared."""
-        if stop.status:
-            return
         for run in dict.fromkeys(job.folds_of for job in jobs if job.folds_of is not None):
             folds = [job for job in jobs if job.folds_of == run]
             if all(job in done for job in folds) and not is_finished(run):
@@ -213,9 +212,7 @@ def _launcher(config: DictConfig, loader: ConfigLoader) -> Launcher:
         chosen = config.hydra.runtime.choices["hydra/launcher"]
         extra = "slurm" if "submitit" in chosen else chosen
         told = one_line(str(error)).partition(", set env")[0]
-        raise ConfigError(
-            f"hydra/launcher={chosen} cannot be had ({told}); pip install 'fer-experiments[{extra}]'"
-        ) from None
+        raise ConfigError(f"hydra/launcher={chosen} cannot be had ({told}); pip install -e '.[{extra}]'") from None
 
 
 def _console(**options: Any) -> Console:

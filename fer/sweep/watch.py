@@ -106,6 +106,7 @@ class Watch(AbstractContextManager["Watch"]):
             if left and self._ended and status.state != "stopped":
                 line += f"; about {told_seconds((time.monotonic() - self._started) / self._ended * left)} left"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.file.flush()  # a log that somebody follows
 
 
 def accuracy(job: Job) -> str:
