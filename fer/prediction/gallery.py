@@ -16,6 +16,7 @@ from fer.prediction.stream import Seen
 from fer.sweep.names import typeable
 
 WRITERS, BEHIND = 2, 16  # threads, and pictures that may wait for them
+SAVING: dict[str, dict[str, int]] = {"JPEG": {"quality": 88}, "PNG": {"compress_level": 3}}
 NAME = 60  # letters of a picture's own name that its copy keeps
 
 
@@ -70,7 +71,7 @@ class Gallery:
     def _write(self, path: Path, form: str, draw: Callable[[], Image.Image]) -> None:
         def work() -> None:
             with replacing(path, "wb") as file:
-                draw().save(file, form, quality=88)
+                draw().save(file, form, **SAVING[form])
 
         self._writing.append(self._pool.submit(work))
         self._finish(BEHIND)
