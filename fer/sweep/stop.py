@@ -54,8 +54,7 @@ def stopped_by_signals(folder: Path) -> Iterator[StopFile]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
         return
-    heard = [number for number in STATUS if signal.getsignal(number) != signal.SIG_IGN]  # not Ctrl-C in a script's &
-    before = {number: signal.signal(number, on_signal) for number in heard}
+    before = {number: signal.signal(number, on_signal) for number in STATUS}
     try:
         yield stop
     finally:

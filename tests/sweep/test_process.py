@@ -125,16 +125,6 @@ def test_a_signal_asks_all_to_stop_and_a_second_one_to_end_at_once(number: int, 
     assert signal.getsignal(number) is handler
 
 
-def test_what_runs_in_the_background_of_a_script_does_not_hear_its_ctrl_c(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stopped_by_signals(tmp_path) as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert (stop.status, stop.asked()) == (0, None)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class TestTrainApart:
     """What is started is told from what stands in the folder; a script that ends as asked stands in for training."""
 
