@@ -160,6 +160,7 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         "optimizer.lr=3e-3",
         "callbacks.progress=null",
         "augment=light",
+        "figures=false",
     ]
 
 

@@ -20,7 +20,7 @@ def home(tmp_path: Path, tiny_overrides: list[str], monkeypatch: pytest.MonkeyPa
     environment = {
         "FER_PROJECT": str(ROOT),
         "FER_HOME": str(tmp_path / "drive"),
-        "FER_OVERRIDES": " ".join(tiny_overrides),
+        "FER_OVERRIDES": " ".join([*tiny_overrides, "figures=true"]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")]),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "TMPDIR": str(tmp_path),

@@ -2,8 +2,9 @@
 
 The detector is OpenCV's Haar cascade (Viola & Jones 2001; Lienhart & Maydt 2002), whose model comes with the
 package. Its box and FER2013's crop are nearly the same square: on PublicTest, every second image, enlarged to 144
-pixels with its border repeated, the box is found on 83 % of images, its side is 0.97 of the crop's (quartiles 0.89 and
-1.03) and its centre lies at (0.503, 0.493) of it (quartiles 0.486 to 0.517 across, 0.470 to 0.510 down).
+pixels with its border repeated, the box is found on 82 % of images, its side is 0.96 of the crop's (quartiles 0.88 and
+1.03) and its centre lies at (0.500, 0.493) of it (quartiles 0.486 to 0.517 across, 0.472 to 0.507 down). Histograms are
+not equalised first: of 226 faces pasted into 50 plain and noisy pictures that found 100, without it 173.
 """
 
 import os
@@ -53,7 +54,7 @@ def find_faces(picture: np.ndarray) -> list[FaceBox]:
     smallest = max(FEWEST_PIXELS, round(SMALLEST_FACE * min(grey.shape)))
     if min(grey.shape) < smallest:
         return []
-    grey = cv2.equalizeHist(np.ascontiguousarray(grey))
+    grey = np.ascontiguousarray(grey)
     for cascade in _cascades():
         boxes, _, weights = cascade.detectMultiScale3(
             grey,

@@ -15,6 +15,7 @@ from fer.device import choose_device, choose_precision, device_name, keep_freed_
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
 from fer.evaluation.calibration import fit_temperature
+from fer.evaluation.gallery import draw_figures, save_figures
 from fer.evaluation.html import write_report
 from fer.evaluation.outcome import Outcome
 from fer.evaluation.predict import Voter, predict_split
@@ -57,7 +58,9 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
     if fitted_on is not None:
         write_calibration(folder, metrics["temperature"], fitted_on, metrics)
-    write_outcome(folder, outcome, models[0].classifier if len(models) == 1 else None)
+    write_outcome(folder, outcome)
+    if cfg.figures:
+        save_figures(draw_figures(outcome, models[0].classifier if len(models) == 1 else None), folder / "figures")
     write_report(folder, metrics)
     write_json(folder / METRICS, metrics)
     print_evaluation(metrics, folder)

@@ -16,6 +16,7 @@ import numpy as np
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import FERError, RunError
+from fer.evaluation.gallery import draw_figures, save_figures
 from fer.evaluation.html import write_report
 from fer.evaluation.metrics import classification_metrics
 from fer.evaluation.outcome import Outcome
@@ -74,6 +75,7 @@ def pool_folds(folders: Sequence[Path], folder: Path) -> dict[str, Any]:
     """
     whole, metrics = pool(folders)
     write_outcome(folder, whole)
+    save_figures(draw_figures(whole), folder / "figures")
     _write_table(folder / FOLDS, metrics["folds"])
     write_report(folder, metrics)
     write_json(folder / METRICS, metrics)

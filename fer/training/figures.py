@@ -74,11 +74,12 @@ def schedule_figure(
         figure = Figure(figsize=(7.2, 3.2 + 0.24 * len(names)), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.3 * len(names)))
         factors = np.array([schedule.factor(int(step)) for step in steps])
+        shown = {name: trained[name] & (schedule.rates[name] * factors > 0) for name in names}
         for name, colour in zip(names, colours, strict=True):
-            rates = np.where(trained[name] & (factors > 0), schedule.rates[name] * factors, np.nan)
+            rates = np.where(shown[name], schedule.rates[name] * factors, np.nan)
             upper.plot(at_epoch, rates, color=BLUE if alike else colour, linewidth=1.6)
         upper.set(ylabel="learning rate", xlim=(0, epochs), title="Learning rate and frozen stages")
-        if factors.max() * max(schedule.rates.values()) > 0:  # nothing else has a logarithm
+        if any(flags.any() for flags in shown.values()):  # nothing else has a logarithm
             upper.set_yscale("log")
         for row, (name, colour) in enumerate(zip(names, colours, strict=True)):
             lower.barh(row, epochs, color="#e3e3e3", height=0.8)

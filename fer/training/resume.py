@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 # make another run of it.
 MAY_CHANGE = (
     "resume",
+    "figures",
     "callbacks",
     "data.source",
     "data.root",

@@ -108,7 +108,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         return None
     best = read_checkpoint(best_checkpoint(folder))
     classifier = load_classifier(best_checkpoint(folder), network=classifier.network)
-    results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision)
+    results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision, figures=cfg.figures)
     metrics = {
         **results,
         "train/images": len(datamodule.splits["train"]),
@@ -121,7 +121,8 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         "precision": trainer.precision,
         "device": device_name(device),
     }
-    save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
+    if cfg.figures:
+        save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
     log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
     write_report(folder, metrics)
     write_json(folder / METRICS, metrics)

@@ -46,7 +46,8 @@ def seen_faces() -> list[np.ndarray]:
     """Drawn faces, uint8 [160, 160], that the detector sees wherever they stand."""
     drawn = draw_faces("demo", faces=(24, 7, 7)).images[:24]
     large = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for image in drawn]
-    seen = [face for face in large if find_faces(placed([(face, 200, 100)])) and find_faces(placed([(face, 20, 30)]))]
+    places = ((200, 100), (20, 30))
+    seen = [face for face in large if all(whole(placed([(face, *place)])) for place in places)]
     assert len(seen) >= 6
     return seen
 
@@ -55,6 +56,11 @@ def seen_faces() -> list[np.ndarray]:
 def put_faces():
     """Put faces, uint8 [160, 160], at (left, top) on a plain picture, uint8 [height, width]."""
     return placed
+
+
+def whole(picture: np.ndarray) -> bool:
+    """Whether a face is seen, and not a part of one."""
+    return any(box.side > 0.6 * SIDE for box in find_faces(picture))
 
 
 def placed(faces: list[tuple[np.ndarray, int, int]], width: int = 560, height: int = 360) -> np.ndarray:

@@ -74,7 +74,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
     source = logging.getLogger("fer.training.callbacks")
     source.addHandler(handler)
-    level, source.level = source.level, logging.INFO
+    level = source.level
+    source.setLevel(logging.INFO)
     trainer.fit(classifier, datamodule=datamodule)
     source.removeHandler(handler)
     source.setLevel(level)

@@ -88,7 +88,7 @@ def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
     again = [f"resume={folder}", "~callbacks.interrupt"]
     metrics = train(tiny_config(again[0]), folder, again)
     assert metrics is not None
-    assert metrics["train_seconds"] > spent
+    assert metrics["train_seconds"] >= spent
     same_run(folder, whole)
 
 

@@ -51,7 +51,7 @@ def finished(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
 
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", tiny_overrides)
+        cfg = compose("train", [*tiny_overrides, "figures=true"])
     folder = tmp_path_factory.mktemp("run") / "run"
     metrics = train(cfg, folder)
     assert metrics is not None
