@@ -1,9 +1,10 @@
 """Tiny data in the layouts that people have, made here: nothing is downloaded, nothing comes from a real set."""
 
 import io
+import logging
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli import CONF, register_resolvers
+from fer.cli import CONF, ConsoleHandler, register_resolvers
 from fer.data.demo import draw_faces
 from fer.data.pack import make_pack
 
@@ -27,6 +28,15 @@ FER2013_FOLDERS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surpr
 FER2013_COUNTS = {"Training": 11, "PublicTest": 2, "PrivateTest": 3}  # pictures of each emotion
 CKPLUS_FOLDERS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 CKPLUS_SUBJECTS = tuple(f"S{number:03d}" for number in (5, 10, 11, 14, 22, 26, 28, 29, 32, 34, 35, 37, 42, 50))
+
+
+@pytest.fixture(autouse=True)
+def no_console_log() -> Iterator[None]:
+    """Commands that a test runs in this process leave their log on the console, where later tests would read it."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
