@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from fer.model.load import load_classifier
+from fer.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -50,6 +52,23 @@ def test_two_ranks_stay_one_model_across_a_freeze_change(two_ranks: list[str], t
     assert not same(trained[0], averaged[0])
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert (metrics["val/images"], metrics["test/images"]) == (42, 42)
+
+
+def test_two_ranks_learn_what_one_process_learns(two_ranks: list[str], tiny_config: Callable, tmp_path: Path) -> None:
+    """With the same images in each global step; of the head, for each rank's BatchNorm sees its own images only."""
+    recipe = ["freeze=linear_probe", "trainer.max_epochs=2", "optimizer.lr=3e-2"]
+    ddp = [override for override in two_ranks if override.partition("=")[0] not in ("mix", "freeze.epochs")]
+    run(tmp_path / "two", *ddp, *recipe, "module.ema_decay=null")
+    train(tiny_config(*recipe), tmp_path / "one")
+    one, two = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("one", "two")
+    )
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one)
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
+    assert metrics[0]["val/images"] == metrics[1]["val/images"]
+    assert metrics[0]["val/nll"] == pytest.approx(metrics[1]["val/nll"], rel=1e-4)
 
 
 @pytest.mark.slow
