@@ -31,6 +31,7 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
         raise ConfigError(f"say what you downloaded: data.source=PATH (a folder, archive or table){where}")
     console = Console()
     pack = open_pack(make_pack(root, name, source, store_size, votes))
+    console.print(f"pack: {pack.folder}", highlight=False, soft_wrap=True)
     console.print(counts_table(pack))
     rejected = pack.manifest["rejected"]
     for entry in rejected[:NAMED]:
@@ -54,7 +55,10 @@ def counts_table(pack: Pack) -> Table:
     emotions = [emotion for emotion in EMOTIONS if any(emotion in by for by in counts.values())]
     size = " x ".join(str(side) for side in pack.images.shape[1:])
     table = Table(
-        title=f"{pack.folder}: {len(pack):,} images ({size}), {pack.manifest['layout']}", box=None, pad_edge=False
+        title=f"{len(pack):,} images ({size}), {pack.manifest['layout']}",
+        box=None,
+        pad_edge=False,
+        title_justify="left",
     )
     table.add_column("split", no_wrap=True)
     for heading in (*emotions, "all", "subjects"):
