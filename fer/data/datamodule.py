@@ -51,6 +51,7 @@ class FERDataModule(LightningDataModule):
             (a start is an epoch or a fraction of the run); None is `image_size` all along.
         soft_labels: train on the shares of the votes (FER+) in place of the label that most gave.
         balanced: draw the classes of training images evenly, with replacement.
+        match_sharpness: bring splits of unequal sharpness to the same when the pack is made.
         augment: random changes of training images.
         mix: training images mixed in pairs.
         seed: of order, augmentation and mixing.
@@ -77,6 +78,7 @@ class FERDataModule(LightningDataModule):
         train_image_size: Mapping[int | float, int] | Sequence[Sequence[Any]] | None = None,
         soft_labels: bool = False,
         balanced: bool = False,
+        match_sharpness: bool = False,
         augment: Augment | None = None,
         mix: Mix | None = None,
         seed: int = 0,
@@ -92,7 +94,7 @@ class FERDataModule(LightningDataModule):
         if residency not in RESIDENCIES:
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
-        self.drop_leaks, self.votes = drop_leaks, votes
+        self.drop_leaks, self.votes, self.match_sharpness = drop_leaks, votes, match_sharpness
         self.soft_labels, self.balanced = soft_labels, balanced
         sizes = None if train_image_size is None else course("data.train_image_size", train_image_size)
         if sizes is not None and any(type(size) is not int or size < 1 for size in sizes.values()):
@@ -103,7 +105,7 @@ class FERDataModule(LightningDataModule):
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
     def prepare_data(self) -> None:
-        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes)
+        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes, self.match_sharpness)
 
     def setup(self, stage: str | None = None) -> None:
         if self.pack is not None:
@@ -119,8 +121,7 @@ class FERDataModule(LightningDataModule):
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = min(pack.images.shape[1:3])
-        self.image_size = self.requested_image_size or self.stored_size
+        self._size(pack)
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if self.soft_labels and pack.votes is None:
@@ -139,9 +140,19 @@ class FERDataModule(LightningDataModule):
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = min(pack.images.shape[1:3])
-        self.image_size = self.requested_image_size or self.stored_size
+        self._size(pack)
         self.pack = pack
+
+    def _size(self, pack: Pack) -> None:
+        stored = min(pack.images.shape[1:3])
+        matched = pack.manifest.get("sharpness")
+        if self.match_sharpness and "sharpness" not in pack.manifest:
+            raise DataError(
+                f"the pack at {pack.folder} was made without data.match_sharpness=true; "
+                f"give it another name (data.name=NAME), or remake it with scripts/prepare.py"
+            )
+        self.stored_size = matched["sharp_side"] if matched else stored
+        self.image_size = self.requested_image_size or stored
 
     def _choose_classes(self, pack: Pack) -> list[str]:
         present = set(pack.emotions.tolist())

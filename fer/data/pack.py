@@ -27,6 +27,7 @@ from fer.data.faces import central_square, crop_face, find_faces
 from fer.data.pictures import decode_picture
 from fer.data.readers import CLASS_FOLDERS, list_samples
 from fer.data.samples import RawSample
+from fer.data.sharpness import match_sharpness as match_sharpness_of
 from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source, owner_of
 from fer.data.spool import PictureSpool, square
 from fer.emotions import EMOTIONS, SPLITS
@@ -61,7 +62,14 @@ class Pack:
         return len(self.images)
 
 
-def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48, votes: bool = False) -> Path:
+def ensure_pack(
+    root: Path | str,
+    name: str,
+    source: str | None,
+    store_size: int = 48,
+    votes: bool = False,
+    match_sharpness: bool = False,
+) -> Path:
     """The folder of the pack `name`, made from `source` if it does not stand yet.
 
     Raises:
@@ -71,13 +79,13 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
     if not folder.exists():
         if source is None:
             raise _no_pack(folder)
-        return make_pack(root, name, source, store_size, votes)
+        return make_pack(root, name, source, store_size, votes, match_sharpness)
     if source is not None:
         made_from, given = read_manifest(folder)["source"], fingerprint(source)
         drawn = source.startswith(DRAWN)
         same = made_from == given if drawn else made_from.get("sha256") == given["sha256"]
         if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
-            return make_pack(root, name, source, store_size, votes)
+            return make_pack(root, name, source, store_size, votes, match_sharpness)
         if not same:
             raise DataError(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
@@ -86,8 +94,18 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
     return folder
 
 
-def make_pack(root: Path | str, name: str, source: str, store_size: int = 48, votes: bool = False) -> Path:
+def make_pack(
+    root: Path | str,
+    name: str,
+    source: str,
+    store_size: int = 48,
+    votes: bool = False,
+    match_sharpness: bool = False,
+) -> Path:
     """Read `source` and write its pack, in place of an older one.
+
+    With `match_sharpness` splits of unequal sharpness are brought to the same (`fer.data.sharpness`), and the manifest
+    says so under `sharpness`.
 
     Raises:
         DataError: nothing readable in the source, a pack that cannot be written, files in its place that are no
@@ -113,7 +131,7 @@ def make_pack(root: Path | str, name: str, source: str, store_size: int = 48, vo
     }
     try:
         with pictures:
-            _write(folder, decoded, manifest, stood, store_size)
+            _write(folder, decoded, manifest, stood, store_size, match_sharpness)
     except OSError as error:
         raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
     if decoded.rejected:
@@ -140,7 +158,14 @@ def _identity(folder: Path) -> Identity:
     return status.st_ino, status.st_mtime_ns
 
 
-def _write(folder: Path, decoded: "Decoded", manifest: dict[str, Any], stood: Identity, store_size: int) -> None:
+def _write(
+    folder: Path,
+    decoded: "Decoded",
+    manifest: dict[str, Any],
+    stood: Identity,
+    store_size: int,
+    match_sharpness: bool,
+) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -149,6 +174,8 @@ def _write(folder: Path, decoded: "Decoded", manifest: dict[str, Any], stood: Id
         else:
             manifest["shape"] = list(decoded.images.shape)
             np.save(temporary / "images.npy", decoded.images)
+        if match_sharpness:
+            manifest["sharpness"] = _match_sharpness(temporary / "images.npy", decoded.samples)
         if decoded.votes is not None:
             np.save(temporary / "votes.npy", decoded.votes)
         table = _table(decoded.samples)
@@ -162,6 +189,15 @@ def _write(folder: Path, decoded: "Decoded", manifest: dict[str, Any], stood: Id
         _move_into_place(temporary, folder, stood)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _match_sharpness(path: Path, samples: list[RawSample]) -> dict[str, Any] | None:
+    images = np.lib.format.open_memmap(path, mode="r+")
+    done = match_sharpness_of(images, np.array([sample.split for sample in samples]))
+    images.flush()
+    if done is None:
+        log.warning("data.match_sharpness: the splits are equally sharp as far as can be told; no picture was changed")
+    return done
 
 
 def _move_into_place(temporary: Path, folder: Path, stood: Identity) -> None:

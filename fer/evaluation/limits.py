@@ -16,6 +16,12 @@ ALWAYS = (
     "and cultures usually give lower ones, and differences between groups of people were not measured.",
 )
 DATA = {
+    "fer2013_matched": (
+        "All pictures, those of the test too, were brought to the sharpness of the blurriest split "
+        "(data.match_sharpness): these numbers compare with no published ones.",
+        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
+        "65 ± 5 % on it (Goodfellow et al. 2013), on sharp pictures.",
+    ),
     "fer2013": (
         "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
         "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",

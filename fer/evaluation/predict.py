@@ -66,7 +66,9 @@ def predict_split(
                 f"{voter.name} tells {', '.join(own)} apart, {voters[0].name} {', '.join(classes)}: "
                 "only models with the same classes can vote"
             )
-        count, show = views(tta, len(voter.classifier.mean), voter.classifier.stored_size)
+        stored = voter.classifier.stored_size
+        sharper = stored is not None and datamodule.stored_size > stored
+        count, show = views(tta, len(voter.classifier.mean), stored if sharper else None)
         loader = datamodule.eval_loader(
             split,
             device,
