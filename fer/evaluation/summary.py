@@ -55,7 +55,8 @@ def print_evaluation(metrics: dict[str, Any], folder: Path, console: Console | N
     console.print(classes)
     console.print()
     for what, where in (("numbers", "metrics.json"), ("per image", "predictions.csv"), ("figures", "figures/")):
-        console.print(f"{what:<11}{folder / where}", highlight=False, soft_wrap=True)
+        if (folder / where).exists():
+            console.print(f"{what:<11}{folder / where}", highlight=False, soft_wrap=True)
 
 
 def _share(value: float | None, digits: int = 1) -> str:
