@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fer.data.pack import Pack
+from fer.data.sharpness import evenly
 from fer.data.twins import SIMILARITY, blank, exact_groups, groups_of_pairs, near_pairs, signatures
 
 LOOKED_AT = 2000  # images of a split whose sharpness is measured
@@ -42,7 +43,7 @@ def audit_pack(pack: Pack) -> Audit:
         "counts": counts,
         "largest_to_smallest_class": max(per_emotion.values()) / min(per_emotion.values()),
         "subjects_on_both_sides": _shared_subjects(pack),
-        "sharpness": {split: sharpness(pack.images[_some_of(pack.splits == split)]) for split in counts},
+        "sharpness": {split: sharpness(pack.images[evenly(pack.splits == split, LOOKED_AT)]) for split in counts},
     }
     return Audit(numbers, _worth_a_look(pairs, pack))
 
@@ -57,12 +58,6 @@ def sharpness(images: np.ndarray) -> float:
     """
     steps = np.abs(np.diff(images.astype(np.int16), axis=2))
     return float(np.median(steps.reshape(len(images), -1).mean(axis=1)))
-
-
-def _some_of(chosen: np.ndarray) -> np.ndarray:
-    """At most `LOOKED_AT` rows, evenly spaced, of those chosen, bool [N]."""
-    rows = np.flatnonzero(chosen)
-    return rows[:: -(-len(rows) // LOOKED_AT)]
 
 
 def _pairs_of_groups(groups: np.ndarray) -> np.ndarray:

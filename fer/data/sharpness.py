@@ -16,6 +16,7 @@ LOOKED_AT = 3000  # images of a split whose spectrum is measured
 SAME = 0.5  # pixels of blur under which splits count as equally sharp
 SMALLEST = 16  # pixels of a side that has a spectrum worth the name
 AT_ONCE = 1024  # images filtered together
+PIXELS = 1 << 23  # of images held in floating point at once, so that large ones do not fill the memory
 ROUNDS = 4  # of blurring the sharpest split and looking again
 
 
@@ -59,7 +60,7 @@ def match_sharpness(images: np.ndarray, splits: np.ndarray, seed: int = 0) -> di
     for split, sigma in blur.sigma.items():
         missing = max(0.0, blur.worst**2 - sigma**2) ** 0.5
         rows = np.flatnonzero(splits == split)
-        for some in np.array_split(rows, -(-len(rows) // AT_ONCE)):
+        for some in np.array_split(rows, -(-len(rows) // _most(images, AT_ONCE))):
             faces = torch.from_numpy(images[some]).to(torch.float32)
             if missing >= SAME:
                 faces = _filter(faces, gaussian(missing, side))
@@ -79,7 +80,7 @@ def measure_blur(images: np.ndarray, splits: np.ndarray) -> Blur | None:
     side = images.shape[1]
     if len(names) < 2 or side != images.shape[2] or side < SMALLEST:
         return None
-    seen = {name: images[_some(splits == name)] for name in names}
+    seen = {name: images[evenly(splits == name, _most(images, LOOKED_AT))] for name in names}
     power = {name: spectrum(faces) for name, faces in seen.items()}
     upper = slice(side // 4, side // 2)
     sharpest = max(names, key=lambda name: power[name][upper].sum())
@@ -111,17 +112,16 @@ def wiener(blur: Blur, side: int) -> tuple[torch.Tensor, int]:
     """
     cycles = np.arange(len(blur.signal))
     noise = blur.noise * (_window(side) ** 2).sum()
-    transfer = np.exp(-2 * (np.pi * blur.worst * cycles / side) ** 2)
-    over = np.flatnonzero(transfer**2 * blur.signal > noise)
+    over = np.flatnonzero(_transfer(blur.worst, cycles / side) ** 2 * blur.signal > noise)
     frequency = _frequency(2 * side)
     signal = np.exp(np.interp(frequency * side, cycles, np.log(np.maximum(blur.signal, 1e-9))))
-    passed = np.exp(-2 * (np.pi * blur.worst * frequency) ** 2)
+    passed = _transfer(blur.worst, frequency)
     return torch.from_numpy(passed / (passed**2 + noise / signal)).float(), int(over.max(initial=1))
 
 
 def gaussian(sigma: float, side: int) -> torch.Tensor:
     """Transfer function of a Gaussian blur of mirrored images, float [2S, 2S]."""
-    return torch.from_numpy(np.exp(-2 * (np.pi * sigma * _frequency(2 * side)) ** 2)).float()
+    return torch.from_numpy(_transfer(sigma, _frequency(2 * side))).float()
 
 
 def _filter(faces: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
@@ -154,6 +154,11 @@ def _sigma(blurred: np.ndarray, reference: torch.Tensor) -> float:
     return float(square**0.5)
 
 
+def _transfer(sigma: float, frequency: np.ndarray) -> np.ndarray:
+    """What a Gaussian blur, in pixels, leaves of each frequency, in cycles per pixel."""
+    return np.exp(-2 * (np.pi * sigma * frequency) ** 2)
+
+
 def _frequency(side: int) -> np.ndarray:
     """Cycles per pixel of each coefficient, float [S, S]."""
     axis = np.fft.fftfreq(side)
@@ -164,6 +169,12 @@ def _window(side: int) -> np.ndarray:
     return np.outer(np.hanning(side), np.hanning(side))
 
 
-def _some(chosen: np.ndarray) -> np.ndarray:
+def _most(images: np.ndarray, count: int) -> int:
+    """As many images as `PIXELS` allows, `count` at most."""
+    return max(1, min(count, PIXELS // int(np.prod(images.shape[1:]))))
+
+
+def evenly(chosen: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows, evenly spaced, of those chosen, bool [N]."""
     rows = np.flatnonzero(chosen)
-    return rows[:: -(-len(rows) // LOOKED_AT)]
+    return rows[:: -(-len(rows) // most)]

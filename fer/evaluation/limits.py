@@ -15,19 +15,19 @@ ALWAYS = (
     "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
     "and cultures usually give lower ones, and differences between groups of people were not measured.",
 )
+FER2013 = (
+    "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
+    "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
+    "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
+    "training and test.",
+)
 DATA = {
     "fer2013_matched": (
         "All pictures, those of the test too, were brought to the sharpness of the blurriest split "
         "(data.match_sharpness): these numbers compare with no published ones.",
-        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
-        "65 ± 5 % on it (Goodfellow et al. 2013), on sharp pictures.",
+        *FER2013,
     ),
-    "fer2013": (
-        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
-        "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
-        "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
-        "training and test.",
-    ),
+    "fer2013": FER2013,
     "ferplus": (
         "FER+ labels are the votes of ten people per image (Barsoum et al. 2016) for the pictures of FER2013: better "
         "labels, the same people, of whom nothing is known.",
