@@ -1,15 +1,12 @@
 """Each public distribution becomes the same samples, whatever its files look like."""
 
-import gzip
 import io
-import json
-import tarfile
-import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from given import FACES, pack_of, png, table, tar_gz, zipped
 from PIL import Image
 
 from fer.data.demo import draw_faces
@@ -18,48 +15,6 @@ from fer.data.pack import make_pack, open_pack
 from fer.data.readers import list_samples
 from fer.data.sources import open_source
 from fer.errors import DataError
-
-SIDE = 6
-FACES = np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE), dtype=np.uint8)
-USAGES = ("Training", "PublicTest", "PrivateTest")
-
-
-def table(columns: str = "emotion,pixels,Usage", labels: tuple[object, ...] = (0, 1, 2, 3, 4, 5, 6, 0, 3)) -> bytes:
-    rows = [columns]
-    for index, (face, label) in enumerate(zip(FACES, labels, strict=False)):
-        fields = {"emotion": label, "pixels": " ".join(map(str, face.ravel())), "usage": USAGES[index % 3]}
-        rows.append(",".join(str(fields[column.strip().lower()]) for column in columns.split(",")))
-    return "\n".join(rows).encode() + b"\n"
-
-
-def png(image: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG")
-    return content.getvalue()
-
-
-def tar_gz(files: dict[str, bytes]) -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return content.getvalue()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return content.getvalue()
-
-
-def pack_of(tmp_path: Path, name: str, content: bytes):
-    source = tmp_path / name
-    source.write_bytes(content)
-    return open_pack(make_pack(tmp_path / "packs", "set", str(source)))
 
 
 @pytest.mark.parametrize(
@@ -117,51 +72,6 @@ def test_a_malformed_table_is_told_by_file_and_line(content: bytes, says: str, t
         pack_of(tmp_path, "faces.csv", content)
     assert "faces.csv" in str(raised.value)
     assert not (tmp_path / "packs" / "set").exists()
-
-
-@pytest.mark.parametrize("name", ["../happy/1.png", "/happy/1.png", "a/../../happy/1.png", "..\\happy\\1.png"])
-@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_a_path_that_leads_out_is_refused(name: str, kind: str, tmp_path: Path) -> None:
-    files = {name: png(FACES[0]), "happy/2.png": png(FACES[1])}
-    with pytest.raises(DataError, match="leads out"):
-        pack_of(tmp_path, f"evil.{kind}", zipped(files) if kind == "zip" else tar_gz(files))
-
-
-def test_links_of_a_tar_are_not_followed(tmp_path: Path) -> None:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        link = tarfile.TarInfo("happy/passwd.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-        face = tarfile.TarInfo("happy/1.png")
-        face.size = len(png(FACES[0]))
-        archive.addfile(face, io.BytesIO(png(FACES[0])))
-    assert pack_of(tmp_path, "links.tar", content.getvalue()).names.tolist() == ["happy/1.png"]
-
-
-def test_archives_nest_only_so_deep(tmp_path: Path) -> None:
-    content = zipped({"happy/1.png": png(FACES[0])})
-    for _ in range(4):
-        content = zipped({"inner.zip": content})
-    with pytest.raises(DataError, match="deep"):
-        pack_of(tmp_path, "russian.zip", content)
-
-
-def test_what_unpacks_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer.data.sources.LARGEST_STREAM", 1 << 22)
-    monkeypatch.setattr("fer.data.tables.LARGEST_STREAM", 1 << 22)
-    with pytest.raises(DataError, match="unpacks to more"):
-        pack_of(tmp_path, "bomb.tar.gz", gzip.compress(bytes(1 << 23)))
-    rows = b"emotion,pixels\n" + b"0,1 2 3 4\n" * 500_000
-    with pytest.raises(DataError, match="unpacks to more"):
-        pack_of(tmp_path, "bomb.csv", rows)
-
-
-@pytest.mark.parametrize("keep", [20, 0.5, 0.9])
-def test_a_truncated_tar(keep: float, tmp_path: Path) -> None:
-    content = tar_gz({"fer2013.csv": table()})
-    with pytest.raises(DataError, match="truncated"):
-        pack_of(tmp_path, "cut.tar.gz", content[: int(keep) if keep > 1 else int(keep * len(content))])
 
 
 @pytest.fixture(scope="module")
@@ -268,123 +178,6 @@ def test_a_folder_within_a_folder_opens_its_archives(tmp_path: Path) -> None:
     (tmp_path / "download" / "set.zip").write_bytes(zipped({"happy/1.png": png(FACES[0])}))
     with open_source(tmp_path / "download") as source:
         assert [sample.name for sample in list_samples(source, "here").samples] == ["set/happy/1.png"]
-
-
-VOTE_COLUMNS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-
-
-def votes(rows: list[str]) -> bytes:
-    lines = (f"{USAGES[index % 3]},fer{index:07d}.png,{row}" for index, row in enumerate(rows))
-    return "\n".join([VOTE_COLUMNS, *lines]).encode()
-
-
-NINE = [
-    "4,0,0,1,3,2,0,0,0,0",
-    "0,10,0,0,0,0,0,0,0,0",
-    "0,0,0,0,0,0,0,7,3,0",
-    "0,0,0,0,0,0,0,0,0,10",
-    *["9,0,0,0,0,0,0,0,1,0"] * 5,
-]
-
-
-def pack_with_votes(folder: Path, rows: list[str], use: bool = True):
-    (folder / "plus").mkdir()
-    (folder / "plus" / "fer2013.csv").write_bytes(table())
-    (folder / "plus" / "fer2013new.csv").write_bytes(votes(rows))
-    return open_pack(make_pack(folder / "packs", "ferplus", str(folder / "plus"), votes=use))
-
-
-def test_ferplus_labels_and_distributions(tmp_path: Path) -> None:
-    pack = pack_with_votes(tmp_path, NINE)
-    assert pack.emotions.tolist() == ["neutral", "happy", "contempt", *["neutral"] * 5]
-    assert np.array_equal(pack.images, FACES[[0, 1, 2, 4, 5, 6, 7, 8]])
-    assert pack.votes is not None
-    assert pack.votes[0] == pytest.approx([0.3, 0.2, 0, 0, 0.1, 0, 0.4, 0])
-    assert pack.votes.sum(axis=1) == pytest.approx(1)
-    assert {"name": "fer2013/000005", "reason": "most votes are for nf"} in pack.manifest["rejected"]
-
-
-def test_without_votes_the_labels_are_those_of_fer2013(tmp_path: Path) -> None:
-    pack = pack_with_votes(tmp_path, NINE, use=False)
-    assert pack.emotions[:4].tolist() == ["angry", "disgust", "fear", "happy"]
-    assert pack.votes is None
-
-
-@pytest.mark.parametrize(
-    ("rows", "says"),
-    [
-        (NINE[:8], "has 8 rows and the faces 9"),
-        ([NINE[0], "1,2", *NINE[2:]], "line 3 has 4 fields"),
-        ([NINE[0], NINE[1].replace("10", "ten"), *NINE[2:]], "line 3: 'ten' votes for happiness"),
-    ],
-)
-def test_votes_that_do_not_fit_the_faces(rows: list[str], says: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=says):
-        pack_with_votes(tmp_path, rows)
-
-
-def test_votes_in_another_order(tmp_path: Path) -> None:
-    (tmp_path / "fer2013.csv").write_bytes(table())
-    (tmp_path / "fer2013new.csv").write_bytes(votes(NINE).replace(b"PublicTest", b"Training", 1))
-    with pytest.raises(DataError, match=r"line 3 says Training, the face beside it is of val"):
-        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
-
-
-@pytest.mark.parametrize(("name", "says"), [("fer2013new.csv", "no faces"), ("fer2013.csv", "no votes")])
-def test_votes_and_faces_need_each_other(name: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(votes(NINE) if "new" in name else table())
-    with pytest.raises(DataError, match=says):
-        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
-
-
-def parquet(path: Path, labels: list[object], names: object = ("happy", "anger"), column: str = "label") -> Path:
-    import pyarrow.parquet
-
-    rows = {"image": [{"bytes": png(face), "path": None} for face in FACES[: len(labels)]], column: labels}
-    content = pyarrow.table(rows)
-    if names:
-        info = {"info": {"features": {column: {"names": names, "_type": "ClassLabel"}}}}
-        content = content.replace_schema_metadata({"huggingface": json.dumps(info)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(content, path)
-    return path
-
-
-def test_parquet_names_its_classes_and_splits(tmp_path: Path) -> None:
-    parquet(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet", [0, 1, -1, 1])
-    parquet(tmp_path / "hub" / "data" / "validation-00000-of-00001.parquet", [1])
-    parquet(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet", [0, 0])
-    pack = open_pack(make_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
-    assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "val": {"angry": 1}, "test": {"happy": 2}}
-    assert np.array_equal(pack.images[pack.splits == "train"], FACES[[0, 1, 3]])
-    assert "no label" in str(pack.manifest["rejected"])
-
-
-def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
-    words = open_pack(make_pack(tmp_path / "p", "w", str(parquet(tmp_path / "w.parquet", ["joy", "Anger"], None))))
-    assert words.emotions.tolist() == ["happy", "angry"]
-    older = parquet(tmp_path / "o.parquet", [1, 0], {"0": "sad", "1": "fear"}, "emotion")
-    assert open_pack(make_pack(tmp_path / "p", "o", str(older))).emotions.tolist() == ["fear", "sad"]
-
-
-@pytest.mark.parametrize(
-    ("labels", "names", "says"),
-    [
-        ([0, 1], None, "does not name"),
-        ([0, 5], ("happy", "sad"), "label 5 is none of 2"),
-        ([0, 1], ("happy", "bored"), "'bored' is no emotion"),
-    ],
-)
-def test_parquet_that_cannot_be_understood(labels: list[object], names: object, says: str, tmp_path: Path) -> None:
-    source = parquet(tmp_path / "train.parquet", labels, names)
-    with pytest.raises(DataError, match=says):
-        make_pack(tmp_path / "packs", "set", str(source))
-
-
-def test_a_damaged_parquet(tmp_path: Path) -> None:
-    (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=r"train\.parquet is damaged"):
-        make_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))
 
 
 def test_own_photographs_are_cropped_to_the_face_and_crops_stay(

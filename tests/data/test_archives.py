@@ -1,0 +1,56 @@
+"""Archives that lead out, link, nest, or never end are refused or passed over."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from given import FACES, pack_of, png, table, tar_gz, zipped
+
+from fer.errors import DataError
+
+
+@pytest.mark.parametrize("name", ["../happy/1.png", "/happy/1.png", "a/../../happy/1.png", "..\\happy\\1.png"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_path_that_leads_out_is_refused(name: str, kind: str, tmp_path: Path) -> None:
+    files = {name: png(FACES[0]), "happy/2.png": png(FACES[1])}
+    with pytest.raises(DataError, match="leads out"):
+        pack_of(tmp_path, f"evil.{kind}", zipped(files) if kind == "zip" else tar_gz(files))
+
+
+def test_links_of_a_tar_are_not_followed(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        link = tarfile.TarInfo("happy/passwd.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        face = tarfile.TarInfo("happy/1.png")
+        face.size = len(png(FACES[0]))
+        archive.addfile(face, io.BytesIO(png(FACES[0])))
+    assert pack_of(tmp_path, "links.tar", content.getvalue()).names.tolist() == ["happy/1.png"]
+
+
+def test_archives_nest_only_so_deep(tmp_path: Path) -> None:
+    content = zipped({"happy/1.png": png(FACES[0])})
+    for _ in range(4):
+        content = zipped({"inner.zip": content})
+    with pytest.raises(DataError, match="deep"):
+        pack_of(tmp_path, "russian.zip", content)
+
+
+def test_what_unpacks_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer.data.sources.LARGEST_STREAM", 1 << 22)
+    monkeypatch.setattr("fer.data.tables.LARGEST_STREAM", 1 << 22)
+    with pytest.raises(DataError, match="unpacks to more"):
+        pack_of(tmp_path, "bomb.tar.gz", gzip.compress(bytes(1 << 23)))
+    rows = b"emotion,pixels\n" + b"0,1 2 3 4\n" * 500_000
+    with pytest.raises(DataError, match="unpacks to more"):
+        pack_of(tmp_path, "bomb.csv", rows)
+
+
+@pytest.mark.parametrize("keep", [20, 0.5, 0.9])
+def test_a_truncated_tar(keep: float, tmp_path: Path) -> None:
+    content = tar_gz({"fer2013.csv": table()})
+    with pytest.raises(DataError, match="truncated"):
+        pack_of(tmp_path, "cut.tar.gz", content[: int(keep) if keep > 1 else int(keep * len(content))])

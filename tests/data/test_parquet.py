@@ -1,0 +1,61 @@
+"""Parquet files of the Hugging Face hub name their classes and splits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from given import FACES, png
+
+from fer.data.pack import make_pack, open_pack
+from fer.errors import DataError
+
+
+def parquet(path: Path, labels: list[object], names: object = ("happy", "anger"), column: str = "label") -> Path:
+    import pyarrow.parquet
+
+    rows = {"image": [{"bytes": png(face), "path": None} for face in FACES[: len(labels)]], column: labels}
+    content = pyarrow.table(rows)
+    if names:
+        info = {"info": {"features": {column: {"names": names, "_type": "ClassLabel"}}}}
+        content = content.replace_schema_metadata({"huggingface": json.dumps(info)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(content, path)
+    return path
+
+
+def test_parquet_names_its_classes_and_splits(tmp_path: Path) -> None:
+    parquet(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet", [0, 1, -1, 1])
+    parquet(tmp_path / "hub" / "data" / "validation-00000-of-00001.parquet", [1])
+    parquet(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet", [0, 0])
+    pack = open_pack(make_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
+    assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "val": {"angry": 1}, "test": {"happy": 2}}
+    assert np.array_equal(pack.images[pack.splits == "train"], FACES[[0, 1, 3]])
+    assert "no label" in str(pack.manifest["rejected"])
+
+
+def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
+    words = open_pack(make_pack(tmp_path / "p", "w", str(parquet(tmp_path / "w.parquet", ["joy", "Anger"], None))))
+    assert words.emotions.tolist() == ["happy", "angry"]
+    older = parquet(tmp_path / "o.parquet", [1, 0], {"0": "sad", "1": "fear"}, "emotion")
+    assert open_pack(make_pack(tmp_path / "p", "o", str(older))).emotions.tolist() == ["fear", "sad"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "says"),
+    [
+        ([0, 1], None, "does not name"),
+        ([0, 5], ("happy", "sad"), "label 5 is none of 2"),
+        ([0, 1], ("happy", "bored"), "'bored' is no emotion"),
+    ],
+)
+def test_parquet_that_cannot_be_understood(labels: list[object], names: object, says: str, tmp_path: Path) -> None:
+    source = parquet(tmp_path / "train.parquet", labels, names)
+    with pytest.raises(DataError, match=says):
+        make_pack(tmp_path / "packs", "set", str(source))
+
+
+def test_a_damaged_parquet(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"train\.parquet is damaged"):
+        make_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))
