@@ -43,6 +43,20 @@ def test_every_option_composes_and_builds(group: str, option: str) -> None:
         assert built is not None
 
 
+EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]
+RECIPE = [
+    (group, option) for group, option in OPTIONS if group in ("rates", "freeze", "scheduler", "loss", "mix", "augment")
+]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(("group", "option"), RECIPE, ids=lambda value: str(value))
+def test_an_option_replaces_that_of_an_experiment(experiment: str, group: str, option: str) -> None:
+    """A key that an experiment sets inside a group must exist in all its options, or `freeze=none` would fail."""
+    cfg = composed("train", f"experiment={experiment}", f"{group}={option}")
+    assert build(cfg[group], group, **LIVE.get(group, {})) is not None
+
+
 def _built(group: str) -> list[str]:
     everything = ["data", "model", "optimizer", "rates", "scheduler", "freeze", "loss", "augment", "mix", "trainer"]
     return everything if group in ("experiment", "sweep") else [group]

@@ -61,7 +61,7 @@ class FreezeSchedule:
         return found
 
 
-def head_first(epochs: int | float = 3) -> FreezeSchedule:
+def head_first(epochs: int | float = 1) -> FreezeSchedule:
     """The head alone for some epochs (or a fraction of the run), then everything."""
     _check("epochs", epochs)
     return FreezeSchedule({0: 1, epochs: "all"})

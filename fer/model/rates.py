@@ -46,7 +46,7 @@ class LayerDecay:
         decay: the factor, over 0 and at most 1.
     """
 
-    decay: float = 0.7
+    decay: float = 0.75
 
     def __post_init__(self) -> None:
         if not 0 < self.decay <= 1:
