@@ -12,6 +12,7 @@ from fer.data.pack import make_pack, open_pack
 
 SIDE = 6
 FACES = np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE), dtype=np.uint8)
+PACK_FILES = ["images.npy", "manifest.json", "table.csv"]
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
@@ -51,3 +52,11 @@ def pack_of(tmp_path: Path, name: str, content: bytes):
     source = tmp_path / name
     source.write_bytes(content)
     return open_pack(make_pack(tmp_path / "packs", "set", str(source)))
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def content_of(pack: Path) -> dict[str, bytes]:
+    return {name: (pack / name).read_bytes() for name in PACK_FILES}

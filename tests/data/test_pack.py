@@ -1,35 +1,18 @@
+"""Packs: what they hold, when they are made again, and that nothing is lost where making one fails."""
+
 import errno
-import functools
-import json
 import multiprocessing
 import zipfile
 from io import BytesIO
 
 import numpy as np
 import pytest
+from given import PACK_FILES, content_of, entries
 from PIL import Image
 
-from fer.data import demo
 from fer.data.pack import ensure_pack, make_pack, open_pack
-from fer.data.prepare import prepare
 from fer.data.spool import PictureSpool
-from fer.errors import ConfigError, DataError
-
-PACK_FILES = ["images.npy", "manifest.json", "table.csv"]
-
-
-def entries(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def content_of(folder):
-    return {name: (folder / name).read_bytes() for name in PACK_FILES}
-
-
-@pytest.fixture
-def packed(tmp_path, small):
-    """That folder as the pack `faces`."""
-    return make_pack(tmp_path / "packs", "faces", str(small))
+from fer.errors import DataError
 
 
 @pytest.mark.parametrize("name", ["fer2013", "ckplus"])
@@ -211,101 +194,6 @@ def test_a_download_that_stands_where_the_pack_goes_is_never_replaced(tmp_path, 
     assert sorted(small.rglob("*")) == before
 
 
-def edit_manifest(change):
-    def edit(folder):
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps(change(manifest)))
-
-    return edit
-
-
-def truncate(name, keep):
-    def edit(folder):
-        content = (folder / name).read_bytes()
-        (folder / name).write_bytes(content[: int(keep * len(content))])
-
-    return edit
-
-
-DAMAGES = {
-    "no images": lambda folder: (folder / "images.npy").unlink(),
-    "empty images": truncate("images.npy", 0),
-    "cut images": truncate("images.npy", 0.9),
-    "other images": lambda folder: np.save(folder / "images.npy", np.zeros((5, 8, 8), np.uint8)),
-    "images of floats": lambda folder: np.save(folder / "images.npy", np.zeros((6, 8, 8))),
-    "pickled images": lambda folder: np.save(folder / "images.npy", np.array([{}]), allow_pickle=True),
-    "text for images": lambda folder: (folder / "images.npy").write_text("version https://git-lfs.github.com/spec/v1"),
-    "no table": lambda folder: (folder / "table.csv").unlink(),
-    "cut table": truncate("table.csv", 0.7),
-    "edited table": lambda folder: (folder / "table.csv").write_text(
-        (folder / "table.csv").read_text().replace("happy", "sad", 1)
-    ),
-    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
-    "empty manifest": truncate("manifest.json", 0),
-    "cut manifest": truncate("manifest.json", 0.5),
-    "manifest that is a list": lambda folder: (folder / "manifest.json").write_text("[]"),
-    "manifest without shape": edit_manifest(lambda m: {k: v for k, v in m.items() if k != "shape"}),
-    "manifest without source": edit_manifest(lambda m: {k: v for k, v in m.items() if k != "source"}),
-    "manifest of another format": edit_manifest(lambda m: m | {"format": 0}),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_pack_is_told_in_one_line_with_the_way_out(packed, small, damage):
-    damage(packed)
-    with pytest.raises(
-        DataError, match=r"remake it: python scripts/prepare\.py data=faces data\.source=PATH"
-    ) as caught:
-        ensure_pack(packed.parent, "faces", str(small))
-        open_pack(packed)
-    assert "\n" not in str(caught.value)
-    make_pack(packed.parent, "faces", str(small))  # the way out works
-    assert len(open_pack(packed)) == 6
-
-
-@pytest.fixture
-def few_faces(monkeypatch):
-    """The drawn sets with 98 faces in place of thousands."""
-    monkeypatch.setattr(demo, "draw_faces", functools.partial(demo.draw_faces, faces=(70, 14, 14)))
-
-
-def test_drawn_faces_are_a_pack_with_splits_and_subjects(tmp_path, few_faces):
-    pack = open_pack(ensure_pack(tmp_path, "demo", "drawn:demo"))
-    assert pack.images.shape == (98, 48, 48)
-    assert {split: sum(by.values()) for split, by in pack.manifest["counts"].items()} == {
-        "train": 70,
-        "val": 14,
-        "test": 14,
-    }
-    assert "" not in pack.subjects
-
-
-def test_a_pack_of_an_older_drawing_is_drawn_again_and_a_current_one_is_not(tmp_path, few_faces, monkeypatch):
-    folder = ensure_pack(tmp_path, "demo", "drawn:demo")
-    first = (folder / "manifest.json").stat().st_mtime_ns
-    ensure_pack(tmp_path, "demo", "drawn:demo")
-    assert (folder / "manifest.json").stat().st_mtime_ns == first
-    monkeypatch.setattr(demo, "VERSION", demo.VERSION + 1)
-    ensure_pack(tmp_path, "demo", "drawn:demo")
-    assert open_pack(folder).manifest["source"] == {"path": "drawn:demo", "version": demo.VERSION}
-    assert entries(tmp_path) == ["demo"]
-
-
-def test_drawn_faces_replace_neither_another_style_nor_a_download(tmp_path, few_faces, packed):
-    for name, root in (("demo", tmp_path), ("faces", packed.parent)):
-        if name == "demo":
-            ensure_pack(root, "demo", "drawn:demo")
-        before = content_of(root / name)
-        with pytest.raises(DataError, match=r"not from data\.source=drawn:demo2"):
-            ensure_pack(root, name, "drawn:demo2")
-        assert content_of(root / name) == before
-
-
-def test_an_unknown_drawn_set(tmp_path):
-    with pytest.raises(DataError, match="the drawn sets are drawn:demo, drawn:demo2"):
-        ensure_pack(tmp_path, "demo", "drawn:oil")
-
-
 def pack_in_step(root, source, barrier, rounds):
     """In a process of its own: pack at the same moment as the others, first fresh, then in place of a pack."""
     for number in range(rounds):
@@ -329,27 +217,3 @@ def test_processes_that_pack_at_once_end_with_one_whole_pack(tmp_path, small):
     assert entries(root) == sorted(f"fresh{number}" for number in range(rounds))
     for folder in root.iterdir():
         assert len(open_pack(folder)) == 6
-
-
-def test_prepare_prints_what_the_pack_holds(tmp_path, small, write_folder, capsys):
-    write_folder(small, {"odd [/name].txt": b"text"})
-    prepare("faces", str(small), str(tmp_path), 48)
-    printed = capsys.readouterr().out
-    assert "6 images" in printed
-    assert "happy" in printed
-    assert "unknown" in printed  # subjects
-    assert "left out: odd [/name].txt: not a picture" in printed
-
-
-def test_prepare_without_a_source(tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.source=PATH"):
-        prepare("faces", None, str(tmp_path), 48)
-
-
-def test_a_single_changed_pixel_is_noticed(packed):
-    path = packed / "images.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"images\.npy has changed.*remake it"):
-        open_pack(packed)
