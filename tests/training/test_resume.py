@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from readings import DETERMINISTIC
 
 from fer.errors import DivergenceError, RunError
 from fer.training.resume import differences, may_change
@@ -119,6 +120,41 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
     train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP), folder)
     same_run(folder, whole)
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
+) -> None:
+    whole_folder, whole = finished
+    folder = tmp_path / "killed"
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(interrupt("RaiseAt", step=12)), folder)
+    assert not (folder / "metrics.json").exists()
+    resumed = train(tiny_config(f"resume={folder}"), folder, [f"resume={folder}", "~callbacks.interrupt"])
+    assert resumed is not None
+    assert {name: resumed[name] for name in DETERMINISTIC} == {name: whole[name] for name in DETERMINISTIC}
+    states = [
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for path in (whole_folder, folder)
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_run_resumed_after_a_freeze_change_equals_the_uninterrupted_one(
+    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
+) -> None:
+    source, _ = finished
+    options = (f"model.weights={source}", "freeze=head_first", "freeze.epochs=1")
+    train(tiny_config(*options), tmp_path / "whole")
+    folder = tmp_path / "killed"
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(*options, interrupt("RaiseAt", step=12)), folder)
+    train(tiny_config(*options, f"resume={folder}"), folder, [f"resume={folder}", "~callbacks.interrupt"])
+    whole, resumed = (
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for path in (tmp_path / "whole", folder)
+    )
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 class TestChangedConfig:

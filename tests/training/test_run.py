@@ -1,3 +1,5 @@
+"""What a run does and leaves behind."""
+
 import csv
 import json
 from collections.abc import Callable
@@ -7,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from readings import DETERMINISTIC, events
 from torch import nn
 
 from fer.data.datamodule import FERDataModule
-from fer.errors import ConfigError, RunError, WeightsError
 from fer.evaluation.predict import collect
 from fer.model.load import load_classifier
 from fer.training import run as run_module
@@ -40,27 +40,6 @@ CONTRACT = {
     "train_seconds",
     "peak_memory_bytes",
 }
-DETERMINISTIC = ("val/accuracy", "val/nll", "test/accuracy", "test/nll", "test/ece", "best_epoch")
-
-
-@pytest.fixture(scope="module")
-def finished(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    from hydra import compose, initialize_config_dir
-
-    from fer.cli import CONF, register_resolvers
-
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*tiny_overrides, "figures=true"])
-    folder = tmp_path_factory.mktemp("run") / "run"
-    metrics = train(cfg, folder)
-    assert metrics is not None
-    return folder, metrics
-
-
-def events(folder: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
-    return accumulator.Reload()
 
 
 def test_the_run_folder_holds_what_the_design_promises(finished: tuple[Path, dict]) -> None:
@@ -128,58 +107,6 @@ def test_a_run_repeats_from_its_config(finished: tuple[Path, dict], tmp_path: Pa
     assert {name: again[name] for name in DETERMINISTIC} == {name: metrics[name] for name in DETERMINISTIC}
 
 
-def test_a_finished_folder_is_not_overwritten(finished: tuple[Path, dict], tiny_config: Callable) -> None:
-    folder, _ = finished
-    before = (folder / "metrics.json").read_bytes()
-    with pytest.raises(RunError, match="finished"):
-        train(tiny_config(), folder)
-    assert (folder / "metrics.json").read_bytes() == before
-
-
-class _Killed(Exception):
-    pass
-
-
-class _KillAt(Callback):
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_epoch_start(self, trainer, module) -> None:  # type: ignore[no-untyped-def]
-        if trainer.current_epoch == self.epoch:
-            raise _Killed
-
-
-def test_a_resumed_run_equals_the_uninterrupted_one(
-    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole_folder, whole = finished
-    folder = tmp_path / "killed"
-    original = run_module.build_callbacks
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "build_callbacks", lambda cfg, where: [*original(cfg, where), _KillAt(2)])
-        with pytest.raises(_Killed):
-            train(tiny_config(), folder)
-    assert not (folder / "metrics.json").exists()
-    resumed = train(tiny_config(f"resume={folder}"), folder, [f"resume={folder}"])
-    assert resumed is not None
-    assert {name: resumed[name] for name in DETERMINISTIC} == {name: whole[name] for name in DETERMINISTIC}
-    states = [
-        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for path in (whole_folder, folder)
-    ]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no .*last\.ckpt"):
-        train(tiny_config(f"resume={tmp_path}"), tmp_path)
-    folder, _ = finished
-    for name in ("config.yaml", "checkpoints"):
-        (tmp_path / name).symlink_to(folder / name)
-    with pytest.raises(RunError, match="keeps its model"):
-        train(tiny_config(f"resume={tmp_path}"), tmp_path, ["model=resnet50"])
-
-
 class OwnNetwork(nn.Module):
     """What a user might bring: any module of `num_classes` and `in_chans`."""
 
@@ -214,51 +141,6 @@ def test_a_checkpoint_starts_another_run(finished: tuple[Path, dict], tiny_confi
     assert all(torch.equal(best[key], first[key]) for key in learnt)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "error", "says"),
-    [
-        (["data.root=/nowhere", "data.source=null"], "DataError", "prepare.py"),
-        (["trainer.max_epochs=many"], "ConfigError", "trainer.max_epochs=many"),
-        (["trainer.max_epochs=0"], "ConfigError", "trainer.max_epochs=0"),
-        (["trainer.precision=bf17"], "ConfigError", "bf17"),
-        (["data.batch_size=0"], "ConfigError", "batch_size=0"),
-        (["data.classes=[happy,contempt]"], "DataError", "contempt"),
-        (["data.folds=10"], "DataError", "no subject"),
-        (["model.backbone=resnet81"], "ConfigError", "resnet81"),
-        (["model.weights=nowhere.safetensors"], "WeightsError", "nowhere"),
-        (["optimizer.lr=fast"], "ConfigError", "optimizer.lr=fast"),
-        (["optimizer._target_=torch.optim.Adamw"], "ConfigError", "Adamw"),
-    ],
-)
-def test_what_cannot_work_is_said_in_one_line(
-    overrides: list[str], error: str, says: str, tiny_config: Callable, tmp_path: Path
-) -> None:
-    from fer import errors
-
-    with pytest.raises(getattr(errors, error), match=says) as raised:
-        train(tiny_config(*overrides), tmp_path / "run")
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    assert len(str(raised.value)) < 500
-
-
-def test_gpu_that_is_not_there(tiny_config: Callable, tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(ConfigError, match="no CUDA GPU"):
-        train(tiny_config("trainer=gpu"), tmp_path / "run")
-
-
-def test_imagenet_weights_without_cache_or_network(
-    tiny_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(WeightsError, match=r"three ways out.*model\.weights=PATH.*model\.weights=none"):
-        train(tiny_config("model.weights=imagenet"), tmp_path / "run")
-
-
 def test_a_head_for_other_classes_is_not_taken_over(
     finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
 ) -> None:
@@ -274,54 +156,6 @@ def test_a_head_for_other_classes_is_not_taken_over(
     best = load_classifier(folder).network.get_classifier().weight
     assert torch.equal(heads["same"], best)
     assert not torch.equal(heads["turned"], best)
-
-
-@pytest.mark.parametrize("schedule", ["linear_probe", "head_first", "gradual", "partial"])
-def test_a_schedule_freezes_what_it_says_for_as_long_as_it_says(
-    schedule: str, finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    source, _ = finished
-    cfg = tiny_config(f"model.weights={source}", f"freeze={schedule}", "trainer.max_epochs=4")
-    with caplog.at_level("INFO"):
-        assert train(cfg, tmp_path / schedule) is not None
-    before = load_classifier(source).network.state_dict()
-    after = torch.load(tmp_path / schedule / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    moved = {key.split(".")[0] for key in before if not torch.equal(before[key], after[f"network.{key}"])}
-    everything = {key.split(".")[0] for key in before}
-    expected = {"linear_probe": {"fc"}, "partial": {"fc", "layer4", "layer3"}}.get(schedule, everything)
-    assert moved == expected
-    assert "epoch 0 trains" in caplog.text
-    counts = [event.value for event in events(tmp_path / schedule).Scalars("schedule/trainable_parameters")]
-    assert len(counts) == 4
-    assert counts == sorted(counts)
-    assert (counts[0] < counts[-1]) == (schedule in ("head_first", "gradual"))
-
-
-def test_frozen_random_weights_are_warned_of(
-    tiny_config: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    train(tiny_config("freeze=linear_probe", "trainer.max_epochs=1"), tmp_path / "run")
-    assert "freezes random weights" in caplog.text
-
-
-def test_a_run_resumed_after_a_freeze_change_equals_the_uninterrupted_one(
-    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, _ = finished
-    options = (f"model.weights={source}", "freeze=head_first", "freeze.epochs=1")
-    train(tiny_config(*options), tmp_path / "whole")
-    folder = tmp_path / "killed"
-    original = run_module.build_callbacks
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "build_callbacks", lambda cfg, where: [*original(cfg, where), _KillAt(2)])
-        with pytest.raises(_Killed):
-            train(tiny_config(*options), folder)
-    train(tiny_config(*options, f"resume={folder}"), folder, [f"resume={folder}"])
-    whole, resumed = (
-        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for path in (tmp_path / "whole", folder)
-    )
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
 def test_a_run_stops_early_where_validation_no_longer_improves(
@@ -353,23 +187,3 @@ def test_every_remedy_trains(remedy: list[str], tiny_config: Callable[..., DictC
     assert len(losses) == 2
     assert all(np.isfinite(losses))
     assert (tmp_path / "run" / "figures" / "schedule.png").stat().st_size > 1000
-
-
-@pytest.mark.slow
-def test_a_compiled_network_freezes_and_thaws_as_an_eager_one(
-    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
-) -> None:
-    source, _ = finished
-    options = (f"model.weights={source}", "freeze=gradual", "freeze.every=1", "module.ema_decay=0.9")
-    for compiled in ("false", "true"):
-        assert train(tiny_config(*options, f"module.compile={compiled}"), tmp_path / compiled) is not None
-    eager, compiled = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for name in ("false", "true")
-    )
-    assert eager.keys() == compiled.keys()
-    before = load_classifier(source).network.state_dict()
-    frozen = [key for key in before if key.startswith(("conv1", "layer1"))]  # thawed in the fourth epoch, of three
-    assert frozen
-    assert all(torch.equal(compiled[f"network.{key}"], before[key]) for key in frozen)
-    assert all(torch.allclose(eager[key], compiled[key], rtol=0.05, atol=0.02) for key in eager if "num_" not in key)

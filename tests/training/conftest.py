@@ -1,0 +1,23 @@
+"""What tests of training share."""
+
+from pathlib import Path
+
+import pytest
+
+from fer.training.run import train
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The folder and the metrics of a run that came to its end."""
+    from hydra import compose, initialize_config_dir
+
+    from fer.cli import CONF, register_resolvers
+
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*tiny_overrides, "figures=true"])
+    folder = tmp_path_factory.mktemp("run") / "run"
+    metrics = train(cfg, folder)
+    assert metrics is not None
+    return folder, metrics
