@@ -121,7 +121,8 @@ class FERDataModule(LightningDataModule):
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self._size(pack)
+        self.stored_size = pack.sharp_side
+        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if self.soft_labels and pack.votes is None:
@@ -140,19 +141,9 @@ class FERDataModule(LightningDataModule):
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self._size(pack)
+        self.stored_size = pack.sharp_side
+        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
         self.pack = pack
-
-    def _size(self, pack: Pack) -> None:
-        stored = min(pack.images.shape[1:3])
-        matched = pack.manifest.get("sharpness")
-        if self.match_sharpness and "sharpness" not in pack.manifest:
-            raise DataError(
-                f"the pack at {pack.folder} was made without data.match_sharpness=true; "
-                f"give it another name (data.name=NAME), or remake it with scripts/prepare.py"
-            )
-        self.stored_size = matched["sharp_side"] if matched else stored
-        self.image_size = self.requested_image_size or stored
 
     def _choose_classes(self, pack: Pack) -> list[str]:
         present = set(pack.emotions.tolist())

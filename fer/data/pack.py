@@ -61,6 +61,12 @@ class Pack:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def sharp_side(self) -> int:
+        """Side that is enough to show what the pictures show, pixels: theirs, or less where their blur was matched."""
+        matched = self.manifest.get("sharpness")
+        return int(matched["sharp_side"]) if matched else min(self.images.shape[1:3])
+
 
 def ensure_pack(
     root: Path | str,
@@ -73,7 +79,8 @@ def ensure_pack(
     """The folder of the pack `name`, made from `source` if it does not stand yet.
 
     Raises:
-        DataError: no pack and no source; or a source given that is not the one the pack was made from.
+        DataError: no pack and no source; a source given that is not the one the pack was made from; a pack made
+            without `match_sharpness` where that is asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
@@ -91,6 +98,11 @@ def ensure_pack(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
                 f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
             )
+    if match_sharpness and "sharpness" not in read_manifest(folder):
+        raise DataError(
+            f"the pack at {folder} was made without data.match_sharpness=true; "
+            f"give it another name (data.name=NAME), or remake it with scripts/prepare.py"
+        )
     return folder
 
 

@@ -110,4 +110,4 @@ def test_prepare_packs_a_damaged_copy_in_a_pack_of_its_own(tmp_path: Path, capsy
     assert data.stored_size == manifest["sharpness"]["sharp_side"]
     assert data.image_size == 48
     with pytest.raises(DataError, match=r"made without data\.match_sharpness=true"):
-        FERDataModule("plain", root=str(tmp_path), match_sharpness=True).setup()
+        FERDataModule("plain", root=str(tmp_path), match_sharpness=True).prepare_data()
