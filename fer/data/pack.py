@@ -80,7 +80,7 @@ def ensure_pack(
 
     Raises:
         DataError: no pack and no source; a source given that is not the one the pack was made from; a pack made
-            without `match_sharpness` where that is asked for.
+            with another `match_sharpness` than is asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
@@ -98,10 +98,12 @@ def ensure_pack(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
                 f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
             )
-    if match_sharpness and "sharpness" not in read_manifest(folder):
+    if match_sharpness != ("sharpness" in read_manifest(folder)):
+        made = "without" if match_sharpness else "with"
+        asked = str(match_sharpness).lower()
         raise DataError(
-            f"the pack at {folder} was made without data.match_sharpness=true; "
-            f"give it another name (data.name=NAME), or remake it with scripts/prepare.py"
+            f"the pack at {folder} was made {made} data.match_sharpness=true, data.match_sharpness={asked} is asked "
+            "for; give another name (data.name=NAME), or remake it with scripts/prepare.py"
         )
     return folder
 

@@ -15,19 +15,17 @@ ALWAYS = (
     "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
     "and cultures usually give lower ones, and differences between groups of people were not measured.",
 )
-FER2013 = (
-    "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
-    "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
-    "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
-    "training and test.",
+MATCHED = (
+    "All pictures, those of the test too, were brought to the sharpness of the blurriest split (data.match_sharpness): "
+    "these numbers compare with no published ones."
 )
 DATA = {
-    "fer2013_matched": (
-        "All pictures, those of the test too, were brought to the sharpness of the blurriest split "
-        "(data.match_sharpness): these numbers compare with no published ones.",
-        *FER2013,
+    "fer2013": (
+        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
+        "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
+        "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
+        "training and test.",
     ),
-    "fer2013": FER2013,
     "ferplus": (
         "FER+ labels are the votes of ten people per image (Barsoum et al. 2016) for the pictures of FER2013: better "
         "labels, the same people, of whom nothing is known.",
@@ -55,7 +53,9 @@ DATA = {
 OTHER = "Ask of this data, of which nothing is known here: who is in it, who labelled it, and did they agree?"
 
 
-def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
+def limits(
+    pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "", matched: bool = False
+) -> list[str]:
     """Sentences for a report.
 
     Args:
@@ -64,9 +64,11 @@ def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "te
         metrics: by the names of `metrics.json`.
         split: that was judged.
         fold: which one was judged, in words; empty where the data is not folded or all folds are pooled.
+        matched: whether splits of unequal sharpness were brought to the same.
     """
     known = [sentences for name, sentences in DATA.items() if pack.startswith(name)]
-    said = [FEELINGS, *(known[0] if known else (OTHER,)), *(line.format(classes=classes) for line in ALWAYS)]
+    of_data = (*([MATCHED] if matched else []), *(known[0] if known else (OTHER,)))
+    said = [FEELINGS, *of_data, *(line.format(classes=classes) for line in ALWAYS)]
     bounds = metrics.get(f"{split}/accuracy_ci95")
     if bounds:
         width = 100 * (bounds[1] - bounds[0]) / 2

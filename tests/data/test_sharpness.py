@@ -111,3 +111,5 @@ def test_prepare_packs_a_damaged_copy_in_a_pack_of_its_own(tmp_path: Path, capsy
     assert data.image_size == 48
     with pytest.raises(DataError, match=r"made without data\.match_sharpness=true"):
         FERDataModule("plain", root=str(tmp_path), match_sharpness=True).prepare_data()
+    with pytest.raises(DataError, match=r"made with data\.match_sharpness=true, data\.match_sharpness=false is"):
+        FERDataModule("matched", root=str(tmp_path)).prepare_data()

@@ -13,7 +13,10 @@ from PIL import Image, ImageFilter
 from fer.cli import CONF
 from fer.data.pack import open_pack
 from fer.evaluation.evaluate import evaluate
+from fer.evaluation.limits import MATCHED
+from fer.evaluation.trained import load_trained
 from fer.prediction.classifier import EmotionClassifier
+from fer.prediction.page.answer import about
 from fer.training.run import train
 
 
@@ -49,10 +52,13 @@ def test_a_matched_model_on_its_own_and_on_sharper_pictures(
 
     accuracy, own = again()
     assert accuracy == numbers["test/accuracy"]
+    assert MATCHED in (tmp_path / "evaluated" / "report.html").read_text()
     side = open_pack(tmp_path / "packs" / "fer2013_matched").manifest["sharpness"]["sharp_side"]
     assert 16 <= side < 48
     _, shrunk = again("data=fer2013", source, root)
     assert EmotionClassifier.load(run).face_size == side
     assert len(own) == len(shrunk)
     assert not np.allclose(own, shrunk)  # the plain pack's pictures are other ones
+    assert MATCHED not in (tmp_path / "evaluated" / "report.html").read_text()
+    assert MATCHED in about(load_trained(run))["limits"]
     assert "figures" not in capsys.readouterr().out  # none were drawn

@@ -76,7 +76,8 @@ def about(model: TrainedModel) -> dict[str, Any]:
     if model.folder is not None and (model.folder / METRICS).exists():
         metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
     classifier = model.classifier
-    known = model.data is not None
+    data = model.data or {}
+    matched = bool(data.get("match_sharpness"))
     return {
         "network": str(classifier.network_spec.get("backbone", "a network")).split(".")[0],
         "trained_on": model.trained_on,
@@ -86,7 +87,7 @@ def about(model: TrainedModel) -> dict[str, Any]:
         "accuracy_ci95": metrics.get("test/accuracy_ci95"),
         "images": metrics.get("test/images"),
         "calibrated": model.temperature is not None,
-        "limits": limits(model.trained_on if known else "", len(classifier.classes), metrics),
+        "limits": limits(str(data.get("name", "")), len(classifier.classes), metrics, matched=matched),
     }
 
 
