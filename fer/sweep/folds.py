@@ -69,12 +69,16 @@ def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> floa
         if stop.status:
             log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
-        failed = {
-            job.name: status for job in jobs if (status := watch.outcomes.get(job.name)) and status.state == "failed"
-        }
+        failed: dict[str, list[str]] = {}  # by cause, for one wrong key fails them all alike
+        for job in jobs:
+            if (status := watch.outcomes.get(job.name)) and status.state == "failed":
+                failed.setdefault(str(status.cause), []).append(job.name)
         if failed:
-            told = "; ".join(f"{name}: {status.cause} (see {folder / name / LOG})" for name, status in failed.items())
-            raise RunError(f"{len(failed)} of {count} folds failed: {told}; go on with resume={folder}")
+            number = sum(len(names) for names in failed.values())
+            told = "; ".join(
+                f"{', '.join(names)}: {cause} (see {folder / names[0] / LOG})" for cause, names in failed.items()
+            )
+            raise RunError(f"{number} of {count} folds failed: {told}; go on with resume={folder}")
         from fer.evaluation.folds import pool_folds
 
         pool_folds([job.folder for job in jobs], folder)

@@ -67,6 +67,13 @@ def test_a_fold_that_fails_leaves_the_others_and_is_named_and_the_rest_is_resume
     assert json.loads((folder / "overrides.json").read_text()) == ["data=ckplus", "data.folds=3", "seed=7", "fails=1"]
 
 
+def test_folds_that_fail_alike_are_told_together(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    said = ["data=ckplus", "folds=all", "data.folds=3"]
+    together = r"2 of 3 folds failed: fold0, fold2: this fold fails \(see .*fold0/output\.log\);"
+    with pytest.raises(RunError, match=together):
+        train_folds(tiny_config(*said), tmp_path / "run", [*said, "fails=02"])
+
+
 def test_a_finished_run_is_not_begun_anew(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(RunError, match="finished already"):
