@@ -115,7 +115,7 @@ def _of_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     sizes = [f"{count:,} {name}" for name, count in counts.items() if count]
     rows = [("images", ", ".join(sizes))]
     if "best_epoch" in metrics:
-        rows.append(("chosen", f"epoch {metrics['best_epoch']} (from 0), by validation accuracy"))
+        rows.append(("chosen", f"epoch {metrics['best_epoch']} (from 0), by validation accuracy, then loss"))
     if metrics.get("parameters"):
         macs = metrics.get("macs")
         cost = f", {macs / 1e9:.2f} billion multiply-accumulates for an image" if macs else ""

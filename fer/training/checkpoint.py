@@ -1,5 +1,6 @@
 """Checkpoints that are whole: written beside their target, flushed to disk, renamed; and when they are written."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from fer.errors import CheckpointError
 from fer.files import replacing
@@ -35,18 +37,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """`best.ckpt`, selected on validation.
+    """`best.ckpt`, selected on validation; of epochs that are equally good, the one with the lower `tie`.
 
-    Lightning's own forgets the best score when a run folder is resumed by another name or from another place, and the
-    next epoch, however bad, would take the place of the best one.
+    On few validation images ties are the rule, and Lightning's own keeps the first of them, an epoch of hardly any
+    training. It also forgets the best score when a run folder is resumed by another name or from another place, and
+    the next epoch, however bad, would take the place of the best one.
 
     Args:
         monitor: what is compared.
         mode: `max` or `min`.
+        tie: what decides where that is equal, lower is better; None keeps the first.
         dirpath: folder; the run sets it.
     """
 
-    def __init__(self, monitor: str = "val/accuracy", mode: str = "max", dirpath: str | None = None) -> None:
+    def __init__(
+        self,
+        monitor: str = "val/accuracy",
+        mode: str = "max",
+        tie: str | None = "val/loss",
+        dirpath: str | None = None,
+    ) -> None:
         super().__init__(
             dirpath=dirpath,
             filename="best",
@@ -55,6 +65,21 @@ class BestCheckpoint(ModelCheckpoint):
             save_weights_only=True,
             enable_version_counter=False,
         )
+        self.tie = tie
+        self._tie_of_best = math.inf
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        other = math.inf if self.tie is None else float(trainer.callback_metrics.get(self.tie, math.inf))
+        better = super().check_monitor_top_k(trainer, current)
+        if not better and current is not None:
+            equal = current == self.best_model_score and other < self._tie_of_best
+            better = trainer.strategy.reduce_boolean_decision(bool(equal))
+        if better:
+            self._tie_of_best = other
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "tie_of_best": self._tie_of_best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         moved = {
@@ -64,6 +89,7 @@ class BestCheckpoint(ModelCheckpoint):
             "best_k_models": {self._here(path): score for path, score in state_dict["best_k_models"].items()},
         }
         super().load_state_dict({**state_dict, **moved})
+        self._tie_of_best = state_dict.get("tie_of_best", math.inf)  # older checkpoints have none
 
     def _here(self, path: str) -> str:
         assert self.dirpath is not None, "the run sets it"
