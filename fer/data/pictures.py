@@ -14,6 +14,9 @@ from fer.errors import PictureError
 
 # Formats that Pillow decodes by itself; EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+# How the names of pictures end.
+PICTURES: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
+PICTURES += (".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".mpo")
 LARGEST = 90_000_000  # pixels; a picture of more is refused before it is decoded
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 

@@ -12,6 +12,7 @@ from fer.data.agreement_sets import is_affectnet, list_affectnet, list_rafdb, ra
 from fer.data.cohn_kanade import label_files, list_sequences
 from fer.data.ferplus import votes_file, with_votes
 from fer.data.parquet import list_parquet, parquet_files
+from fer.data.pictures import PICTURES
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.data.tables import list_table, pixel_tables
@@ -19,7 +20,6 @@ from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
 CLASS_FOLDERS = "class folders"  # someone's own: faces cut out already, or whole photographs
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 # FER2013 as folders: the prefix of the file is the Usage column of the 2013 contest.
 FER2013_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+$")
@@ -75,7 +75,7 @@ def _list_class_folders(source: Source, where: str) -> Listing:
     samples, rejected = [], []
     for name in source.names:
         path = PurePosixPath(name)
-        if path.suffix.lower() not in PICTURES:
+        if not name.lower().endswith(PICTURES):
             rejected.append((name, "not a picture"))
             continue
         emotion = next(filter(None, (emotion_name(part) for part in reversed(path.parts[:-1]))), None)

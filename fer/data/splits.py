@@ -1,10 +1,13 @@
 """Who trains and who is tested: official splits as they are, or subject-exclusive folds."""
 
+import re
+
 import numpy as np
 
-from fer.errors import DataError
+from fer.errors import ConfigError, DataError
 
 VALIDATION_EVERY = 9  # one training subject in nine validates
+HELD_OUT = 10  # one image in ten tests, where there is neither a split nor a subject to go by
 
 
 def subject_fold_splits(subjects: np.ndarray, fold: int, folds: int) -> np.ndarray:
@@ -27,8 +30,8 @@ def subject_fold_splits(subjects: np.ndarray, fold: int, folds: int) -> np.ndarr
     if (subjects == "").any():
         raise DataError(
             f"{int((subjects == '').sum())} of {len(subjects)} images have no subject, so they cannot be folded by "
-            "subject, and a random split of frames would measure memory; use data with subjects, or data.folds=null "
-            "with a split of its own"
+            "subject, and a random split of frames would measure memory; where names tell the person give a pattern "
+            "(data.subject), else data.folds=null"
         )
     people = np.unique(subjects)
     if not 2 <= folds <= len(people):
@@ -59,3 +62,53 @@ def with_validation(splits: np.ndarray, emotions: np.ndarray, subjects: np.ndarr
     for emotion in np.unique(emotions[train]):
         splits[train[emotions[train] == emotion][::VALIDATION_EVERY]] = "val"
     return splits
+
+
+def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+    """Splits for data with neither a test split nor subjects: blocks of each emotion, in table order.
+
+    Of each emotion's images the last tenth tests; the ninth before it validates, unless there is a `val` split. Blocks,
+    because neighbours by name are often frames of one recording: drawn at random they would stand on both sides.
+
+    Args:
+        splits: train, val or all for each image, str [N].
+        emotions: of each image, str [N].
+
+    Returns:
+        train, val or test for each image, str [N]; emotions of fewer than three images only train.
+    """
+    held = np.where(splits == "val", "val", "train").astype("<U5")
+    for emotion in np.unique(emotions):
+        rows = np.flatnonzero((emotions == emotion) & (held == "train"))
+        if len(rows) < 3:
+            continue
+        rest, tested = np.split(rows, [len(rows) - -(-len(rows) // HELD_OUT)])
+        held[tested] = "test"
+        if "val" not in splits:
+            held[rest[len(rest) - -(-len(rest) // VALIDATION_EVERY) :]] = "val"
+    return held
+
+
+def named_subjects(names: np.ndarray, pattern: str) -> np.ndarray:
+    """The person of each image, by its name.
+
+    Args:
+        names: paths within the data set, str [N].
+        pattern: regular expression that is looked for in each; its first group is the person, or all that it matches
+            where it has none.
+
+    Raises:
+        ConfigError: no regular expression.
+        DataError: names that it does not match, of which one is told.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"data.subject={pattern}: no regular expression ({error})") from error
+    found = [expression.search(name) for name in names.tolist()]
+    unmatched = [name for name, match in zip(names.tolist(), found, strict=True) if match is None]
+    if unmatched:
+        raise DataError(
+            f"data.subject={pattern} finds nobody in {len(unmatched)} of {len(names)} names: {unmatched[0]}"
+        )
+    return np.array([match[1 if expression.groups else 0] or "" for match in found if match])

@@ -151,7 +151,8 @@ def open_evaluated(cfg: DictConfig, overrides: Sequence[str], models: Sequence[T
     datamodule: FERDataModule = build(node, "data")
     datamodule.prepare_data()
     split, splits = cfg.split, read_manifest(Path(datamodule.root) / datamodule.pack_name)["counts"]
-    if split == ALL or (datamodule.folds is None and "train" not in splits):
+    own = datamodule.pack_name in {(model.data or {}).get("pack") or model.trained_on for model in models}
+    if split == ALL or (datamodule.folds is None and "train" not in splits and not own):
         datamodule.setup_whole()
     else:
         datamodule.setup()

@@ -16,7 +16,11 @@ def facts(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[s
         metrics: by the names of `metrics.json`.
         config: of the run; None for an evaluation.
     """
-    done = _of_evaluation(metrics) if config is None else _of_config(config, pooled="folds" in metrics)
+    done = (
+        _of_evaluation(metrics)
+        if config is None
+        else _of_config(config, "folds" in metrics, bool(metrics.get("test/held_out")))
+    )
     rows = [*done, *_of_metrics(metrics)]
     return [(name, value) for name, value in rows if value]
 
@@ -59,7 +63,7 @@ def _of_evaluation(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _of_config(config: DictConfig, pooled: bool) -> list[tuple[str, str]]:
+def _of_config(config: DictConfig, pooled: bool, held_out: bool) -> list[tuple[str, str]]:
     def of(path: str) -> Any:
         return OmegaConf.select(config, path)
 
@@ -76,7 +80,7 @@ def _of_config(config: DictConfig, pooled: bool) -> list[tuple[str, str]]:
 
     limit = of("trainer.limit_train_batches")
     limit = "" if limit is None else f" of {limit} batches (of all, where 1 or less)"
-    fold = ", its own split"
+    fold = ", the last tenth of each emotion by name tests" if held_out else ", its own split"
     if of("data.folds"):
         which = f"all {of('data.folds')} folds" if pooled else f"fold {of('data.fold')} of {of('data.folds')}"
         fold = f", {which}, by people"

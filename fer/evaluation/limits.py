@@ -76,6 +76,11 @@ def limits(
             f"One run, one seed: another seed gives another number. A model whose accuracy differs by less than about "
             f"{width:.1f} points may be no better and no worse; compare several seeds of each."
         )
+    if metrics.get(f"{split}/held_out"):
+        said.append(
+            "This data has neither a test split nor names of people: of each emotion the last images by name were held "
+            "out. People may stand on both sides, and the accuracy is then too high for new ones."
+        )
     if fold:
         said.append(f"This is {fold} alone: a few people. Only all folds pooled mean anything (folds=all).")
     twins = metrics.get(f"{split}/near_twins")

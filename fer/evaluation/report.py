@@ -97,6 +97,8 @@ def judge(
     )
     numbers["images_of_unknown_classes"] = int((~known).sum())
     numbers["images_trained_on"] = twins.known(rows, split) if twins.seen else None
+    if datamodule.held_out:
+        numbers["held_out"] = True
     images = pack.images
     return Outcome(
         classes=classes,

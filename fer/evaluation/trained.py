@@ -169,7 +169,7 @@ def same_data(one: FERDataModule, other: FERDataModule) -> bool:
 def _protocol(data: FERDataModule) -> tuple[Any, ...]:
     manifest = read_manifest(Path(data.root) / data.pack_name)
     classes = data.requested_classes or data.default_classes
-    return manifest["sha256"], data.folds, data.fold, tuple(classes), data.drop_leaks
+    return manifest["sha256"], data.folds, data.fold, data.subject, tuple(classes), data.drop_leaks
 
 
 def seen_images(data: list[FERDataModule]) -> list[Seen]:

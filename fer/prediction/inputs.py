@@ -5,10 +5,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fer.data.pictures import PICTURES
 from fer.errors import ConfigError, DataError
 
-PICTURES: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
-PICTURES += (".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".mpo")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts")
 LISTS = (".txt", ".lst")
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fer.data.splits import subject_fold_splits, with_validation
-from fer.errors import DataError
+from fer.data.splits import held_out, named_subjects, subject_fold_splits, with_validation
+from fer.errors import ConfigError, DataError
 
 PEOPLE = 23
 
@@ -97,3 +97,42 @@ def test_the_test_split_stays_as_it_is(known):
     subjects = np.array([f"p{number}" if known else "" for number in range(55)])
     chosen = with_validation(splits, emotions, subjects)
     assert ((chosen == "test") == (splits == "test")).all()
+
+
+def test_of_data_with_neither_split_nor_people_the_last_of_each_emotion_are_held_out():
+    emotions = np.array(["happy"] * 100 + ["sad"] * 20 + ["fear"] * 3 + ["angry"] * 2)
+    chosen = held_out(np.full(125, "all"), emotions)
+    counts = {
+        emotion: [int((chosen[emotions == emotion] == split).sum()) for split in ("train", "val", "test")]
+        for emotion in ("happy", "sad", "fear", "angry")
+    }
+    assert counts == {"happy": [80, 10, 10], "sad": [16, 2, 2], "fear": [1, 1, 1], "angry": [2, 0, 0]}
+    happy = chosen[:100].tolist()
+    assert happy == ["train"] * 80 + ["val"] * 10 + ["test"] * 10  # blocks: neighbours may be frames of one recording
+
+
+def test_a_validation_split_of_its_own_is_kept():
+    splits = np.array(["train"] * 20 + ["val"] * 5)
+    chosen = held_out(splits, np.full(25, "happy"))
+    assert chosen.tolist() == ["train"] * 18 + ["test"] * 2 + ["val"] * 5
+
+
+NAMES = np.array(["faces/happy/KA.HA1.29.tiff", "faces/sad/KL.SA2.5.tiff", "faces/happy/KA.HA2.30.tiff"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "people"),
+    [(r"([A-Z]+)[.]", ["KA", "KL", "KA"]), ("K.", ["KA", "KL", "KA"]), (r"\.(?:HA|SA)(\d)", ["1", "2", "2"])],
+)
+def test_people_are_found_in_names(pattern, people):
+    assert named_subjects(NAMES, pattern).tolist() == people
+
+
+def test_a_name_without_a_person_is_told():
+    with pytest.raises(DataError, match=r"data\.subject=KA finds nobody in 1 of 3 names: faces/sad/KL\.SA2\.5\.tiff"):
+        named_subjects(NAMES, "KA")
+
+
+def test_no_pattern_is_told():
+    with pytest.raises(ConfigError, match=r"data\.subject=\(: no regular expression"):
+        named_subjects(NAMES, "(")
