@@ -110,7 +110,7 @@ class ExpressionClassifier(LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         logits = self(batch.images).float()
         loss = self.loss(logits, batch.targets)
-        self.train_progress(loss.detach(), logits.detach(), batch.labels)
+        self.train_progress.update(loss, logits, batch.labels)
         self._watch(loss, batch.images)
         return loss
 
@@ -173,7 +173,7 @@ class ExpressionClassifier(LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(batch.images).float()
-        self.val_progress(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        self.val_progress.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
         self.confusion.update(logits, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
@@ -183,7 +183,7 @@ class ExpressionClassifier(LightningModule):
             raise divergence(self.global_step, self.current_epoch, rate, str(self.trainer.precision), self.network)
 
     def _log_epoch(self, progress: Progress, split: str) -> dict[str, Tensor]:
-        results = progress.compute()
+        results = progress.finish()
         self.log_dict({f"{split}/{name}": value for name, value in results.items()}, prog_bar=split == "val")
         return results
 
