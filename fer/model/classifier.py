@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer.data.loader import Batch
+from fer.model.accumulation import gathered_gradients, is_gathering, restore_gradients
 from fer.model.average import AveragedNetwork
 from fer.model.divergence import DivergenceWatch, divergence
 from fer.model.freeze import FreezeSchedule, apply_freeze
@@ -88,6 +89,7 @@ class ExpressionClassifier(LightningModule):
         self.rate_schedule: RateSchedule | None = None
         self.freeze_schedule = freeze or FreezeSchedule()
         self._told_trainable: list[Stage] = []
+        self._gradients: dict[str, Tensor] = {}  # of a checkpoint made between the batches of one step
         self.loss = loss or F.cross_entropy
         self.seed = seed
         self.divergence = DivergenceWatch()
@@ -141,6 +143,8 @@ class ExpressionClassifier(LightningModule):
 
     def on_train_start(self) -> None:
         self._freeze()  # Lightning skips on_train_epoch_start where it goes on within an epoch
+        restore_gradients(self.network, self._gradients, self.global_rank)
+        self._gradients = {}
 
     def on_train_epoch_start(self) -> None:
         learning = self._freeze()
@@ -221,6 +225,8 @@ class ExpressionClassifier(LightningModule):
         goes_on = "optimizer_states" in checkpoint
         if goes_on:
             checkpoint["fer"]["train_progress"] = self.train_progress.counts(self._gathered)
+            if is_gathering(self.trainer):
+                checkpoint["fer"]["gradients"] = gathered_gradients(self.network, self._gathered)
             if self.trainer.validating:
                 _validate_from_the_start(checkpoint["loops"]["fit_loop"])
         if self.averaged is not None:
@@ -238,6 +244,7 @@ class ExpressionClassifier(LightningModule):
         facts, state = checkpoint["fer"], checkpoint["state_dict"]
         if "train_progress" in facts:
             self.train_progress.restore(facts["train_progress"], self.global_rank)
+        self._gradients = facts.get("gradients", {})
         if self.averaged is not None and "raw" in facts:
             for key, value in facts["raw"].items():
                 state[f"averaged.{key}"], state[key] = state[key], value

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fer.errors import CheckpointError
 from fer.files import replacing
+from fer.model.accumulation import is_gathering
 from fer.model.weights import read_checkpoint
 
 
@@ -131,7 +132,8 @@ class LastCheckpoint(Checkpoint):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         # Lightning takes an epoch whose last batch is done for validated.
-        if self.every_minutes is not None and index + 1 < trainer.num_training_batches:
+        within = index + 1 < trainer.num_training_batches and not is_gathering(trainer)
+        if self.every_minutes is not None and within:
             due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
             if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
                 self._save(trainer)

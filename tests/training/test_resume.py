@@ -93,6 +93,24 @@ def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
     same_run(folder, whole)
 
 
+def test_gradients_gathered_over_batches_are_kept(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    """A step takes four batches of the six of an epoch, then two: stopped after the fifth, crashed in the fourth step."""
+    gather = (*EVERYTHING, "trainer.accumulate_grad_batches=4")
+    train(tiny_config(*gather), tmp_path / "whole")
+    folder = tmp_path / "run"
+    with pytest.raises(SystemExit):
+        train(tiny_config(*gather, interrupt("SignalAt", step=1, signal_name="SIGTERM")), folder)
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["fer"]["gradients"]
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(*gather, CHECKPOINT_EVERY_STEP, interrupt("RaiseAt", step=3)), folder)
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert "gradients" not in saved["fer"]  # no checkpoint between the batches of a step but where it is stopped
+    assert saved["global_step"] == 3
+    train(tiny_config(*gather), folder)
+    same_run(folder, tmp_path / "whole")
+
+
 @pytest.mark.parametrize("crash", [{"step": 3}, {"step": 9}, {"step": 6, "validating": "true"}])
 def test_after_a_crash_the_same_command_goes_on_from_the_last_checkpoint(
     crash: dict, whole: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
