@@ -11,6 +11,8 @@ import torch
 from fer.errors import ConfigError
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PRECISIONS = ("32-true", *AUTOCAST)  # weights are fp32 in each
+SHORT = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # Lightning's older words
 DEVICES = {"gpu": "cuda", "mps": "mps", "cpu": "cpu"}  # kind -> torch's word
 
 
@@ -43,10 +45,18 @@ def choose_precision(name: str, device: torch.device) -> str:
     Raises:
         ConfigError: any other word.
     """
-    if name == "auto":
-        return best_precision({"cuda": "gpu"}.get(device.type, device.type))
-    if name not in ("32-true", *AUTOCAST):
-        raise ConfigError(f"precision={name}: choose auto, 32-true, {' or '.join(AUTOCAST)}")
+    return best_precision({"cuda": "gpu"}.get(device.type, device.type)) if name == "auto" else known_precision(name)
+
+
+def known_precision(name: str) -> str:
+    """One of PRECISIONS, by its name or Lightning's older one.
+
+    Raises:
+        ConfigError: any other word; weights of half or double precision cannot be trained here.
+    """
+    name = SHORT.get(name, name)
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision={name}: choose auto, {', '.join(PRECISIONS)}")
     return name
 
 
@@ -64,6 +74,12 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return bool(words & {"avx512_bf16", "amx_bf16"})
+
+
+def set_gpu_precision(products: str) -> None:
+    """How exactly a GPU multiplies fp32 numbers, in products and convolutions: `highest`, `high` (TF32), `medium`."""
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = products != "highest"
 
 
 def keep_freed_memory() -> None:

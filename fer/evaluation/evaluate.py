@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
-from fer.device import choose_device, choose_precision, device_name, keep_freed_memory
+from fer.device import choose_device, choose_precision, device_name, keep_freed_memory, set_gpu_precision
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
 from fer.evaluation.calibration import fit_temperature
@@ -110,7 +110,7 @@ def _make_ready(device: torch.device) -> None:
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+        set_gpu_precision("high")
 
 
 def _load(cfg: DictConfig) -> list[TrainedModel]:

@@ -122,7 +122,7 @@ class ExpressionClassifier(LightningModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if loss.device.type == "cpu" and self.trainer.world_size == 1:
             self._stop_if_diverged(images)
-        elif self.global_step % every == 0:
+        elif every and self.global_step % every == 0:  # else when the epoch is validated
             self._stop_if_diverged()
 
     def _stop_if_diverged(self, images: Tensor | None = None) -> None:

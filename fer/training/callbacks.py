@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
@@ -33,7 +33,7 @@ class LearningRates(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, index: int) -> None:
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if trainer.global_step % every:
+        if not every or trainer.global_step % every:  # 0: never
             return
         groups = trainer.optimizers[0].param_groups
         learning = [group for group in groups if any(parameter.requires_grad for parameter in group["params"])]
@@ -54,6 +54,21 @@ class ScheduleFigure(Callback):
         save_figure(figure, Path(trainer.default_root_dir) / "figures", "schedule")
 
 
+class EarlyStop(EarlyStopping):
+    """Lightning's `EarlyStopping`, which a run that goes on does not forget.
+
+    Lightning's own trains one more epoch where a run was stopped early and its process died before the test, and takes
+    the patience of the checkpoint in place of the one that is asked for.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 class Throughput(Callback):
     """Training images per second, validation and checkpoints left out.
 
@@ -70,7 +85,13 @@ class Throughput(Callback):
         rates = sorted(self.rates[1:] or self.rates)
         return rates[len(rates) // 2] if rates else None
 
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._begin(module)  # an epoch that goes on has no start
+
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._begin(module)
+
+    def _begin(self, module: LightningModule) -> None:
         self._images = 0
         wait_for(module.device)
         self._started = time.perf_counter()

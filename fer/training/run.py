@@ -11,6 +11,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
@@ -82,9 +83,10 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         "trainer",
         callbacks=build_callbacks(cfg, folder),
         logger=logger,
-        strategy=_strategy(cfg.trainer.strategy, classifier),
         default_root_dir=str(folder),
     )
+    if classifier.freeze_schedule.freezes:
+        _expect_frozen(trainer)
     if trainer.is_global_zero:
         _announce(cfg, datamodule, classifier, trainer, folder)
     if cfg.lr_find:
@@ -185,9 +187,10 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     return callbacks
 
 
-def _strategy(strategy: str, classifier: ExpressionClassifier) -> str:
-    """Lightning's strategy; DDP must expect parameters without gradient where a schedule freezes some."""
-    return "ddp_find_unused_parameters_true" if strategy == "ddp" and classifier.freeze_schedule.freezes else strategy
+def _expect_frozen(trainer: Trainer) -> None:
+    """Tell DDP, however it was chosen, that some parameters have no gradient; what the user says of it stands."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
 
 def _train_seconds(trainer: Trainer) -> float | None:

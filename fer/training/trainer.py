@@ -9,7 +9,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from fer.device import accelerator_kind, best_precision, keep_freed_memory
+from fer.device import accelerator_kind, best_precision, keep_freed_memory, known_precision, set_gpu_precision
 from fer.errors import ConfigError
 from fer.training.build import check_numbers
 from fer.training.checkpoint import AtomicCheckpointIO
@@ -39,20 +39,19 @@ def build_trainer(
 
     Args:
         accelerator: `auto`, `gpu`, `cpu`, `mps`.
-        precision: `auto`, or any of Lightning's (`32-true`, `bf16-mixed`, `16-mixed`, …).
-        matmul_precision: of fp32 products on a GPU: `highest`, `high` (TF32), `medium`.
+        precision: `auto`, or one of `fer.device.PRECISIONS`; weights are fp32 in each of them.
+        matmul_precision: of fp32 products and convolutions on a GPU: `highest`, `high` (TF32), `medium`.
         options: all other arguments of `pytorch_lightning.Trainer`.
 
     Raises:
-        ConfigError: a device that is not there, or options that the Trainer refuses.
+        ConfigError: a device that is not there, another precision, or options that the Trainer refuses.
     """
     kind = accelerator_kind() if accelerator == "auto" else accelerator
     if kind == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu: no CUDA GPU is visible here; use trainer=auto or trainer=cpu")
-    if precision == "auto":
-        precision = best_precision(kind)
+    precision = best_precision(kind) if precision == "auto" else known_precision(str(precision))
     if kind == "gpu":
-        torch.set_float32_matmul_precision(matmul_precision)
+        set_gpu_precision(matmul_precision)
     if kind == "cpu":
         keep_freed_memory()
     check_numbers(Trainer, options, "trainer")

@@ -58,7 +58,7 @@ def test_two_ranks_learn_what_one_process_learns(two_ranks: list[str], tiny_conf
     """With the same images in each global step; of the head, for each rank's BatchNorm sees its own images only."""
     recipe = ["freeze=linear_probe", "trainer.max_epochs=2", "optimizer.lr=3e-2"]
     ddp = [override for override in two_ranks if override.partition("=")[0] not in ("mix", "freeze.epochs")]
-    run(tmp_path / "two", *ddp, *recipe, "module.ema_decay=null")
+    run(tmp_path / "two", *ddp, *recipe, "module.ema_decay=null", "trainer.strategy=auto")  # Lightning takes DDP
     train(tiny_config(*recipe), tmp_path / "one")
     one, two = (
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

@@ -35,6 +35,7 @@ def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_confi
         (["trainer.max_epochs=many"], "ConfigError", "trainer.max_epochs=many"),
         (["trainer.max_epochs=0"], "ConfigError", "trainer.max_epochs=0"),
         (["trainer.precision=bf17"], "ConfigError", "bf17"),
+        (["trainer.precision=bf16-true"], "ConfigError", "choose auto, 32-true"),
         (["data.batch_size=0"], "ConfigError", "batch_size=0"),
         (["data.classes=[happy,contempt]"], "DataError", "contempt"),
         (["data.folds=10"], "DataError", "no subject"),

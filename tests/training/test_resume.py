@@ -90,11 +90,12 @@ def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
     metrics = train(tiny_config(again[0]), folder, again)
     assert metrics is not None
     assert metrics["train_seconds"] >= spent
+    assert (metrics["train_images_per_second"] or 2) > 1  # of what was trained after, if anything was
     same_run(folder, whole)
 
 
 def test_gradients_gathered_over_batches_are_kept(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
-    """A step takes four batches of the six of an epoch, then two: stopped after the fifth, crashed in the fourth step."""
+    """A step takes four batches of the six of an epoch, then two: stopped after the fifth, then crashed."""
     gather = (*EVERYTHING, "trainer.accumulate_grad_batches=4")
     train(tiny_config(*gather), tmp_path / "whole")
     folder = tmp_path / "run"

@@ -165,13 +165,24 @@ def test_a_run_stops_early_where_validation_no_longer_improves(
     cfg = tiny_config(*patience, "optimizer=sgd", "optimizer.lr=0")  # nothing ever improves
     metrics = train(cfg, tmp_path / "run")
     assert metrics is not None
-    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] < 8
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    stopped = torch.load(last, weights_only=True)["epoch"]
+    assert stopped < 8
+    (tmp_path / "run" / "metrics.json").unlink()  # as if the process had died before the test
+    assert train(cfg, tmp_path / "run") is not None
+    assert torch.load(last, weights_only=True)["epoch"] == stopped
+    (tmp_path / "run" / "metrics.json").unlink()
+    train(
+        tiny_config(*patience, "callbacks.early_stopping.patience=2", "optimizer=sgd", "optimizer.lr=0"),
+        tmp_path / "run",
+    )
+    assert torch.load(last, weights_only=True)["epoch"] == stopped + 1
 
 
 @pytest.mark.parametrize(
     "remedy",
     [
-        ["loss=focal"],
+        ["loss=focal", "trainer.log_every_n_steps=0"],
         ["loss=weighted", "mix=cutmix", "mix.probability=1"],
         ["data.balanced=true", "module.ema_decay=0.9", "trainer.gradient_clip_val=1"],
         ["trainer.accumulate_grad_batches=2", "model.backbone=test_efficientnet", "model.drop_path_rate=0.1"],
