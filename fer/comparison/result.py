@@ -1,16 +1,17 @@
 """What a comparison found, and its numbers as rows of tables."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fer.comparison.cost import Cost
 from fer.comparison.groups import Group
 from fer.comparison.pairs import Difference, answers
-from fer.comparison.runs import Unfinished, is_number
+from fer.comparison.runs import Run, Unfinished, is_number
 from fer.comparison.statistics import Estimate
 from fer.files import replacing
 
@@ -79,8 +80,7 @@ def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str
                 split = str(metrics.get("split", "test"))
                 tested, value = str(metrics.get("data")), metrics.get(f"{split}/accuracy")
                 again = tested == group.data_name and split == "test"
-                plain = metrics.get("tta") in (None, "none") and split in ("test", "all")
-                if value is not None and is_number(value) and plain and not again:
+                if value is not None and is_number(value) and _is_plain(run, metrics, split) and not again:
                     found.setdefault(tested if split == "test" else f"{tested}, all images", []).append(value)
         if found:
             found[group.data] = group.values("test/accuracy")
@@ -92,6 +92,22 @@ def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str
     names = sorted(columns)
     matrix = np.array([[np.mean(found[name]) if found.get(name) else np.nan for name in names] for _, found in rows])
     return matrix, [name for name, _ in rows], names
+
+
+def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:
+    """Whether an evaluation is of the run's best model, asked as in training, on images that it has not learned from.
+
+    Where the data of training were not at hand it is unknown what was learned from, and data of another name count.
+    """
+    checkpoint = Path(str(metrics.get("checkpoint", "")))
+    size, own_size = metrics.get("image_size"), run.config.get("data", {}).get("image_size")
+    return (
+        split in ("test", "all")
+        and metrics.get("tta") in (None, "none")
+        and not metrics.get(f"{split}/images_trained_on")
+        and (checkpoint.suffix != ".ckpt" or checkpoint.name == "best.ckpt")
+        and (size is None or own_size is None or size == own_size)
+    )
 
 
 def write_rows(path: Path, entries: Sequence[Entry]) -> None:

@@ -40,7 +40,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
 
     Args:
         cfg: as `conf/evaluate.yaml` composes it.
-        folder: to write into; None is `evaluations/DATA_SPLIT` in the run's own folder, or one under
+        folder: to write into; None is `evaluations/DATA_SPLIT…` in the run's own folder, or one under
             `outputs/evaluations` for votes and for checkpoints without a run.
         overrides: what the command line said: its `data.` keys count for a run's own data too.
 
@@ -52,9 +52,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     """
     models, outcome, metrics = score(cfg, overrides)
     fitted_on = metrics["temperature_fitted_on"]
-    folder = folder or evaluation_folder(
-        models, f"{outcome.data}_{cfg.split}" + ("" if cfg.tta == "none" else f"_{cfg.tta}")
-    )
+    folder = folder or evaluation_folder(models, _name(models, metrics))
     (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
     if fitted_on is not None:
         write_calibration(folder, metrics["temperature"], fitted_on, metrics)
@@ -233,6 +231,19 @@ def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], ow
             split,
             datamodule.fold,
         )
+
+
+def _name(models: Sequence[TrainedModel], metrics: dict[str, Any]) -> str:
+    """`DATA_SPLIT`, and what sets the evaluation apart from that of the best model asked as in its run."""
+    model, own = models[0], models[0].data or {}
+    own_fold = own.get("fold", 0) if model.trained_on == metrics["data"] else 0
+    apart = {
+        metrics["tta"]: metrics["tta"] != "none",
+        f"fold{metrics['fold']}": metrics["fold"] not in (None, own_fold),
+        f"{metrics['image_size']}px": metrics["image_size"] != model.classifier.image_size,
+        model.path.stem: model.path.suffix == ".ckpt" and model.path.name != "best.ckpt",
+    }
+    return "_".join([f"{metrics['data']}_{metrics['split']}", *(what for what, holds in apart.items() if holds)])
 
 
 def _tell_seen(outcome: Outcome) -> None:

@@ -97,6 +97,29 @@ def test_trained_on_one_tested_on_the_other(study):
     assert matrix[0, 0] == pytest.approx(study[1].entries[0].group.mean("test/accuracy"))
 
 
+def test_only_the_best_model_on_unseen_images_asked_as_in_its_run_is_a_transfer(run_folder, tmp_path):
+    run = tmp_path / "runs" / "one"
+    run_folder(run, backbone="resnet18", data="ckplus")
+    own = {"checkpoint": str(run), "data": "fer2013", "split": "test", "tta": "none", "image_size": 48}
+    for number, changed in enumerate(
+        (
+            {"test/accuracy": 0.4},
+            {"test/accuracy": 0.9, "tta": "flip"},
+            {"test/accuracy": 0.9, "image_size": 96},
+            {"test/accuracy": 0.9, "checkpoint": str(run / "checkpoints" / "last.ckpt")},
+            {"all/accuracy": 0.9, "split": "all", "data": "ckplus", "all/images_trained_on": 800},
+            {"val/accuracy": 0.9, "split": "val"},
+        )
+    ):
+        folder = run / "evaluations" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({**own, **changed}))
+    found = compare(tmp_path / "runs", tmp_path / "out", measure=False)
+    matrix, _, tested = transfers(found.entries)
+    assert tested == ["ckplus", "fer2013"]
+    assert matrix[0, 1] == 0.4
+
+
 def test_the_same_runs_give_the_same_files(run_folder, tmp_path):
     for seed in range(2):
         run_folder(tmp_path / "runs" / str(seed), seed=seed)

@@ -197,6 +197,17 @@ def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_
     assert evaluation_folder([load_trained(run)], "my faces_test") == run / "evaluations" / "my-faces_test"
 
 
+def test_other_questions_do_not_take_the_place_of_the_plain_one(run, tmp_path):
+    mine = shutil.copytree(run, tmp_path / "mine")
+    for question in ([], ["tta=flip"], ["data.image_size=40", "data.batch_size=8"], ["split=val"]):
+        cfg, given = evaluation(f"checkpoint={mine}", "figures=false", *question)
+        evaluate(cfg, overrides=given)
+    cfg, given = evaluation(f"checkpoint={mine / 'checkpoints' / 'last.ckpt'}", "figures=false")
+    evaluate(cfg, overrides=given)
+    names = {path.name for path in (mine / "evaluations").iterdir()}
+    assert names == {f"fer2013_{what}" for what in ("test", "test_flip", "test_40px", "val", "test_last")}
+
+
 def test_another_size_counts_where_it_is_given(run):
     outcome, metrics = scored(f"checkpoint={run}", "data.image_size=40")
     assert metrics["image_size"] == 40
