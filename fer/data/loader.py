@@ -31,7 +31,8 @@ class Plan(NamedTuple):
     """What an epoch visits and how it changes it, position by position."""
 
     epoch: int
-    order: Tensor  # rows, int64 [n]
+    order: Tensor  # rows, int64 [n], where they are read from
+    rows: Tensor  # the same on the device, so that no step waits for a copy
     augment: Tensor | None  # choices of augmentation, float [n, columns]
     mix: Tensor | None  # choices of mixing, float [n, columns]
 
@@ -150,7 +151,7 @@ class DeviceLoader:
         return slice(start, start + self.batch_size * self.world_size, self.world_size)
 
     def _made(self, images: Tensor, plan: Plan, chosen: slice) -> Batch:
-        images, rows = self.store.to_device(images), plan.order[chosen].to(self.device)
+        images, rows = self.store.to_device(images), plan.rows[chosen]
         size = self.image_size(plan.epoch)
         if self.augment is None or plan.augment is None:
             faces = self.views(images, size)
@@ -182,9 +183,8 @@ class DeviceLoader:
                     augment = self.augment.draw(len(order), generator).to(self.device)
                 if self.mix is not None:
                     mix = self.mix.draw(len(order), np.random.default_rng([self.seed, epoch, 1])).to(self.device)
-            if not self.store.prefetches:  # reading from disk wants the rows where they are
-                order = order.to(self.device)
-            self._plan = Plan(epoch, order, augment, mix)
+            rows = order.to(self.device)  # reading from disk wants them where they are
+            self._plan = Plan(epoch, order if self.store.prefetches else rows, rows, augment, mix)
         return self._plan
 
     def _order(self, generator: torch.Generator) -> Tensor:

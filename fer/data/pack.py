@@ -80,7 +80,7 @@ def ensure_pack(
 
     Raises:
         DataError: no pack and no source; a source given that is not the one the pack was made from; a pack made
-            with another `match_sharpness` than is asked for.
+            with another `match_sharpness` or `votes` than is asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
@@ -98,13 +98,20 @@ def ensure_pack(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
                 f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
             )
-    if match_sharpness != ("sharpness" in read_manifest(folder)):
-        made = "without" if match_sharpness else "with"
-        asked = str(match_sharpness).lower()
-        raise DataError(
-            f"the pack at {folder} was made {made} data.match_sharpness=true, data.match_sharpness={asked} is asked "
-            "for; give another name (data.name=NAME), or remake it with scripts/prepare.py"
-        )
+    manifest = read_manifest(folder)
+    for key, asked, found in (
+        ("match_sharpness", match_sharpness, "sharpness" in manifest),
+        ("votes", votes, (folder / "votes.npy").exists()),
+    ):
+        if asked != found:
+            raise DataError(
+                f"the pack at {folder} was made with{'' if found else 'out'} data.{key}=true, data.{key}="
+                f"{str(asked).lower()} is asked for; give another name (data.name=NAME), or remake it with "
+                "scripts/prepare.py"
+            )
+    size = manifest.get("store_size", store_size)
+    if size != store_size:
+        log.warning("%s holds images of %d px; data.store_size=%d needs a new pack", folder, size, store_size)
     return folder
 
 
@@ -184,6 +191,8 @@ def _write(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         if isinstance(decoded.images, PictureSpool):
+            if not decoded.images.uniform:
+                manifest["store_size"] = store_size
             manifest["shape"] = list(decoded.images.save(temporary / "images.npy", store_size))
         else:
             manifest["shape"] = list(decoded.images.shape)

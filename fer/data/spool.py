@@ -31,6 +31,11 @@ class PictureSpool:
         self.file.write(picture.tobytes())
         self.shapes.append(picture.shape)
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all pictures have one size, and keep it."""
+        return len({shape[:2] for shape in self.shapes}) == 1
+
     def save(self, path: Path, store_size: int) -> tuple[int, ...]:
         """Write `.npy`: colour if most pictures have some, native size where uniform, else central squares.
 
@@ -42,8 +47,7 @@ class PictureSpool:
             The shape of the array.
         """
         colour = 2 * sum(len(shape) == 3 for shape in self.shapes) > len(self.shapes)
-        sizes = {shape[:2] for shape in self.shapes}
-        size = sizes.pop() if len(sizes) == 1 else (store_size, store_size)
+        size = self.shapes[0][:2] if self.uniform else (store_size, store_size)
         shape = (len(self.shapes), *size, *((3,) if colour else ()))
         self.file.seek(0)
         with path.open("wb") as file:  # not memory-mapped: on a full disk that would end the process

@@ -47,7 +47,7 @@ class ResidentImages:
 
 
 class MappedImages:
-    """Images left on disk; a batch is read into pinned memory and copied beside the running step.
+    """Images left on disk; a batch is read into pinned memory, whose copy the host does not wait for.
 
     Args:
         images: uint8 [N, H, W] or [N, H, W, 3], memory-mapped.

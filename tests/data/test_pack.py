@@ -97,7 +97,7 @@ def test_pictures_of_one_size_keep_it(tmp_path, write_folder, picture):
     assert open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images.shape == (3, 20, 30)
 
 
-def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(tmp_path, write_folder):
+def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(tmp_path, write_folder, caplog):
     def banded(width):
         """A 32-pixel square of grey 200 between black edges."""
         pixels, content = np.zeros((32, width), np.uint8), BytesIO()
@@ -110,6 +110,16 @@ def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(t
     assert images.shape == (2, 16, 16)
     assert (images[:, :, 3:-3] == 200).all()
     assert images.min() > 150  # the filter looks a little beyond the square
+    assert not caplog.records
+    ensure_pack(tmp_path, "faces", None, store_size=16)
+    assert not caplog.records
+    ensure_pack(tmp_path, "faces", None, store_size=24)
+    assert "holds images of 16 px; data.store_size=24 needs a new pack" in caplog.text
+
+
+def test_a_pack_with_the_labels_of_others_than_asked_for_is_refused(packed):
+    with pytest.raises(DataError, match=r"was made without data\.votes=true, data\.votes=true is asked"):
+        ensure_pack(packed.parent, "faces", None, votes=True)
 
 
 def test_the_same_source_again_rewrites_nothing(tmp_path, small, packed):
