@@ -232,7 +232,7 @@ def confusion_difference_figure(
     reach = max(1.0, float(np.nanmax(np.abs(points), initial=1.0)))
     cells = [["–" if np.isnan(v) else "·" if round(v, 1) == 0 else f"{v:+.1f}" for v in row] for row in points]
     figure = _table_figure(points, cells, list(classes), list(classes), "PuOr", (-reach, reach))
-    heading = "\n".join(textwrap.wrap(f"{title}: {names[0]} minus {names[1]}, points of the truth's row", 64))
+    heading = "\n".join(textwrap.wrap(f"{title}: {names[0]} minus {names[1]}, change in % of each true class", 64))
     figure.axes[0].set(title=heading, xlabel="predicted", ylabel="truth")
     return figure
 
@@ -254,7 +254,7 @@ def _table_figure(
         image = axes.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
         for (row, column), value in np.ndenumerate(matrix):
             red, green, blue, _ = image.cmap(image.norm(value)) if not np.isnan(value) else (1, 1, 1, 1)
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
             axes.text(column, row, cells[row][column], ha="center", va="center", fontsize=9,
                       color="white" if dark else "#222222")  # fmt: skip
         axes.set_xticks(range(len(columns)), [_wrapped(name) for name in columns], rotation=40, ha="right",

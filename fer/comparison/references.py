@@ -22,7 +22,7 @@ REFERENCES = (
     Reference("FER2013", "67.51 %", f"{PAPER}: its headline", "2,423 of 3,589; model and split not named"),
     Reference("FER2013", "65 ± 5 %", "people", "Goodfellow et al. 2013"),
     Reference("FER2013", "72.42 %", "ResNet-34, ImageNet weights, 224 px", "clean; ten random views of each test face"),
-    Reference("FER2013", "73.2 %", "ResNet-50, pretrained on faces, 197 px", "clean"),
+    Reference("FER2013", "73.2 %", "ResNet-50, pretrained on faces, 197 px", "reported as clean; not checked"),
     Reference(
         "FER2013",
         "72.97 %",
@@ -41,8 +41,9 @@ REFERENCES = (
     Reference("FER2013", "74.14 %", "Residual Masking Network", "clean; random views of each test face"),
     Reference("FER2013", "76.12 %", "EmoNeXt", "clean; ten crops"),
     Reference("FER2013", "76.82 %", "seven networks voting", "searched on validation"),
-    Reference("FER2013", "31.5 %", "ResNet-18 from random weights, fastai, 64 px, 4 epochs", "clean; measured by us"),
-    Reference("CK+", "98.06 %", "FMPN, 7 classes with contempt, 981 images", "clean: ten subject-exclusive folds"),
+    Reference(
+        "CK+", "98.06 %", "FMPN, 7 classes with contempt, 981 images", "ten subject-exclusive folds; no validation part"
+    ),
     Reference(
         "CK+", "94.04 %", "ResNet-18 on CK+48, a popular repository", "627 of 990 test rows show people of training"
     ),

@@ -30,8 +30,8 @@ FOLDS = (
 )
 TABLE_1 = (
     "Table 1 of Hernández et al. (2023), counted on the networks as published (3 channels, 1,000 classes). The paper "
-    "prints 233, 470 and 527 GFLOPs; one pass of one image costs 1.8, 3.7 and 4.1 billion multiply-accumulates. As "
-    "trained here: one channel, seven classes."
+    "prints 233, 470 and 527 GFLOPs; one pass of one image costs 1.8, 3.7 and 4.1 billion multiply-accumulates. The "
+    "last two columns: with one channel and seven classes, at 224 px too."
 )
 TABLE_2 = (
     "Table 2 of the paper: layers of each stage (blocks in brackets: size of the filters, channels) and the side of "

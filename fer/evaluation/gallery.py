@@ -51,7 +51,7 @@ def draw_figures(
     figures["top_losses"] = _sheet(
         outcome, worst, losses=outcome.losses[worst].tolist(), columns=6, title=f"Largest losses: {of}"
     )
-    figures["predictions"] = _sheet(outcome, examples, title=f"Drawn at random: {of}")
+    figures["predictions"] = _sheet(outcome, examples, title=f"Chosen at random: {of}")
     if classifier is not None:
         figures |= _attention(outcome, classifier, device or classifier.device)
     return figures
