@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -12,7 +12,7 @@ from fer.errors import ConfigError, RunError
 from fer.files import replacing, write_json
 from fer.sweep.grid import Job
 from fer.sweep.job import make_waiting, objective, train_apart
-from fer.sweep.status import LOG
+from fer.sweep.status import LOG, Status
 from fer.sweep.stop import stopped_by_signals
 from fer.sweep.watch import Watch
 from fer.training.folder import CONFIG, is_finished, only_writer
@@ -66,6 +66,8 @@ def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> floa
                     make_waiting(job.folder)
                     watch.follow([job])
                 watch.ended(job, train_apart(job.folder, job.overrides, stop.asked, RETRIES))
+                if _in_vain(jobs, watch.outcomes):
+                    break
         if stop.status:
             log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
@@ -75,15 +77,24 @@ def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> floa
                 failed.setdefault(str(status.cause), []).append(job.name)
         if failed:
             number = sum(len(names) for names in failed.values())
+            untried = count - len(watch.outcomes)
             told = "; ".join(
                 f"{', '.join(names)}: {cause} (see {folder / names[0] / LOG})" for cause, names in failed.items()
             )
+            told += f"; the other {untried} were not tried" if untried else ""
             raise RunError(f"{number} of {count} folds failed: {told}; go on with resume={folder}")
         from fer.evaluation.folds import pool_folds
 
         pool_folds([job.folder for job in jobs], folder)
         scores = [score for job in jobs if (score := objective(job.folder)) is not None]
         return sum(scores) / len(scores) if scores else None
+
+
+def _in_vain(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:
+    """Whether the first two folds failed for one cause that a user can mend: the others would too."""
+    first = [outcomes[job.name] for job in jobs[:2] if job.name in outcomes]
+    alike = len(first) == 2 and first[0].cause == first[1].cause
+    return alike and all(status.state == "failed" and status.exit_status == 1 for status in first)
 
 
 def _taken_up(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[list[str], int]:

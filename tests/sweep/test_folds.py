@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,21 @@ def test_folds_that_fail_alike_are_told_together(tiny_config: Callable[..., Dict
     together = r"2 of 3 folds failed: fold0, fold2: this fold fails \(see .*fold0/output\.log\);"
     with pytest.raises(RunError, match=together):
         train_folds(tiny_config(*said), tmp_path / "run", [*said, "fails=02"])
+
+
+def test_what_fails_the_first_two_folds_alike_is_not_tried_on_the_others(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    said = ["data=ckplus", "folds=all", "data.folds=9"]
+    with pytest.raises(
+        RunError, match=r"2 of 9 folds failed: fold0, fold1: .*; the other 7 were not tried; go on with"
+    ):
+        train_folds(tiny_config(*said), tmp_path / "run", [*said, "fails=012345678"])
+    assert not (tmp_path / "run" / "fold2").exists()
+    (tmp_path / "run.py").write_text(RUN.replace('given.get("fails", "")', '""'))
+    with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
+        train_folds(tiny_config(f"resume={tmp_path / 'run'}"), tmp_path / "run", [f"resume={tmp_path / 'run'}"])
+    assert all((tmp_path / "run" / f"fold{fold}" / "metrics.json").exists() for fold in range(9))
 
 
 def test_a_finished_run_is_not_begun_anew(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
