@@ -56,3 +56,11 @@ def test_a_loss_that_is_no_number_is_not_hidden() -> None:
     for (logits, labels), loss in zip(batches([4, 4]), (torch.tensor(torch.nan), torch.tensor(1.0)), strict=True):
         progress.update(loss, logits, labels)
     assert torch.isnan(progress.finish()["loss"])
+
+
+def test_an_update_reads_nothing_back_from_the_device() -> None:
+    """Tensors without content stand for those of a GPU: whatever needed a value of them would raise."""
+    progress = Progress(CLASSES).to("meta")
+    logits, labels = torch.empty(8, CLASSES, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
+    progress.update(torch.empty((), device="meta"), logits, labels)
+    assert progress.confusion.is_meta
