@@ -54,9 +54,22 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     raise CompactHydraException(f"error: {line}") from None
                 raise SystemExit(f"error: {line}") from None
 
-        return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+        app = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+        return functools.wraps(task)(functools.partial(_to_an_open_end, app))
 
     return decorate
+
+
+def _to_an_open_end(app: Callable[[], None]) -> None:
+    """Run a command; that nobody reads its output to the end, as in `--help | head`, is no error to be traced."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would flush once more
+        raise SystemExit(1) from None
 
 
 def register_resolvers() -> None:

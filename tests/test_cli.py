@@ -39,6 +39,14 @@ def test_a_mistyped_option_gets_a_hint_and_no_traceback(override: str, hint: str
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--help"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 1
+
+
 def test_an_expected_error_is_one_line(tmp_path: Path) -> None:
     done = call("prepare.py", "data=fer2013", f"data.source={tmp_path}/gone.zip", folder=tmp_path)
     assert done.returncode == 1
