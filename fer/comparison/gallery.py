@@ -109,8 +109,8 @@ def _of_data(comparison: Comparison, data: str) -> Iterator[Drawn]:
             f"confusion_difference-{of}",
             figure,
             f"What {names[0]} answers more or less often than {names[1]}, for each true class of {data}",
-            f"Confusion of {names[0]}, the highest, minus that of {names[1]}: purple is more often, orange less "
-            "often. On the diagonal more is better, elsewhere less.",
+            f"Confusion of {names[0]}, whose accuracy is highest, minus that of {names[1]}: purple is more often, "
+            "orange less often. On the diagonal more is better, elsewhere less.",
         )
 
 
