@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fer.data.samples import Listing, RawSample
-from fer.data.sources import LARGEST_MEMBER, Source
+from fer.data.sources import DAMAGE, LARGEST_MEMBER, Source
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
@@ -47,12 +47,12 @@ def list_parquet(source: Source, names: list[str], where: str) -> Listing:
         with source.open(name) as file:
             try:
                 table = pyarrow.parquet.read_table(file)
-            except (pyarrow.ArrowException, OSError) as error:
+            except (pyarrow.ArrowException, OSError, *DAMAGE) as error:
                 raise DataError(f"{place} is damaged or no parquet ({' '.join(str(error).split())[:200]})") from error
         pictures, labels = _columns(table, place)
         split = _split(name)
         for row, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-            title = f"{PurePosixPath(name).stem}/{row:06d}"
+            title = f"{PurePosixPath(name).with_suffix('')}/{row:06d}"  # a folder per split may hold files of one name
             content = picture.get("bytes") if isinstance(picture, dict) else picture
             if label is None or not isinstance(content, bytes) or len(content) > LARGEST_MEMBER:
                 rejected.append((title, "no label" if label is None else "no picture in its row"))

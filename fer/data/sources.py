@@ -1,5 +1,6 @@
 """What a user points at with `data.source`, as a flat list of named files: a folder, an archive, a table, drawings."""
 
+import bz2
 import gzip
 import hashlib
 import lzma
@@ -11,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
@@ -28,6 +30,7 @@ LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; 
 DEEPEST = 3  # archives within archives
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 TABLES = (".csv", ".parquet")
+STREAMS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
 
 
@@ -215,17 +218,18 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Source:
-    start = file.read(4)
+    start = file.read(6)
     file.seek(0)
     try:
         if zipfile.is_zipfile(file):
             return ZipSource(stack.enter_context(zipfile.ZipFile(file)), where)
         file.seek(0)
-        if start[:2] == b"\x1f\x8b":  # random access into a compressed stream would unpack it for every picture
-            with gzip.open(file) as unpacking:
+        unpack = next((opener for magic, opener in STREAMS.items() if start.startswith(magic)), None)
+        if unpack is not None:  # random access into a compressed stream would unpack it for every picture
+            with unpack(file) as unpacking:
                 file = _unpacked(unpacking, where, stack)
         return TarSource(stack.enter_context(tarfile.open(fileobj=file)), where)
-    except (*DAMAGE, NotImplementedError, ValueError) as error:
+    except (*DAMAGE, NotImplementedError, ValueError, OSError) as error:
         kind = "a damaged .zip archive" if start[:2] == b"PK" else "neither a folder nor a whole archive or table"
         raise DataError(f"{where} is {kind} (is {name} truncated? {' '.join(str(error).split())[:120]})") from error
 
@@ -241,13 +245,17 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
     for name in found:
         file = stack.enter_context(source.open(name))
         if not isinstance(source, FolderSource):
-            file = _unpacked(file, where, stack)
+            try:
+                file = _unpacked(file, where, stack)
+            except DAMAGE as error:
+                reason = " ".join(str(error).split())[:120]
+                raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
         opened = _open_archive(file, name, f"{where}, {name}", stack)
         inner[name] = _with_inner(opened, f"{where}, {name}", stack, depth + 1)
     return NestedSource(source, inner)
 
 
-def _unpacked(stream: IO[bytes] | gzip.GzipFile, where: str, stack: ExitStack) -> IO[bytes]:
+def _unpacked(stream: IO[bytes] | BufferedIOBase, where: str, stack: ExitStack) -> IO[bytes]:
     """All of a stream in a temporary file without a name, for access in any order."""
     into = stack.enter_context(tempfile.TemporaryFile(prefix="fer-"))  # noqa: SIM115 - the stack closes it
     while block := stream.read(1 << 20):

@@ -36,8 +36,11 @@ def pixel_tables(source: Source) -> dict[str, list[str]]:
     found = {}
     for name in source.names:
         if name.lower().endswith(".csv"):
-            with source.open(name) as file:
-                header = file.readline(1 << 16).decode("utf-8-sig", errors="replace")
+            try:
+                with source.open(name) as file:
+                    header = file.readline(1 << 16).decode("utf-8-sig", errors="replace")
+            except DAMAGE as error:
+                raise DataError(f"{name} is damaged ({error}): download it again") from error
             columns = [column.strip().strip('"').strip().lower() for column in header.split(",")]
             if "pixels" in columns:
                 found[name] = columns

@@ -3,11 +3,13 @@
 import gzip
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from given import FACES, pack_of, png, table, tar_gz, zipped
 
+from fer.data import sources
 from fer.errors import DataError
 
 
@@ -54,3 +56,32 @@ def test_a_truncated_tar(keep: float, tmp_path: Path) -> None:
     content = tar_gz({"fer2013.csv": table()})
     with pytest.raises(DataError, match="truncated"):
         pack_of(tmp_path, "cut.tar.gz", content[: int(keep) if keep > 1 else int(keep * len(content))])
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_compressed_tar_is_unpacked_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for its pictures in a compressed stream would unpack it from the start for each of them."""
+    unpacked = []
+    original = sources._unpacked
+    monkeypatch.setattr(sources, "_unpacked", lambda *given: unpacked.append(given) or original(*given))
+    files = {f"happy/{name}.png": png(face) for name, face in zip("dcab", FACES, strict=False)}
+    pack = pack_of(tmp_path, f"faces.tar.{kind}", tar_gz(files, kind))
+    assert pack.names.tolist() == ["happy/a.png", "happy/b.png", "happy/c.png", "happy/d.png"]
+    assert (pack.images == FACES[[2, 3, 1, 0]]).all()
+    assert len(unpacked) == 1
+    with pytest.raises(DataError, match="truncated"):
+        pack_of(tmp_path, f"cut.tar.{kind}", tar_gz(files, kind)[:-40])
+
+
+@pytest.mark.parametrize("inner", ["faces.zip", "faces.tar.gz"])
+def test_a_damaged_archive_in_an_archive_is_one_line(inner: str, tmp_path: Path) -> None:
+    files = {"happy/1.png": png(FACES[0])}
+    outer = io.BytesIO()
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr(inner, zipped(files) if inner.endswith("zip") else tar_gz(files))
+    content = bytearray(outer.getvalue())
+    start = 30 + len(inner) + 20  # within the stored member, after the local header
+    content[start : start + 8] = bytes(8)
+    with pytest.raises(DataError, match=rf"{inner} is damaged .*: download it again") as error:
+        pack_of(tmp_path, "kaggle.zip", bytes(content))
+    assert "\n" not in str(error.value)

@@ -11,10 +11,13 @@ from fer.data.pack import make_pack, open_pack
 from fer.errors import DataError
 
 
-def parquet(path: Path, labels: list[object], names: object = ("happy", "anger"), column: str = "label") -> Path:
+def parquet(
+    path: Path, labels: list[object], names: object = ("happy", "anger"), column: str = "label", first: int = 0
+) -> Path:
     import pyarrow.parquet
 
-    rows = {"image": [{"bytes": png(face), "path": None} for face in FACES[: len(labels)]], column: labels}
+    faces = FACES[first : first + len(labels)]
+    rows = {"image": [{"bytes": png(face), "path": None} for face in faces], column: labels}
     content = pyarrow.table(rows)
     if names:
         info = {"info": {"features": {column: {"names": names, "_type": "ClassLabel"}}}}
@@ -32,6 +35,16 @@ def test_parquet_names_its_classes_and_splits(tmp_path: Path) -> None:
     assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "val": {"angry": 1}, "test": {"happy": 2}}
     assert np.array_equal(pack.images[pack.splits == "train"], FACES[[0, 1, 3]])
     assert "no label" in str(pack.manifest["rejected"])
+
+
+def test_files_of_one_name_in_the_folders_of_splits_keep_their_own_pictures(tmp_path: Path) -> None:
+    """As the hub converts by itself: `default/train/0000.parquet`."""
+    parquet(tmp_path / "hub" / "default" / "train" / "0000.parquet", [0, 1, 1])
+    parquet(tmp_path / "hub" / "default" / "test" / "0000.parquet", [1, 0], first=3)
+    pack = open_pack(make_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
+    assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "test": {"angry": 1, "happy": 1}}
+    assert np.array_equal(pack.images[pack.splits == "train"], FACES[:3])
+    assert np.array_equal(pack.images[pack.splits == "test"], FACES[3:5])
 
 
 def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
