@@ -1,11 +1,12 @@
 """Train, select on validation, test the best checkpoint once: python scripts/train.py model=resnet50 data=ckplus"""
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer.cli import command, given_overrides, output_folder
 from fer.sweep.folds import fold_wise, train_folds
 from fer.sweep.grid import run_config
-from fer.sweep.job import in_sweep, run_job
+from fer.sweep.job import command_options, in_sweep, run_job
 from fer.sweep.process import end_with_parent
 
 
@@ -15,7 +16,7 @@ def main(cfg: DictConfig) -> float | None:
         return run_job()
     cfg = run_config(cfg)
     if fold_wise(cfg, output_folder()):
-        return train_folds(cfg, output_folder(), given_overrides())
+        return train_folds(cfg, output_folder(), given_overrides(), command_options(HydraConfig.get()))
     from fer.training.run import train
 
     train(cfg, output_folder(), given_overrides())

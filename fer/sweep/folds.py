@@ -4,13 +4,14 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from fer.errors import ConfigError, RunError
 from fer.files import replacing, write_json
-from fer.sweep.grid import Job
+from fer.sweep.grid import Job, other_settings
 from fer.sweep.job import make_waiting, objective, train_apart
 from fer.sweep.status import LOG, Status
 from fer.sweep.stop import stopped_by_signals
@@ -19,6 +20,7 @@ from fer.training.folder import CONFIG, is_finished, only_writer
 
 ALL = "all"
 COMMAND = "overrides.json"  # what the command line said, to go on with
+OWN = ("resume", "folds", "data.fold")  # what the command itself decides for each fold
 RETRIES = 1
 
 log = logging.getLogger(__name__)
@@ -40,32 +42,34 @@ def fold_wise(cfg: DictConfig, folder: Path) -> bool:
     return cfg.folds == ALL
 
 
-def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> float | None:
+def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str], options: Sequence[str] = ()) -> float | None:
     """Train each fold in `fold0`, `fold1`, … of the run folder, skip finished ones, go on with others; pool them.
 
     Args:
         cfg: of the run.
         folder: of the run.
         overrides: what the command line said.
+        options: of the command itself, such as `--config-dir`.
 
     Returns:
         Mean validation accuracy of the folds.
 
     Raises:
-        RunError: folds that failed, by name; the others are done.
+        RunError: a fold that stands with other settings; folds that failed, by name: the others are done.
         SystemExit: 130 and 143 where Ctrl-C and SIGTERM stopped it.
     """
     with only_writer(folder):
         if is_finished(folder):
             raise RunError(f"{folder} is finished already (metrics.json stands); give another hydra.run.dir")
-        overrides, count = _taken_up(cfg, folder, overrides)
+        _check_standing(cfg, folder, overrides)
+        options, overrides, count = _taken_up(cfg, folder, overrides, options)
         jobs = [_fold_job(folder, number, overrides) for number in range(count)]
         with stopped_by_signals(folder) as stop, Watch(count, Console(soft_wrap=True)) as watch:
             for job in jobs:
                 if not is_finished(job.folder):
                     make_waiting(job.folder)
                     watch.follow([job])
-                watch.ended(job, train_apart(job.folder, job.overrides, stop.asked, RETRIES))
+                watch.ended(job, train_apart(job.folder, job.overrides, stop.asked, RETRIES, options))
                 if _in_vain(jobs, watch.outcomes):
                     break
         if stop.status:
@@ -97,21 +101,47 @@ def _in_vain(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:
     return alike and all(status.state == "failed" and status.exit_status == 1 for status in first)
 
 
-def _taken_up(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[list[str], int]:
-    """The overrides of a new run, or those of the run to go on with, changed by what was said anew; number of folds."""
+def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
+    """Folds that are trained, wholly or in part, are of the run that is wanted: else the pool would be of two.
+
+    Raises:
+        RunError: naming the fold, and what differs.
+    """
+    goes_on = cfg.resume is not None and (folder / COMMAND).exists()
+    changed = [_key(override) for override in overrides if _key(override) not in OWN]
+    for standing in sorted(folder.glob("fold*/" + CONFIG)):
+        if goes_on:  # all else is as it was begun
+            wanted = cast(DictConfig, OmegaConf.load(standing))
+            for key in changed:
+                OmegaConf.update(wanted, key, OmegaConf.select(cfg, key))
+        else:
+            wanted = cfg.copy()
+            wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
+        if told := other_settings(standing.parent, wanted):
+            raise RunError(
+                f"{standing.parent} was trained with other settings: {told}; give another hydra.run.dir, or remove it"
+            )
+
+
+def _taken_up(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str], options: Sequence[str]
+) -> tuple[list[str], list[str], int]:
+    """Options, overrides and folds of a new run, or of the run to go on with, changed by what was said anew."""
     command = folder / COMMAND
-    own = [override for override in overrides if _key(override) not in ("resume", "folds", "data.fold")]
+    own = [override for override in overrides if _key(override) not in OWN]
     if cfg.resume is not None and command.exists():
         saved = OmegaConf.load(folder / CONFIG)
         changed = {_key(override) for override in own}
         before = json.loads(command.read_text(encoding="utf-8"))
-        return [*(override for override in before if _key(override) not in changed), *own], int(saved.data.folds)
+        begun = [word for word in before if word.startswith("--")]
+        kept = [word for word in before if word not in begun and _key(word) not in changed]
+        return begun, [*kept, *own], int(saved.data.folds)
     with open_dict(cfg):
         cfg.data.fold = 0
     with replacing(folder / CONFIG) as file:
         file.write(OmegaConf.to_yaml(cfg, resolve=True))
-    write_json(command, own)
-    return own, int(cfg.data.folds)
+    write_json(command, [*options, *own])
+    return list(options), own, int(cfg.data.folds)
 
 
 def _fold_job(folder: Path, number: int, overrides: Sequence[str]) -> Job:

@@ -135,22 +135,27 @@ def name_apart(jobs: Sequence[Job], sweep: Path) -> None:
 
 
 def check_finished(job: Job) -> None:
-    """A finished run counts for this sweep only where it had the very settings; else the job has an error.
+    """A finished run counts for this sweep only where it had the very settings; else the job has an error."""
+    if job.config is not None and is_finished(job.folder) and (told := other_settings(job.folder, job.config)):
+        job.error = f"is finished with other settings: {one_line(told)}; give another hydra.sweep.dir, or remove it"
 
-    What is done elsewhere or faster makes no other run of it.
+
+def other_settings(folder: Path, config: DictConfig) -> str:
+    """Where the run that stands in a folder differs from the one that is wanted, in words; empty where it does not.
+
+    What is done elsewhere or faster makes no other run of it, and a run that is not finished may last longer.
     """
-    if job.config is None or not is_finished(job.folder) or not (job.folder / CONFIG).exists():
-        return
-    saved = OmegaConf.load(job.folder / CONFIG)
+    if not (folder / CONFIG).exists():
+        return ""
+    saved = OmegaConf.load(folder / CONFIG)
     assert isinstance(saved, DictConfig)
+    longer = "trainer.max_epochs" if not is_finished(folder) else None
     changed = {
         key: pair
-        for key, pair in differences(saved, job.config).items()
-        if None not in pair and not _elsewhere(key)  # absent: of another version of this project
+        for key, pair in differences(saved, config).items()
+        if None not in pair and not _elsewhere(key) and key != longer  # absent: of another version of this project
     }
-    if changed:
-        told = "; ".join(f"{key}={after} (was {before})" for key, (before, after) in changed.items())
-        job.error = f"is finished with other settings: {one_line(told)}; give another hydra.sweep.dir, or remove it"
+    return "; ".join(f"{key}={after} (was {before})" for key, (before, after) in changed.items())
 
 
 def _elsewhere(key: str) -> bool:

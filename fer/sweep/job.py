@@ -47,7 +47,7 @@ def run_job(cfg: DictConfig | None = None) -> float | None:
         as_given(hydra.overrides.task),
         StopFile(sweep).asked,
         retries=hydra.callbacks["sweep"].get("retries", 0),
-        options=_sources(hydra),
+        options=command_options(hydra),
     )
     return objective(folder) if status.state in ("finished", "skipped") else None
 
@@ -155,10 +155,18 @@ def _tail(log: Path, start: int, most: int = 100_000) -> str:
         return file.read().decode(errors="replace")
 
 
-def _sources(hydra: Any) -> list[str]:
-    """The command's own options, where other configs than the project's were asked for."""
+def command_options(hydra: Any) -> list[str]:
+    """The command's own options, where other configs than the project's were asked for.
+
+    Args:
+        hydra: its config.
+    """
     options = []
     if hydra.job.config_name != "train":
         options.append(f"--config-name={hydra.job.config_name}")
-    given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    return options + [f"--config-dir={os.path.abspath(path)}" for path in given]
+    for source in hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            options.append(f"--config-dir={os.path.abspath(source.path)}")
+        elif source.provider == "main" and Path(source.path).resolve() != TRAIN.parents[1] / "conf":
+            options.append(f"--config-path={os.path.abspath(source.path)}")
+    return options

@@ -53,8 +53,10 @@ class Search(Grid):
                 job = self.make_job(varied, overrides)
                 trial.set_user_attr(JOB, job.name)
                 batch.append((trial, job))
-            self.launch([job for _, job in batch], watch, stop)
+            once = {job.name: job for _, job in batch}  # two trials may be of one choice
+            self.launch(list(once.values()), watch, stop)
             for trial, job in batch:
+                job = once[job.name]
                 value = None if job.error else objective(job.folder)
                 if value is not None:
                     study.tell(trial, value)

@@ -1,5 +1,7 @@
 """The run folder: one writer, and finished where `metrics.json` stands."""
 
+import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +9,11 @@ from pathlib import Path
 
 from fer.errors import RunError
 
+log = logging.getLogger(__name__)
+
 METRICS = "metrics.json"
 CONFIG = "config.yaml"
+TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # what a lock that another holds is told by
 
 
 def best_checkpoint(folder: Path) -> Path:
@@ -47,6 +52,8 @@ def _take(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in TAKEN:
+            return False
+        log.warning("this file system has no locks (%s): see to it that only one run writes here", error.strerror)
     return True

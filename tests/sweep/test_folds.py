@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import ConfigError, RunError
 from fer.sweep import job
@@ -88,6 +88,44 @@ def test_what_fails_the_first_two_folds_alike_is_not_tried_on_the_others(
     with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
         train_folds(tiny_config(f"resume={tmp_path / 'run'}"), tmp_path / "run", [f"resume={tmp_path / 'run'}"])
     assert all((tmp_path / "run" / f"fold{fold}" / "metrics.json").exists() for fold in range(9))
+
+
+def test_folds_of_other_settings_are_not_pooled(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    said = ["data=ckplus", "folds=all", "data.folds=3"]
+    begun = tiny_config(*said, "optimizer.lr=0.1", "data.fold=1")
+    for name, finished in (("finished", True), ("stopped", False)):
+        fold = tmp_path / name / "fold1"
+        fold.mkdir(parents=True)
+        (fold / "config.yaml").write_text(OmegaConf.to_yaml(begun, resolve=True))
+        if finished:
+            (fold / "metrics.json").write_text('{"val/accuracy": 0.5}')
+        with pytest.raises(RunError, match=r"fold1 was trained with other settings: optimizer\.lr=0\.02 \(was 0\.1\)"):
+            train_folds(tiny_config(*said, "optimizer.lr=0.02"), tmp_path / name, [*said, "optimizer.lr=0.02"])
+        assert not (tmp_path / name / "fold0").exists()
+    folder = tmp_path / "stopped"
+    with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
+        train_folds(tiny_config(*said, "optimizer.lr=0.1"), folder, [*said, "optimizer.lr=0.1"])
+    again = [f"resume={folder}", "optimizer.lr=0.02"]
+    with pytest.raises(RunError, match=r"was trained with other settings: optimizer\.lr=0\.02"):
+        train_folds(tiny_config(*again), folder, again)
+    longer = [f"resume={folder}", "trainer.max_epochs=99"]
+    with pytest.raises(RunError, match=r"trainer\.max_epochs=99"):  # what is finished does not last longer
+        train_folds(tiny_config(*longer), folder, longer)
+
+
+def test_folds_are_trained_from_the_configs_that_were_asked_for(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    said, folder = ["data=ckplus", "folds=all", "data.folds=2", "fails=01"], tmp_path / "run"
+    option = f"--config-dir={tmp_path}"
+    with pytest.raises(RunError):
+        train_folds(tiny_config(*said[:3]), folder, said, [option])
+    again = [f"resume={folder}"]
+    with pytest.raises(RunError):
+        train_folds(tiny_config(*again), folder, again)
+    for fold in range(2):
+        assert option in (folder / f"fold{fold}" / "seen.txt").read_text().split()
+        assert read_status(folder / f"fold{fold}").attempts == 2
 
 
 def test_a_finished_run_is_not_begun_anew(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A run folder has one writer, and is finished where its numbers stand."""
 
+import errno
 import subprocess
 import sys
 
@@ -34,6 +35,15 @@ def test_a_second_process_is_refused_in_one_line(tmp_path):
     assert len(said.splitlines()) == 1
     assert "another run" in said
     assert "hydra.run.dir" in said
+
+
+def test_a_file_system_without_locks_is_told_and_no_obstacle(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    with only_writer(tmp_path / "run"):
+        assert "has no locks" in caplog.text
 
 
 @pytest.mark.parametrize("end", ["normally", "killed"])
