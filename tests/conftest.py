@@ -16,7 +16,7 @@ from PIL import Image
 
 from fer.cli import CONF, ConsoleHandler, register_resolvers
 from fer.data.demo import draw_faces
-from fer.data.pack import make_pack
+from fer.data.packing import make_pack
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
 os.environ["OMP_NUM_THREADS"] = "1"

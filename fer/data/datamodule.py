@@ -14,7 +14,8 @@ from torch import Tensor
 from fer.data.augment import Augment
 from fer.data.loader import DeviceLoader, class_shares
 from fer.data.mix import Mix
-from fer.data.pack import Pack, ensure_pack, open_pack
+from fer.data.pack import Pack, open_pack
+from fer.data.packing import ensure_pack
 from fer.data.splits import held_out, named_subjects, subject_fold_splits, with_validation
 from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.twins import has_exact_twin, has_near_twin, signatures

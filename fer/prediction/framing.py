@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from fer.data.faces import FaceBox, crop_face, find_faces
-from fer.data.pack import SMALLEST_PHOTOGRAPH
+from fer.data.packing import SMALLEST_PHOTOGRAPH
 from fer.data.spool import square
 from fer.errors import ConfigError
 

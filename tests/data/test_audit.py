@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 from fer.data.audit import audit_pack, sharpness
 from fer.data.datamodule import FERDataModule
 from fer.data.demo import draw_faces
-from fer.data.pack import ensure_pack, open_pack
+from fer.data.pack import open_pack
+from fer.data.packing import ensure_pack
 from fer.data.prepare import prepare
 from fer.errors import ConfigError
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from fer.data.demo import draw_faces
 from fer.data.faces import find_faces
-from fer.data.pack import make_pack, open_pack
+from fer.data.pack import open_pack
+from fer.data.packing import make_pack
 from fer.data.readers import list_samples
 from fer.data.sources import open_source
 from fer.errors import DataError

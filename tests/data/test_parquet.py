@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from given import FACES, png
 
-from fer.data.pack import make_pack, open_pack
+from fer.data.pack import open_pack
+from fer.data.packing import make_pack
 from fer.errors import DataError
 
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fer.data.faces import crop_face, find_faces
-from fer.data.pack import make_pack, open_pack
+from fer.data.pack import open_pack
+from fer.data.packing import make_pack
 from fer.data.spool import square
 from fer.errors import ConfigError
 from fer.prediction.framing import check_faces, frame
