@@ -16,7 +16,7 @@ from fer.sweep.job import make_waiting, objective, train_apart
 from fer.sweep.status import LOG, Status
 from fer.sweep.stop import stopped_by_signals
 from fer.sweep.watch import Watch
-from fer.training.folder import CONFIG, is_finished, only_writer
+from fer.training.folder import CONFIG, is_finished, last_checkpoint, only_writer
 
 ALL = "all"
 COMMAND = "overrides.json"  # what the command line said, to go on with
@@ -32,7 +32,7 @@ def fold_wise(cfg: DictConfig, folder: Path) -> bool:
     Raises:
         ConfigError: another value of `folds`.
     """
-    if cfg.resume is not None and (folder / COMMAND).exists():
+    if _goes_on(cfg, folder):
         return True
     if cfg.folds not in (None, ALL):
         raise ConfigError(f"folds={cfg.folds}: give folds=all, or data.fold={cfg.folds} for a single one")
@@ -75,23 +75,31 @@ def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str], options
         if stop.status:
             log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
-        failed: dict[str, list[str]] = {}  # by cause, for one wrong key fails them all alike
-        for job in jobs:
-            if (status := watch.outcomes.get(job.name)) and status.state == "failed":
-                failed.setdefault(str(status.cause), []).append(job.name)
-        if failed:
-            number = sum(len(names) for names in failed.values())
-            untried = count - len(watch.outcomes)
-            told = "; ".join(
-                f"{', '.join(names)}: {cause} (see {folder / names[0] / LOG})" for cause, names in failed.items()
-            )
-            told += f"; the other {untried} were not tried" if untried else ""
-            raise RunError(f"{number} of {count} folds failed: {told}; go on with resume={folder}")
+        _raise_failures(jobs, watch.outcomes, folder)
         from fer.evaluation.folds import pool_folds
 
         pool_folds([job.folder for job in jobs], folder)
         scores = [score for job in jobs if (score := objective(job.folder)) is not None]
         return sum(scores) / len(scores) if scores else None
+
+
+def _goes_on(cfg: DictConfig, folder: Path) -> bool:
+    """Whether this is a run of all folds that is taken up by `resume=`."""
+    return cfg.resume is not None and (folder / COMMAND).exists()
+
+
+def _raise_failures(jobs: Sequence[Job], outcomes: Mapping[str, Status], folder: Path) -> None:
+    """Name the folds that failed, together where the cause is one: a wrong key fails them all alike."""
+    failed: dict[str, list[str]] = {}
+    for job in jobs:
+        if (status := outcomes.get(job.name)) and status.state == "failed":
+            failed.setdefault(str(status.cause), []).append(job.name)
+    if not failed:
+        return
+    number, untried = sum(map(len, failed.values())), len(jobs) - len(outcomes)
+    told = "; ".join(f"{', '.join(names)}: {cause} (see {folder / names[0] / LOG})" for cause, names in failed.items())
+    told += f"; the other {untried} were not tried" if untried else ""
+    raise RunError(f"{number} of {len(jobs)} folds failed: {told}; go on with resume={folder}")
 
 
 def _in_vain(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:
@@ -107,10 +115,11 @@ def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> 
     Raises:
         RunError: naming the fold, and what differs.
     """
-    goes_on = cfg.resume is not None and (folder / COMMAND).exists()
     changed = [_key(override) for override in overrides if _key(override) not in OWN]
     for standing in sorted(folder.glob("fold*/" + CONFIG)):
-        if goes_on:  # all else is as it was begun
+        if not (is_finished(standing.parent) or last_checkpoint(standing.parent).exists()):
+            continue  # it failed before it had learned anything
+        if _goes_on(cfg, folder):  # all else is as it was begun
             wanted = cast(DictConfig, OmegaConf.load(standing))
             for key in changed:
                 OmegaConf.update(wanted, key, OmegaConf.select(cfg, key))
@@ -129,7 +138,7 @@ def _taken_up(
     """Options, overrides and folds of a new run, or of the run to go on with, changed by what was said anew."""
     command = folder / COMMAND
     own = [override for override in overrides if _key(override) not in OWN]
-    if cfg.resume is not None and command.exists():
+    if _goes_on(cfg, folder):
         saved = OmegaConf.load(folder / CONFIG)
         changed = {_key(override) for override in own}
         before = json.loads(command.read_text(encoding="utf-8"))

@@ -99,10 +99,19 @@ def test_folds_of_other_settings_are_not_pooled(tiny_config: Callable[..., DictC
         (fold / "config.yaml").write_text(OmegaConf.to_yaml(begun, resolve=True))
         if finished:
             (fold / "metrics.json").write_text('{"val/accuracy": 0.5}')
+        else:
+            (fold / "checkpoints").mkdir()
+            (fold / "checkpoints" / "last.ckpt").touch()
         with pytest.raises(RunError, match=r"fold1 was trained with other settings: optimizer\.lr=0\.02 \(was 0\.1\)"):
             train_folds(tiny_config(*said, "optimizer.lr=0.02"), tmp_path / name, [*said, "optimizer.lr=0.02"])
         assert not (tmp_path / name / "fold0").exists()
     folder = tmp_path / "stopped"
+    early = tmp_path / "early" / "fold1"  # failed before it had learned anything: a mended command goes on
+    early.mkdir(parents=True)
+    (early / "config.yaml").write_text(OmegaConf.to_yaml(begun, resolve=True))
+    with suppress(RunError):
+        train_folds(tiny_config(*said, "optimizer.lr=0.02"), tmp_path / "early", [*said, "optimizer.lr=0.02"])
+    assert (early / "metrics.json").exists()
     with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
         train_folds(tiny_config(*said, "optimizer.lr=0.1"), folder, [*said, "optimizer.lr=0.1"])
     again = [f"resume={folder}", "optimizer.lr=0.02"]
