@@ -28,6 +28,7 @@ from torchvision import datasets, transforms
 
 from fer.data.datamodule import FERDataModule
 from fer.device import autocast, device_name, wait_for
+from fer.errors import ConfigError
 from fer.evaluation.cost import peak_memory_bytes
 from fer.files import write_json
 from fer.model.classifier import ExpressionClassifier
@@ -53,11 +54,24 @@ def benchmark(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     Returns:
         The content of `benchmark.json`.
+
+    Raises:
+        FERError: a number that cannot work, fewer images than a batch, anything a training refuses.
     """
+    if cfg.rounds < 1 or cfg.steps < 1 or cfg.warmup_steps < 0:
+        raise ConfigError(
+            f"rounds={cfg.rounds}, steps={cfg.steps}, warmup_steps={cfg.warmup_steps}: give 1, 1 and 0 or more"
+        )
     quiet_lightning()
     datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
     datamodule.prepare_data()
     datamodule.setup()
+    exported = min(cfg.images, len(datamodule.splits["train"]))
+    if exported < cfg.data.batch_size:
+        raise ConfigError(
+            f"a batch of {cfg.data.batch_size} cannot be filled from {exported} images (images={cfg.images}, "
+            f"{len(datamodule.splits['train'])} to train on); give a smaller data.batch_size or more images"
+        )
     classifier = build_classifier(cfg, datamodule)
     trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
     device, precision = trainer.strategy.root_device, trainer.precision
@@ -164,6 +178,7 @@ def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionClas
         callbacks=[*callbacks, clock],
         logger=RunLogger(folder),
         default_root_dir=str(folder),
+        accumulate_grad_batches=1,
         enable_checkpointing=False,
     )
     trainer.fit_loop.max_epochs = None
@@ -180,6 +195,10 @@ class _Clock(Callback):
         self.first, self.last = warmup_steps, warmup_steps + steps
         self.seconds = 0.0
         self._started = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        wait_for(module.device)
+        self._started = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
         if trainer.global_step in (self.first, self.last):
@@ -199,7 +218,7 @@ def _ordinary(
     size = datamodule.image_size
     transform = transforms.Compose(
         [
-            transforms.Grayscale(),
+            *([transforms.Grayscale()] if datamodule.channels == 1 else []),
             transforms.RandomHorizontalFlip(),
             transforms.RandomAffine(12, translate=(0.06, 0.06), scale=(0.9, 1.15)),
             transforms.Resize((size, size)),
@@ -218,7 +237,7 @@ def _ordinary(
         pin_memory=device.type == "cuda",
         persistent_workers=True,
     )
-    network = build(cfg.model, "model", num_classes=len(datamodule.classes), in_chans=1).to(device)
+    network = build(cfg.model, "model", num_classes=len(datamodule.classes), in_chans=datamodule.channels).to(device)
     if matched and cfg.module.channels_last:
         network = network.to(memory_format=torch.channels_last)
     step = _training_step(cfg, network, device, precision)

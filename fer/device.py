@@ -3,7 +3,8 @@
 import ctypes
 import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -80,6 +81,18 @@ def set_gpu_precision(products: str) -> None:
     """How exactly a GPU multiplies fp32 numbers, in products and convolutions: `highest`, `high` (TF32), `medium`."""
     torch.set_float32_matmul_precision(products)
     torch.backends.cudnn.allow_tf32 = products != "highest"
+
+
+@contextmanager
+def fp32_without_tf32() -> Iterator[None]:
+    """A GPU multiplies fp32 numbers exactly within; afterwards as before."""
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_gpu_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def keep_freed_memory() -> None:

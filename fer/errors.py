@@ -14,7 +14,7 @@ class DataError(FERError):
 
 
 class PictureError(DataError):
-    """A picture that cannot be decoded; among many it is named, skipped and counted."""
+    """A picture or video that cannot be decoded; among many it is named, skipped and counted."""
 
 
 class WeightsError(FERError):

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from fer.device import accelerator_kind, autocast, best_precision, cpu_has_bf16, device_name
+from fer.device import (
+    accelerator_kind,
+    autocast,
+    best_precision,
+    cpu_has_bf16,
+    device_name,
+    fp32_without_tf32,
+    set_gpu_precision,
+)
 
 
 def test_the_accelerator_is_one_that_works():
@@ -37,3 +45,15 @@ def test_other_precisions_cast_nothing(precision):
 
 def test_the_device_is_named():
     assert device_name(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+
+
+def test_exact_products_are_for_a_while():
+    set_gpu_precision("high")
+    try:
+        with fp32_without_tf32():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        set_gpu_precision("highest")

@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import nn
 
 from fer.comparison.groups import Group
-from fer.device import accelerator_kind, device_name, wait_for
+from fer.device import accelerator_kind, device_name, fp32_without_tf32, wait_for
 from fer.errors import FERError
 from fer.evaluation.cost import multiply_accumulates
 from fer.model.load import OWN_BUILDER
@@ -68,23 +68,25 @@ def _network_of(group: Group) -> tuple | None:
 
 def _cost(arguments: dict[str, Any]) -> Cost | None:
     size, parameters = arguments.pop("image_size"), arguments.pop("parameters")
+    device = _device()
     try:
         with torch.random.fork_rng(devices=[]):
             network, channels = timm_network(**arguments, weights="none").eval(), 1
             if parameters not in (None, _parameters(network)):  # a config does not say whether faces have colour
                 network, channels = timm_network(**arguments, in_chans=3, weights="none").eval(), 3
         macs = multiply_accumulates(network, channels, size)
+        network = network.to(device).to(memory_format=torch.channels_last)
+        one, many = (torch.rand(count, channels, size, size, device=device) for count in (1, BATCH))
+        with fp32_without_tf32():
+            latency, of_batch = _seconds(network, one), _seconds(network, many)
     except (FERError, RuntimeError, TypeError, ValueError, AssertionError) as error:
         log.warning("%s is not timed: %s", arguments.get("backbone"), " ".join(str(error).split())[:200])
         return None
-    device = _device()
-    network = network.to(device).to(memory_format=torch.channels_last)
-    one, many = (torch.rand(count, channels, size, size, device=device) for count in (1, BATCH))
     return Cost(
         parameters=_parameters(network),
         macs=macs,
-        latency_ms=1000 * _seconds(network, one),
-        images_per_second=BATCH / _seconds(network, many),
+        latency_ms=1000 * latency,
+        images_per_second=BATCH / of_batch,
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -12,12 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer.errors import PictureError
 
-# Formats that Pillow decodes by itself; EPS, for one, would start another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
+# Formats that Pillow decodes by itself, HEIF with pillow-heif; EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 # How the names of pictures end.
 PICTURES: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
-PICTURES += (".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".mpo")
+PICTURES += (".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".mpo", ".heic", ".heif")
 LARGEST = 90_000_000  # pixels; a picture of more is refused before it is decoded
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -60,7 +62,7 @@ def decode_picture(content: bytes | IO[bytes]) -> np.ndarray:
     except PictureError:
         raise
     except UnidentifiedImageError as error:
-        raise PictureError("not an image") from error
+        raise PictureError(_not_an_image(file)) from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"more pixels than the limit of {LARGEST // 1_000_000} million") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
@@ -92,8 +94,21 @@ def grey_if_grey(colours: np.ndarray) -> np.ndarray:
 @cache
 def _formats() -> list[str]:
     """Those of FORMATS that this Pillow has."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _not_an_image(file: IO[bytes]) -> str:
+    """Why no decoder takes a file; telephones' HEIC is an image after all."""
+    file.seek(0)
+    head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:] in HEIC_BRANDS and "HEIF" not in _formats():
+        return 'HEIC, which pip install "fer-experiments[heic]" makes readable; or convert it to JPEG'
+    return "not an image"
 
 
 def _upright(picture: Image.Image) -> Image.Image:

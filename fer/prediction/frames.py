@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fer.data.pictures import LARGEST
-from fer.errors import DataError
+from fer.errors import DataError, PictureError
 
 log = logging.getLogger(__name__)
 
@@ -48,18 +48,20 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
     """Open a video file.
 
     Raises:
-        DataError: missing, or nothing that FFmpeg can read.
+        PictureError: missing, or nothing that FFmpeg can read.
     """
     if not os.path.isfile(path):
-        raise DataError(f"there is no video {path}")
+        raise PictureError(f"there is no video {path}")
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not capture.isOpened() or width * height <= 0:
-        raise DataError(f"{path} cannot be read as a video; {CONVERT}")
+        raise PictureError(f"{path} cannot be read as a video; {CONVERT}")
     if width * height > LARGEST:
-        raise DataError(f"{path} has frames of {width}x{height} pixels, over the limit of {LARGEST // 10**6} million")
+        raise PictureError(
+            f"{path} has frames of {width}x{height} pixels, over the limit of {LARGEST // 10**6} million"
+        )
     rate, frames = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return capture, VideoFacts(width, height, rate if 1 <= rate <= 480 else USUAL_RATE, max(frames, 0))
 

@@ -84,5 +84,10 @@ class Gallery:
 
 def copy_name(number: int, path: str) -> str:
     """What an annotated copy is called: numbered, so that no name can leave the folder or meet another."""
+    return f"{numbered(number, path)}.jpg"
+
+
+def numbered(number: int, path: str) -> str:
+    """A number and what can be kept of a file's name, without its ending."""
     stem = typeable(os.path.splitext(os.path.basename(path))[0])[:NAME]
-    return f"{number:05d}_{stem}.jpg" if stem else f"{number:05d}.jpg"
+    return f"{number:05d}_{stem}" if stem else f"{number:05d}"

@@ -1,8 +1,10 @@
-"""What `input=` names: pictures one by one, or a video."""
+"""What `input=` names: pictures and videos, one by one."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer.data.pictures import PICTURES
@@ -11,17 +13,24 @@ from fer.errors import ConfigError, DataError
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts")
 LISTS = (".txt", ".lst")
 
-
-def is_video(source: str) -> bool:
-    return source.lower().endswith(VIDEOS) and not os.path.isdir(source)
+log = logging.getLogger(__name__)
 
 
-def list_pictures(source: str | Sequence[str]) -> list[str]:
-    """The paths of the pictures that `source` names, in order.
+@dataclass(frozen=True)
+class Inputs:
+    """Paths, each kind in the order in which it was named."""
+
+    pictures: list[str] = field(default_factory=list)  # and files of any other kind, which will be told apart when read
+    videos: list[str] = field(default_factory=list)
+
+
+def list_inputs(source: str | Sequence[str]) -> Inputs:
+    """The pictures and videos that `source` names.
 
     Args:
-        source: a file; a folder, of which every picture counts, at any depth; a glob pattern (`**` is any depth);
-            a list file (.txt, .lst), a path a line, relative to the working directory or to the list; or several.
+        source: a file; a folder, of which every picture counts, at any depth, and no video; a glob pattern (`**` is
+            any depth); a list file (.txt, .lst), a path a line, relative to the working directory or to the list; or
+            several.
 
     Raises:
         ConfigError: nothing given.
@@ -30,12 +39,21 @@ def list_pictures(source: str | Sequence[str]) -> list[str]:
     sources = [source] if isinstance(source, str) else [str(one) for one in source]
     if not sources or not all(sources):
         raise ConfigError("give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video")
-    return [path for one in sources for path in _listed(one)]
+    inputs = Inputs()
+    for path in (path for one in sources for path in _listed(one)):
+        (inputs.videos if _is_video(path) else inputs.pictures).append(path)
+    return inputs
+
+
+def _is_video(path: str) -> bool:
+    return path.lower().endswith(VIDEOS)
 
 
 def _listed(source: str) -> list[str]:
     if os.path.isdir(source):
-        found = list(_below(source))
+        inside = list(_below(source))
+        found = [path for path in inside if not _is_video(path)]
+        _tell_of_videos(source, [path for path in inside if _is_video(path)], bool(found))
     elif os.path.lexists(source):
         found = _lines(source) if source.lower().endswith(LISTS) else [source]
     elif glob.has_magic(source):
@@ -47,8 +65,19 @@ def _listed(source: str) -> list[str]:
     return found
 
 
+def _tell_of_videos(folder: str, videos: list[str], pictures: bool) -> None:
+    """Videos are hours of work that nobody may have asked for, as the moving halves of a telephone's pictures."""
+    if not videos:
+        return
+    pattern = os.path.join(os.path.dirname(videos[0]), f"*{os.path.splitext(videos[0])[1]}")
+    text = f"{len(videos):,} video{'s' * (len(videos) > 1)} in {folder}"
+    if not pictures:
+        raise DataError(f"no picture, but {text}; for them give input='{pattern}'")
+    log.warning("left out: %s; for them give input='%s'", text, pattern)
+
+
 def _below(folder: str) -> Iterator[str]:
-    """Pictures in a folder and the folders below it, by name; links to folders are followed, but not in circles."""
+    """Pictures and videos in a folder and the folders below it, by name; links are followed, but not in circles."""
     waiting, seen = [folder], set()
     while waiting:
         here = waiting.pop()
@@ -67,7 +96,7 @@ def _below(folder: str) -> Iterator[str]:
                 continue
             if _is_folder(entry):
                 inner.append(entry.path)
-            elif entry.name.lower().endswith(PICTURES):
+            elif entry.name.lower().endswith(PICTURES + VIDEOS):
                 yield entry.path
         waiting.extend(reversed(inner))
 

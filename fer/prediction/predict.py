@@ -1,20 +1,21 @@
-"""The command that predicts one's own pictures: a table, annotated pictures, a sheet of faces."""
+"""The command that predicts one's own pictures and videos: tables, annotated copies, a sheet of faces."""
 
 import csv
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-from fer.errors import ConfigError, DataError, RunError
+from fer.errors import ConfigError, DataError, PictureError, RunError
 from fer.files import replacing
 from fer.prediction.classifier import EmotionClassifier, Prediction
 from fer.prediction.framing import Faces, check_faces
-from fer.prediction.gallery import Gallery
-from fer.prediction.inputs import is_video, list_pictures
+from fer.prediction.gallery import Gallery, numbered
+from fer.prediction.inputs import list_inputs
 from fer.prediction.stream import stream
 from fer.prediction.summary import Summary, print_summary, progress_bar
 from fer.prediction.table import HEADER, picture_rows, printable
@@ -23,6 +24,7 @@ from fer.prediction.video import TIMELINE, predict_video
 log = logging.getLogger(__name__)
 
 TABLE, SKIPPED = "predictions.csv", "skipped.csv"
+Job = tuple[str, Callable[[], Summary]]  # what it is about, and the work
 NAMED = 10  # skipped files that are named on the console; skipped.csv has all
 
 
@@ -39,13 +41,14 @@ def predict(
     sheets: bool = True,
     frames_per_second: float | None = 10.0,
     smoothing: float = 0.5,
-) -> Summary:
-    """Predict the pictures or the video that `source` names, and fill `folder`.
+) -> list[Summary]:
+    """Predict the pictures and videos that `source` names, and fill `folder`.
 
     Args:
         checkpoint: a run folder or checkpoint.
-        source: see `list_pictures`; or a video file.
-        folder: for `predictions.csv` and the pictures; for `timeline.csv` and the annotated video.
+        source: see `list_inputs`.
+        folder: for `predictions.csv` and the pictures; for `timeline.csv` and the annotated video. A video that is
+            not alone has a folder within it.
         faces: see `EmotionClassifier.predict`.
         batch_size: faces that go through the network at once.
         device: see `EmotionClassifier`.
@@ -54,6 +57,9 @@ def predict(
         sheets: whether to draw contact sheets.
         frames_per_second: of a video that are looked at; None looks at every one.
         smoothing: seconds over which a video's probabilities are averaged; 0 does not.
+
+    Returns:
+        One for all pictures, then one for each video that could be read.
 
     Raises:
         FERError: nothing to predict, nothing could be read, an output folder that is taken, a bad option.
@@ -65,27 +71,48 @@ def predict(
     check_faces(faces)
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size}: give 1 or more")
-    if (folder / TABLE).exists() or (folder / TIMELINE).exists():
+    inputs = list_inputs(source)
+    alone = len(inputs.videos) == 1 and not inputs.pictures
+    homes = [folder if alone else folder / numbered(n, path) for n, path in enumerate(inputs.videos, 1)]
+    if any(path.exists() for path in (folder / TABLE, *(home / TIMELINE for home in (folder, *homes)))):
         raise RunError(f"{folder} holds predictions already; give another output=")
-    one = source if isinstance(source, str) else source[0] if len(source) == 1 else ""
-    if one and is_video(one):
-        classifier = _load(checkpoint, device, precision)
-        summary = predict_video(
-            classifier,
-            one,
-            folder,
-            faces,
-            batch_size,
-            annotate,
-            frames_per_second=frames_per_second,
-            smoothing=smoothing,
+    classifier = _load(checkpoint, device, precision)
+    jobs: list[Job] = [
+        (
+            path,
+            partial(predict_video, classifier, path, home, faces, batch_size, annotate, frames_per_second, smoothing),
         )
-    else:
-        paths = list_pictures(source)
-        classifier = _load(checkpoint, device, precision)
-        summary = predict_pictures(classifier, paths, folder, faces, batch_size, annotate, sheets)
-    print_summary(summary)
-    return summary
+        for path, home in zip(inputs.videos, homes, strict=True)
+    ]
+    if inputs.pictures:
+        pictures = partial(predict_pictures, classifier, inputs.pictures, folder, faces, batch_size, annotate, sheets)
+        jobs.insert(0, ("pictures", pictures))
+    return _one_by_one(jobs)
+
+
+def _one_by_one(jobs: Sequence[Job]) -> list[Summary]:
+    """Do each job and print what came of it; a job of which nothing can be read does not keep the others from theirs.
+
+    Raises:
+        PictureError: nothing can be read of any.
+    """
+    summaries, errors = [], []
+    for what, job in jobs:
+        if len(jobs) > 1:
+            log.info("%s:", printable(what))
+        try:
+            summaries.append(job())
+        except PictureError as error:
+            errors.append(error)
+            if len(jobs) > 1:
+                log.warning("skipped: %s", error)
+        else:
+            print_summary(summaries[-1])
+    if errors and not summaries:
+        raise errors[0]
+    if errors:
+        log.warning("%d of %d inputs could not be read", len(errors), len(jobs))
+    return summaries
 
 
 def predict_pictures(
@@ -100,7 +127,8 @@ def predict_pictures(
     """Write `predictions.csv`, a row per face and one for each picture without; and the pictures.
 
     Raises:
-        DataError: no picture could be read; or the folder cannot be written.
+        PictureError: no picture could be read.
+        DataError: the folder cannot be written.
     """
     summary, started = Summary(), time.perf_counter()
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # they are refused, at a limit of ours
@@ -125,7 +153,7 @@ def predict_pictures(
                 _write_skipped(folder / SKIPPED, summary.skipped)
             if not summary.pictures:
                 path, reason = summary.skipped[0]
-                raise DataError(f"none of the {len(paths):,} pictures can be read; the first, {path!r}: {reason}")
+                raise PictureError(f"none of the {len(paths):,} pictures can be read; the first, {path!r}: {reason}")
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     summary.seconds = time.perf_counter() - started

@@ -11,12 +11,11 @@ from fer.evaluation.figures import STYLE
 from fer.prediction.annotate import colour
 
 SHOWN = 4  # faces, those seen most
-GAP = 1.0  # seconds without a face that break its lines
 LINES = ("-", "--", "-.", ":")
 
 
 def timeline_figure(
-    times: np.ndarray, faces: np.ndarray, smoothed: np.ndarray, raw: np.ndarray, classes: Sequence[str]
+    times: np.ndarray, faces: np.ndarray, smoothed: np.ndarray, raw: np.ndarray, classes: Sequence[str], gap: float
 ) -> Figure:
     """A panel for each face: lines of the smoothed probabilities over points of the raw ones.
 
@@ -26,6 +25,7 @@ def timeline_figure(
         smoothed: probabilities, float [n, K].
         raw: the same of its frame alone.
         classes: names of the K classes.
+        gap: seconds without a face that break its lines.
     """
     numbers, counts = np.unique(faces, return_counts=True)
     shown = sorted(numbers[np.argsort(-counts, kind="stable")[:SHOWN]]) or [0]
@@ -36,7 +36,7 @@ def timeline_figure(
             rows = faces == number
             for k, (name, line) in enumerate(zip(classes, cycle(LINES))):
                 axes.plot(times[rows], raw[rows, k], ".", color=colour(name), markersize=2, alpha=0.3)
-                at, values = _with_gaps(times[rows], smoothed[rows, k])
+                at, values = _with_gaps(times[rows], smoothed[rows, k], gap)
                 axes.plot(at, values, line, color=colour(name), linewidth=1.6, label=name)
             axes.set(ylim=(0, 1), ylabel=f"face {number}\nprobability")
         handles, labels = panels[0].get_legend_handles_labels()
@@ -46,7 +46,7 @@ def timeline_figure(
     return figure
 
 
-def _with_gaps(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_gaps(times: np.ndarray, values: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
     """The same with a NaN wherever the face was away."""
-    away = np.flatnonzero(np.diff(times) > GAP) + 1
+    away = np.flatnonzero(np.diff(times) > gap) + 1
     return np.insert(times, away, np.nan), np.insert(values, away, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 from fer.data.faces import FaceBox
 
 SAME = 0.3  # intersection over union of a face in two frames, at least
-FORGOTTEN = 1.0  # seconds after which a face that is gone is another when it comes back
+FORGOTTEN = 1.0  # seconds after which a face that is gone is another when it comes back; more where looks are rarer
 
 
 @dataclass
@@ -28,10 +28,12 @@ class Tracks:
 
     Args:
         smoothing: seconds; a frame that old weighs 1/e of the present one. 0 does not smooth.
+        every: seconds from one look to the next. A face may be missed in one look and still be the same.
     """
 
-    def __init__(self, smoothing: float) -> None:
+    def __init__(self, smoothing: float, every: float = 0.0) -> None:
         self.smoothing = smoothing
+        self.forgotten = max(FORGOTTEN, 2.5 * every)
         self.count = 0
         self._live: list[Track] = []
 
@@ -43,7 +45,7 @@ class Tracks:
             boxes: of its faces.
             probabilities: of each, float [n, K].
         """
-        self._live = [track for track in self._live if time - track.time <= FORGOTTEN]
+        self._live = [track for track in self._live if time - track.time <= self.forgotten]
         free, found = list(self._live), {}
         pairs = [(overlap(track.box, box), t, b) for t, track in enumerate(free) for b, box in enumerate(boxes)]
         taken = set()

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from fer.data.faces import FaceBox, central_square
 from fer.data.pictures import grey_if_grey
-from fer.errors import ConfigError, DataError
+from fer.errors import ConfigError, DataError, PictureError
 from fer.files import replacing
 from fer.prediction.annotate import colour, draw_face
 from fer.prediction.classifier import EmotionClassifier
@@ -36,7 +36,7 @@ SEARCH_SIDE = 640  # pixels of the longer side of frames in which faces are look
 SHOWN_SIDE = 1280  # the same of the copy, at most
 THREADS = min(4, os.cpu_count() or 1)  # that look for faces; each has four frames waiting
 HELD = 48  # frames that wait for their batch, at most
-STAYS = 0.35  # seconds for which a box stays in the copy after its face was seen
+STAYS = 0.35  # seconds for which a box stays in the copy after its face was seen; until the next look, if that is later
 
 
 class Looked(NamedTuple):
@@ -72,7 +72,8 @@ def predict_video(
         smoothing: see `Tracks`.
 
     Raises:
-        DataError: no video, none that can be read; or the folder cannot be written.
+        PictureError: no video, or none that can be read.
+        DataError: the folder cannot be written.
         ConfigError: an option that cannot work.
     """
     if smoothing < 0 or (frames_per_second is not None and frames_per_second <= 0):
@@ -83,7 +84,8 @@ def predict_video(
     summary, started = Summary("frames"), time.perf_counter()
     capture, facts = open_video(path)
     size = _shown_size(facts)
-    tracks, seen = Tracks(smoothing), _Sightings()
+    every = 1 / min(frames_per_second or facts.rate, facts.rate)
+    tracks, seen = Tracks(smoothing, every), _Sightings()
     names = [*classifier.classes, *(f"raw_{name}" for name in classifier.classes)]
     try:
         with (
@@ -104,11 +106,12 @@ def predict_video(
                     table.writerow(_row(one, track, classifier.classes))
                     summary.emotions[_best(track, classifier.classes)] += 1
                 if write:
-                    write(_drawn(one, tracks.seen(one.seconds, STAYS), facts, classifier.classes))
+                    write(_drawn(one, tracks.seen(one.seconds, max(STAYS, 1.2 * every)), facts, classifier.classes))
             if not summary.pictures:
-                raise DataError(f"no frame of {path} can be read; {CONVERT}")
+                raise PictureError(f"no frame of {path} can be read; {CONVERT}")
         with replacing(folder / FIGURE, "wb") as image:
-            timeline_figure(*seen.arrays(len(classifier.classes)), classifier.classes).savefig(image, format="png")
+            arrays = seen.arrays(len(classifier.classes))
+            timeline_figure(*arrays, classifier.classes, tracks.forgotten).savefig(image, format="png")
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from fer.comparison.compare import compare, output_folder
@@ -144,6 +145,18 @@ def test_one_run_and_missing_metrics_are_no_obstacle(run_folder, tmp_path, capsy
     assert "nothing to compare" in text
     assert "for orientation only" in text
     assert "other: still running" in capsys.readouterr().out
+
+
+def test_a_device_without_room_leaves_the_costs_out(run_folder, tmp_path, monkeypatch, caplog):
+    def full(*_):
+        assert torch.get_float32_matmul_precision() == "highest"
+        raise torch.OutOfMemoryError("no room on the device")
+
+    monkeypatch.setattr("fer.comparison.cost._seconds", full)
+    run_folder(tmp_path / "run", backbone="test_resnet", data="demo")
+    comparison = compare(tmp_path, tmp_path, measure=True)
+    assert comparison.entries[0].cost is None
+    assert "test_resnet is not timed: no room on the device" in caplog.text
 
 
 def test_figures_of_an_earlier_comparison_go(run_folder, tmp_path):

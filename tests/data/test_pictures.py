@@ -49,6 +49,16 @@ def test_lossy_formats_come_close(form: str) -> None:
     assert abs(decoded.reshape(64, 64, -1).mean(axis=2) - smooth).mean() < 3
 
 
+def test_pictures_of_telephones_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode_picture(encoded(Image.fromarray(GREY), "PNG"))  # registers the format
+    smooth = np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
+    content = encoded(Image.fromarray(smooth).convert("RGB"), "HEIF", quality=95)
+    assert abs(decode_picture(content).reshape(64, 64, -1).mean(axis=2) - smooth).mean() < 3
+    monkeypatch.setattr("fer.data.pictures._formats", lambda: ["JPEG", "PNG"])
+    with pytest.raises(PictureError, match=r"HEIC, which pip install .*\[heic\]"):
+        decode_picture(content)
+
+
 def test_equal_channels_are_grey() -> None:
     assert decode_picture(encoded(Image.fromarray(GREY).convert("RGB"), "PNG")).ndim == 2
 

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from fer.errors import ConfigError, DataError
-from fer.prediction.inputs import is_video, list_pictures
+from fer.prediction.inputs import list_inputs
+
+
+def list_pictures(source: str | list[str]) -> list[str]:
+    return list_inputs(source).pictures
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -87,8 +91,22 @@ def test_a_full_folder_is_listed_fast(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 1  # 100,000 take half a second
 
 
-def test_videos_go_by_their_ending(tmp_path: Path) -> None:
-    assert is_video("clip.MP4")
-    assert not is_video("clip.png")
-    (tmp_path / "frames.mp4").mkdir()
-    assert not is_video(str(tmp_path / "frames.mp4"))
+def test_videos_are_taken_where_they_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.MP4", "b.mov", "c.png", "frames.mp4/1.png")
+    assert list_inputs(str(tmp_path / "a.MP4")).videos == [str(tmp_path / "a.MP4")]
+    both = list_inputs(f"{tmp_path}/*")
+    assert relative(both.videos, tmp_path) == ["a.MP4", "b.mov"]
+    assert relative(both.pictures, tmp_path) == ["c.png"]
+    assert relative(list_pictures(str(tmp_path / "frames.mp4")), tmp_path) == ["frames.mp4/1.png"]
+    (tmp_path / "all.txt").write_text("c.png\nb.mov\n")
+    listed = list_inputs(str(tmp_path / "all.txt"))
+    assert (relative(listed.pictures, tmp_path), relative(listed.videos, tmp_path)) == (["c.png"], ["b.mov"])
+
+
+def test_videos_in_a_folder_are_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "both/a.mov", "both/b.mov", "both/c.heic", "videos/a.mp4")
+    found = list_inputs(str(tmp_path / "both"))
+    assert (relative(found.pictures, tmp_path), found.videos) == (["both/c.heic"], [])
+    assert f"left out: 2 videos in {tmp_path}/both; for them give input='{tmp_path}/both/*.mov'" in caplog.text
+    with pytest.raises(DataError, match=r"no picture, but 1 video in .*; for them give input='.*/videos/\*\.mp4'"):
+        list_inputs(str(tmp_path / "videos"))

@@ -235,3 +235,27 @@ def test_a_browser_shows_the_answer(server: PageServer, crowd: np.ndarray, tmp_p
         elsewhere = [url for url in browser.requested if not url.startswith((server.url, "blob:", "data:"))]
         assert elsewhere == []
         assert not [message for message in browser.messages if "400" not in message]
+
+
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
+def test_a_camera_that_comes_too_late_is_switched_off(server: PageServer, crowd: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "crowd.png").write_bytes(encoded(crowd))
+    button = "document.getElementById('camera')"
+    with Browser() as browser:
+        browser.open(server.url)
+        browser.value(
+            "navigator.mediaDevices.getUserMedia = () => new Promise((grant) => { window.grant = grant; }), 0"
+        )
+        browser.value("document.body.classList.add('busy')")  # a picture that is still asked about
+        browser.value(f"{button}.click()")
+        assert browser.value(f"{button}.disabled")  # no second question to the user
+        assert not browser.value("document.body.classList.contains('busy')")
+        browser.upload("#file", tmp_path / "crowd.png")
+        browser.wait_for("!document.getElementById('result').hidden")
+        browser.value("window.stopped = 0")
+        browser.value("window.grant({ getTracks: () => [{ stop: () => { window.stopped += 1; } }] }), 0")
+        browser.wait_for("window.stopped === 1")
+        browser.wait_for(f"!{button}.disabled")
+        assert browser.value(f"{button}.getAttribute('aria-pressed')") == "false"
+        assert browser.value("document.querySelectorAll('#faces tr').length") > 0
+        assert not browser.messages

@@ -39,7 +39,7 @@ def photographs(tmp_path: Path, seen_faces: list[np.ndarray], put_faces: Put) ->
 
 def test_a_folder_becomes_a_table_and_pictures(trained_run: Path, photographs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    summary = predict(trained_run, str(photographs), folder, device="cpu")
+    (summary,) = predict(trained_run, str(photographs), folder, device="cpu")
     assert (summary.pictures, summary.faces, summary.faceless, summary.skipped) == (3, 3, 1, [])
     rows = table_of(folder)
     assert [Path(row["picture"]).name for row in rows] == ["a.jpg", "a.jpg", "b.png", "c.png"]
@@ -84,7 +84,7 @@ def test_bad_files_are_named_skipped_and_counted(
     (photographs / "empty.png").touch()
     os.mkfifo(photographs / "pipe.png")
     (photographs / "circle.png").symlink_to("circle.png")
-    summary = predict(classifier_path(classifier, photographs), str(photographs), tmp_path / "o", device="cpu")
+    (summary,) = predict(classifier_path(classifier, photographs), str(photographs), tmp_path / "o", device="cpu")
     assert summary.pictures == 3
     with (tmp_path / "o" / "skipped.csv").open() as file:
         skipped = {Path(row["picture"]).name: row["reason"] for row in csv.DictReader(file)}
@@ -161,7 +161,7 @@ def test_options_that_cannot_work_are_one_line(trained_run: Path, tmp_path: Path
         predict(trained_run, "x", tmp_path, batch_size=0)
     with pytest.raises(DataError, match="there is no"):
         predict(trained_run, str(tmp_path / "gone"), tmp_path)
-    with pytest.raises(DataError, match="there is no video"):
+    with pytest.raises(DataError, match="there is no"):
         predict(trained_run, str(tmp_path / "gone.mp4"), tmp_path)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fer.data.faces import FaceBox
-from fer.errors import ConfigError, DataError
+from fer.errors import ConfigError, DataError, RunError
 from fer.prediction.classifier import EmotionClassifier
 from fer.prediction.frames import open_video, read_frames
+from fer.prediction.predict import predict
 from fer.prediction.timeline import timeline_figure
 from fer.prediction.tracks import Tracks
 from fer.prediction.video import predict_video
@@ -83,6 +84,29 @@ def test_what_is_no_video_is_one_line(classifier: EmotionClassifier, clip: Path,
         predict_video(classifier, str(clip), tmp_path / "out", smoothing=-1)
 
 
+def test_several_videos_have_a_folder_each(
+    trained_run: Path, clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("a.mp4", "..mp4"):
+        (folder / name).write_bytes(clip.read_bytes())
+    (folder / "broken.mov").write_text("no video")
+    (folder / "note.md").write_text("no picture")
+    out = tmp_path / "out"
+    summaries = predict(trained_run, f"{folder}/*", out, device="cpu", frames_per_second=2, annotate=False)
+    assert [summary.pictures for summary in summaries] == [20]
+    assert (out / "00001_a" / "timeline.csv").exists()
+    assert "broken.mov cannot be read as a video" in caplog.text
+    assert "2 of 3 inputs could not be read" in caplog.text  # the note is the other
+    with pytest.raises(RunError, match="holds predictions already"):
+        predict(trained_run, f"{folder}/*", out, device="cpu")
+    alone = predict(trained_run, [f"{folder}/..mp4"], tmp_path / "one", device="cpu", annotate=False)
+    assert (alone[0].what, (tmp_path / "one" / "timeline.csv").exists()) == ("frames", True)
+    with pytest.raises(DataError, match=r"broken\.mov"):
+        predict(trained_run, [f"{folder}/broken.mov"], tmp_path / "none", device="cpu")
+
+
 def test_faces_keep_their_number_while_they_are_there() -> None:
     tracks = Tracks(smoothing=0)
     shares = np.eye(2)
@@ -95,6 +119,19 @@ def test_faces_keep_their_number_while_they_are_there() -> None:
     assert [track.face for track in tracks.update(0.9, [FaceBox(305, 5, 100)], shares[:1])] == [2]
     assert [track.face for track in tracks.update(5, [left], shares[:1])] == [3]
     assert tracks.count == 3
+
+
+def test_a_face_keeps_its_number_however_rare_the_looks(
+    classifier: EmotionClassifier, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = Tracks(smoothing=0.5, every=4)
+    box, shares = [FaceBox(0, 0, 100)], np.eye(2)[:1]
+    assert [tracks.update(time, box, shares)[0].face for time in (0, 4, 12)] == [1, 1, 1]  # missed at 8
+    assert tracks.update(23, box, shares)[0].face == 2
+    drawn: list[int] = []
+    monkeypatch.setattr("fer.prediction.video.draw_face", lambda *_: drawn.append(1))
+    predict_video(classifier, str(clip), tmp_path, frames_per_second=1)
+    assert len(drawn) >= 2 * 18  # both faces in nearly every frame of the copy, not just after a look
 
 
 def test_probabilities_are_averaged_over_time() -> None:
@@ -115,10 +152,12 @@ def test_probabilities_are_averaged_over_time() -> None:
 def test_the_figure_draws_what_there_is() -> None:
     times = np.concatenate([np.arange(0, 2, 0.1), np.arange(5, 7, 0.1)])
     shares = np.tile([0.7, 0.3], (40, 1))
-    figure = timeline_figure(times, np.ones(40, int), shares, shares, ["happy", "sad"])
+    figure = timeline_figure(times, np.ones(40, int), shares, shares, ["happy", "sad"], 1.0)
     line = next(line for line in figure.axes[0].lines if line.get_label() == "happy")
     assert np.isnan(line.get_ydata()).sum() == 1  # the face was away
-    many = timeline_figure(times, np.arange(40) % 6 + 1, shares, shares, ["happy", "sad"])
+    rare = timeline_figure(times, np.ones(40, int), shares, shares, ["happy", "sad"], 4.0)
+    assert not np.isnan(rare.axes[0].lines[1].get_ydata()).any()
+    many = timeline_figure(times, np.arange(40) % 6 + 1, shares, shares, ["happy", "sad"], 1.0)
     assert len(many.axes) == 4
     empty = np.empty((0, 2))
-    assert len(timeline_figure(np.empty(0), np.empty(0, int), empty, empty, ["happy", "sad"]).axes) == 1
+    assert len(timeline_figure(np.empty(0), np.empty(0, int), empty, empty, ["happy", "sad"], 1.0).axes) == 1

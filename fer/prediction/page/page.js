@@ -69,18 +69,27 @@ async function startCamera() {
     complain(new Error("Browsers give a camera only to pages on this machine (http://127.0.0.1) or over https."));
     return;
   }
+  const own = ++question;
+  document.body.classList.remove("busy"); // an answer that is still under way is dropped
+  get("camera").disabled = true; // until the browser has been told whether it may
   try {
-    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: FRAME } } });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: FRAME } } });
+    if (own !== question) {
+      stream.getTracks().forEach((track) => track.stop()); // a picture was chosen meanwhile
+      return;
+    }
+    camera = stream;
   } catch (error) {
-    complain(new Error(`No camera: ${error.message}.`));
+    if (own === question) complain(new Error(`No camera: ${error.message}.`));
     return;
+  } finally {
+    get("camera").disabled = false;
   }
   get("camera").textContent = "Stop the camera";
   get("camera").setAttribute("aria-pressed", "true");
   const video = get("video");
   video.srcObject = camera;
   await video.play();
-  const own = ++question;
   const frame = document.createElement("canvas");
   while (camera && own === question) {
     const shrink = Math.min(1, FRAME / Math.max(video.videoWidth, video.videoHeight));
