@@ -54,13 +54,18 @@ def data_name(config: DictConfig) -> str:
 def _of_evaluation(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("checkpoint", _checkpoints(metrics)),
-        ("evaluated on", f"{metrics.get('data', 'unknown data')}, {metrics.get('split', 'test')}"),
+        ("evaluated on", f"{metrics.get('data', 'unknown data')}, {metrics.get('split', 'test')}{_folds(metrics)}"),
         ("trained on", _joined(metrics.get("trained_on"))),
         ("views of each image", str(metrics.get("tta", "none"))),
         ("side of images", f"{metrics['image_size']} px" if metrics.get("image_size") else ""),
         ("temperature", _temperature(metrics)),
         ("classes", ", ".join(metrics.get("classes") or [])),
     ]
+
+
+def _folds(metrics: Mapping[str, Any]) -> str:
+    count = len(metrics.get("folds") or [])
+    return f" of all {count} folds, each asked of the model that was not trained on it" if count else ""
 
 
 def _of_config(config: DictConfig, pooled: bool, held_out: bool) -> list[tuple[str, str]]:

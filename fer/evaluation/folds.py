@@ -76,7 +76,7 @@ def pool_folds(folders: Sequence[Path], folder: Path) -> dict[str, Any]:
     whole, metrics = pool(folders)
     write_outcome(folder, whole)
     save_figures(draw_figures(whole), folder / "figures")
-    _write_table(folder / FOLDS, metrics["folds"])
+    write_table(folder / FOLDS, metrics["folds"])
     write_report(folder, metrics)
     write_json(folder / METRICS, metrics)
     print_evaluation(metrics, folder)
@@ -88,6 +88,16 @@ def pool(folders: Sequence[Path]) -> tuple[Outcome, dict[str, Any]]:
     folds = [read_fold(Path(each)) for each in folders]
     if not folds:
         raise RunError("there are no folds to pool")
+    whole, metrics = pool_read(folds)
+    return whole, metrics | _course(folds)
+
+
+def pool_read(folds: Sequence[Fold]) -> tuple[Outcome, dict[str, Any]]:
+    """The test images of folds together, and the numbers that are made of them alone.
+
+    Raises:
+        RunError: other classes, an image or a subject that two folds test.
+    """
     classes = folds[0].classes
     for fold in folds:
         if fold.classes != classes:
@@ -96,7 +106,7 @@ def pool(folders: Sequence[Path]) -> tuple[Outcome, dict[str, Any]]:
     whole = _pooled(folds)
     metrics = {
         **{f"test/{name}": value for name, value in whole.metrics.items()},
-        **_over_folds(folds),
+        **_spread(folds),
         "classes": classes,
         "split": whole.split,
         "folds": [_row(fold) for fold in folds],
@@ -209,15 +219,21 @@ def _without(folds: Sequence[Fold], twins: str, accuracy: str) -> dict[str, Any]
     return {twins: sum(count or 0 for count in counts), accuracy: pooled}
 
 
-def _over_folds(folds: Sequence[Fold]) -> dict[str, Any]:
-    """Spread of the test numbers over folds, means of the validation numbers, cost of all folds together."""
+def _spread(folds: Sequence[Fold]) -> dict[str, Any]:
+    """Mean and standard deviation of the test numbers over folds."""
     numbers: dict[str, Any] = {}
     for name in SPREAD:
         values = [fold.metrics[f"test/{name}"] for fold in folds]
         numbers[f"test/{name}_folds_mean"] = statistics.fmean(values)
         numbers[f"test/{name}_folds_sd"] = statistics.stdev(values) if len(values) > 1 else None
+    return numbers
+
+
+def _course(folds: Sequence[Fold]) -> dict[str, Any]:
+    """Of the trainings: means of the validation numbers, cost of all folds together."""
+    numbers: dict[str, Any] = {}
     for name, value in folds[0].metrics.items():
-        values = [fold.metrics.get(name) for fold in folds]
+        values: list[Any] = [fold.metrics.get(name) for fold in folds]
         if name.startswith("val/") and isinstance(value, float) and all(isinstance(v, float) for v in values):
             numbers[name] = statistics.fmean(values)
     every = {name: [fold.metrics.get(name) for fold in folds] for name in ("train_seconds", "peak_memory_bytes")}
@@ -231,11 +247,12 @@ def _over_folds(folds: Sequence[Fold]) -> dict[str, Any]:
 
 def _row(fold: Fold) -> dict[str, Any]:
     numbers = {name: fold.metrics.get(f"test/{name}") for name in TABLE}
-    facts = {name: fold.metrics.get(name) for name in ("best_epoch", "train_seconds")}
-    return {"fold": fold.number, "folder": fold.folder.name, **numbers, "temperature": fold.temperature, **facts}
+    row = {"fold": fold.number, "folder": fold.folder.name, **numbers, "temperature": fold.temperature}
+    return row | {name: fold.metrics[name] for name in ("best_epoch", "train_seconds") if name in fold.metrics}
 
 
-def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write `folds.csv`."""
     with replacing(path) as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -53,7 +53,7 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         CheckpointError: see `load_classifier`; or a run folder whose files are damaged, or hold runs of folds.
     """
     path = Path(path)
-    if path.is_dir() and not best_checkpoint(path).exists() and best_checkpoint(path / "fold0").exists():
+    if is_run_of_folds(path):
         raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={path / 'fold0'}")
     classifier = load_classifier(path, None if model is None else _network(model, path))
     folder = path if path.is_dir() else path.parent.parent
@@ -73,6 +73,11 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         precision=precision if isinstance(precision, str) else None,
         data=_arguments(config.get("data")),
     )
+
+
+def is_run_of_folds(path: Path) -> bool:
+    """Whether a folder holds a run of each fold, and no model of its own."""
+    return path.is_dir() and not best_checkpoint(path).exists() and best_checkpoint(path / "fold0").exists()
 
 
 def _network(model: DictConfig, path: Path) -> nn.Module:

@@ -37,7 +37,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print()
     if total:
         console.print(table)
-    parts = [f"{summary.pictures:,} {summary.what}", f"{summary.faces:,} faces"]
+    parts = [f"{summary.pictures:,} {summary.what}", f"{summary.faces:,} face{'s' * (summary.faces != 1)}"]
     parts += [f"{summary.faceless:,} {summary.what} without a face"] if summary.faceless else []
     parts += [f"{len(summary.skipped):,} skipped"] if summary.skipped else []
     speed = summary.pictures / max(summary.seconds, 1e-9)

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.cli import CONF, register_resolvers
 from fer.errors import CheckpointError, ConfigError, DataError, FERError
-from fer.evaluation.evaluate import evaluate, evaluation_folder, score
+from fer.evaluation.evaluate import evaluate, evaluation_folder
 from fer.evaluation.outcome import softmax
+from fer.evaluation.score import score
 from fer.evaluation.trained import load_trained
 from fer.training.run import train
 
@@ -190,11 +191,11 @@ def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_
     assert metrics["image_size"] == 32
     assert metrics["test/accuracy_deduplicated"] is None  # nobody knows what it was trained on
     monkeypatch.chdir(tmp_path)
-    folder = evaluation_folder([load_trained(alone)], "fer2013_test")
+    folder = evaluation_folder(load_trained(alone).folder, "fer2013_test")
     folder.mkdir(parents=True)
     assert folder.parent == Path("outputs/evaluations")
-    assert evaluation_folder([load_trained(alone)], "fer2013_test") != folder
-    assert evaluation_folder([load_trained(run)], "my faces_test") == run / "evaluations" / "my-faces_test"
+    assert evaluation_folder(load_trained(alone).folder, "fer2013_test") != folder
+    assert evaluation_folder(load_trained(run).folder, "my faces_test") == run / "evaluations" / "my-faces_test"
 
 
 def test_other_questions_do_not_take_the_place_of_the_plain_one(run, tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from fer.cli import CONF
 from fer.data.demo import draw_faces
 from fer.errors import DataError
-from fer.evaluation.evaluate import score
+from fer.evaluation.score import score
 from fer.training.run import train
 
 
