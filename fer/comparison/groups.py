@@ -12,10 +12,10 @@ from fer.comparison.runs import Run, is_number
 
 # Keys that leave what is learned as it is, or that are told apart otherwise
 PASSED_OVER = re.compile(
-    r"seed|.*\.seed|resume|lr_find|folds|hydra\..*|callbacks\..*|sweep.*|experiment|seeds|"
+    r"seed|.*\.seed|resume|figures|folds|hydra\..*|callbacks\.(?!best\.|early_stopping\.).*|sweep.*|experiment|seeds|"
     r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
     r"model\.backbone|module\.(_target_|compile|channels_last)|"
-    r"trainer\.(_target_|accelerator|devices|num_nodes|strategy|benchmark|matmul_precision|deterministic|"
+    r"trainer\.(_target_|accelerator|strategy|benchmark|matmul_precision|deterministic|"
     r"log_every_n_steps|num_sanity_val_steps|enable_model_summary|detect_anomaly)"
 )
 # Of several keys that tell runs apart, the first of these gives the name
@@ -131,8 +131,8 @@ def data_names(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         data = run.config["data"]
         name = str(data.get("name"))
-        if run.folds:
-            name += f", {len(run.folds)} folds"
+        if pooled := run.metrics.get("folds") or run.folds:
+            name += f", {len(pooled)} folds"
         elif data.get("folds"):
             name += f", fold {data.get('fold')}"
         plain.append(name)

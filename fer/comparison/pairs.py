@@ -12,6 +12,7 @@ from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, 
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
 LEVEL = 0.05
+DRAWS_FOR_EACH = 100  # of the bootstrap for each comparison, at least: p-values then reach LEVEL / 2.5 after Holm
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def accuracies_of(groups: Sequence[Group], resamples: int = RESAMPLES) -> list[E
             estimates.append(None)
         elif len(group.runs) == 1 and isinstance(bounds, list) and len(bounds) == 2:
             estimates.append(Estimate(value, float(bounds[0]), float(bounds[1])))
-        elif own is None:
+        elif own is None or len(own[0]) < len(group.runs):  # a mean of more runs than are known image by image
             estimates.append(None)
         else:
             beside = [t for g, t in zip(groups, tested, strict=True) if t is not None and g.data == group.data]
@@ -101,23 +102,26 @@ def compare_all(groups: Sequence[Group], resamples: int = RESAMPLES) -> tuple[li
     """
     found: list[Difference] = []
     remarks: list[str] = []
+    pairs: list[tuple[Group, Group]] = []
     for data in dict.fromkeys(group.data for group in groups):
         rows = [group for group in groups if group.data == data and answers(group)]
         rows.sort(key=lambda group: -(group.mean("test/accuracy") or 0))
-        pairs = list(combinations(rows, 2))
+        here = list(combinations(rows, 2))
         if len(rows) > ALL_PAIRS:
-            pairs = [pair for pair in pairs if pair[0] is rows[0]]
+            here = [pair for pair in here if pair[0] is rows[0]]
             remarks.append(
                 f"{data}: {len(rows)} rows, so that each is compared with the best alone. That one was found by the "
                 "same test images, which favours it"
             )
-        for first, second in pairs:
-            difference = compare_pair(first, second, resamples)
-            if difference is None:
-                remarks.append(f"{data}: {first.model} and {second.model} were tested on different images")
-            else:
-                found.append(difference)
-                remarks += _cautions(difference)
+        pairs += here
+    resamples = max(resamples, DRAWS_FOR_EACH * len(pairs))  # or the smallest p-value would be too large for so many
+    for first, second in pairs:
+        difference = compare_pair(first, second, resamples)
+        if difference is None:
+            remarks.append(f"{first.data}: {first.model} and {second.model} were tested on different images")
+        else:
+            found.append(difference)
+            remarks += _cautions(difference)
     corrected = holm([difference.estimate.p for difference in found])
     return [replace(d, p_holm=p) for d, p in zip(found, corrected, strict=True)], list(dict.fromkeys(remarks))
 

@@ -81,7 +81,7 @@ def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str
                 tested, value = str(metrics.get("data")), metrics.get(f"{split}/accuracy")
                 again = tested == group.data_name and split == "test"
                 if value is not None and is_number(value) and _is_plain(run, metrics, split) and not again:
-                    found.setdefault(tested if split == "test" else f"{tested}, all images", []).append(value)
+                    found.setdefault(_tested(tested, split, metrics.get("fold")), []).append(value)
         if found:
             found[group.data] = group.values("test/accuracy")
             rows.append((f"{group.model}: {group.data}", found))
@@ -92,6 +92,13 @@ def transfers(entries: Sequence[Entry]) -> tuple[np.ndarray, list[str], list[str
     names = sorted(columns)
     matrix = np.array([[np.mean(found[name]) if found.get(name) else np.nan for name in names] for _, found in rows])
     return matrix, [name for name, _ in rows], names
+
+
+def _tested(data: str, split: str, fold: Any) -> str:
+    """What an evaluation was of, as the comparison names data."""
+    if split != "test":
+        return f"{data}, all images"
+    return data if fold is None else f"{data}, fold {fold}"
 
 
 def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:

@@ -33,7 +33,7 @@ class Estimate:
 
 
 def by_unit(correct: np.ndarray, subjects: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers and images of each unit that is drawn as a whole: an image, or a person where they are known.
+    """Right answers and images of each unit that is drawn as a whole: an image, or a person where several are known.
 
     Args:
         correct: bool [S, N], of S seeds on N images.
@@ -42,7 +42,7 @@ def by_unit(correct: np.ndarray, subjects: np.ndarray | None = None) -> tuple[np
     Returns:
         Right answers, int [S, U], and images, int [U].
     """
-    if subjects is None:
+    if subjects is None or len(np.unique(subjects)) == 1:
         return correct.astype(np.int64), np.ones(correct.shape[1], dtype=np.int64)
     people, person = np.unique(subjects, return_inverse=True)
     hits = np.array([np.bincount(person, row, len(people)) for row in correct]).round().astype(np.int64)
@@ -93,6 +93,9 @@ def mean_accuracy(
     spread = spread or seed_spread([(correct, subjects)])
     draws += np.sqrt(spread.variance / seeds) * generator.standard_t(spread.freedom, resamples)
     low, high = np.quantile(draws.clip(0, 1), [0.025, 0.975])
+    if _alike(right, sizes):
+        reach = _reach(len(sizes))
+        low, high = min(low, (1 - reach) * value), max(high, (1 - reach) * value + reach)
     return Estimate(value, float(low), float(high))
 
 
@@ -122,9 +125,6 @@ def paired_difference(
     value = float(gained.sum() / (s * t) / sizes.sum())
     generator = np.random.default_rng(seed)
     differing = int((gained != 0).sum())
-    if not differing and hits.std(axis=0).max() == 0 and other_hits.std(axis=0).max() == 0:
-        reach = float(1 - 0.025 ** (1 / len(sizes)))  # none of so many differs: the exact bound of their share
-        return Estimate(0.0, -reach, reach, 1.0)
     draws = _resample(gained / (s * t), sizes, generator, resamples)
     draws = value + _heavier(draws - value, differing, generator)
     spread = seed_spread([(first, subjects), (second, subjects)])
@@ -132,7 +132,12 @@ def paired_difference(
         draws += np.sqrt(spread.variance * (1 / s + 1 / t)) * generator.standard_t(spread.freedom, resamples)
     low, high = np.quantile(draws.clip(-1, 1), [0.025, 0.975])
     beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
-    return Estimate(value, float(low), float(high), min(1.0, 2 * (1 + beyond) / (1 + resamples)))
+    p = min(1.0, 2 * (1 + beyond) / (1 + resamples))
+    if _alike(gained, sizes):
+        reach = _reach(len(sizes))
+        low, high = min(low, (1 - reach) * value - reach), max(high, (1 - reach) * value + reach)
+        p = max(p, min(1.0, 2 * (1 + abs(value)) ** -len(sizes)))  # the level at which that bound would reach 0
+    return Estimate(value, float(low), float(high), p)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -146,6 +151,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def _alike(sums: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether all units have the same mean, so that resampling them has nothing to say.
+
+    Args:
+        sums: of each unit, int [U].
+        sizes: int [U].
+    """
+    return bool((sums * sizes[0] == sums[0] * sizes).all())
+
+
+def _reach(units: int) -> float:
+    """The largest share of units unlike so many that are all alike: the exact bound (Clopper & Pearson 1934)."""
+    return float(1 - 0.025 ** (1 / units))
 
 
 def _resample(right: np.ndarray, sizes: np.ndarray, generator: np.random.Generator, resamples: int) -> np.ndarray:

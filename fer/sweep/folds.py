@@ -126,7 +126,7 @@ def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> 
         else:
             wanted = cfg.copy()
             wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
-        if told := other_settings(standing.parent, wanted):
+        if told := other_settings(standing.parent, wanted, overrides):
             raise RunError(
                 f"{standing.parent} was trained with other settings: {told}; give another hydra.run.dir, or remove it"
             )
@@ -139,18 +139,25 @@ def _taken_up(
     command = folder / COMMAND
     own = [override for override in overrides if _key(override) not in OWN]
     if _goes_on(cfg, folder):
-        saved = OmegaConf.load(folder / CONFIG)
+        saved = cast(DictConfig, OmegaConf.load(folder / CONFIG))
         changed = {_key(override) for override in own}
         before = json.loads(command.read_text(encoding="utf-8"))
         begun = [word for word in before if word.startswith("--")]
         kept = [word for word in before if word not in begun and _key(word) not in changed]
+        for key in changed:  # or the next resume would go back to how it was begun
+            OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
+        _write_down(folder, saved, [*begun, *kept, *own])
         return begun, [*kept, *own], int(saved.data.folds)
     with open_dict(cfg):
         cfg.data.fold = 0
-    with replacing(folder / CONFIG) as file:
-        file.write(OmegaConf.to_yaml(cfg, resolve=True))
-    write_json(command, [*options, *own])
+    _write_down(folder, cfg, [*options, *own])
     return list(options), own, int(cfg.data.folds)
+
+
+def _write_down(folder: Path, config: DictConfig, command: Sequence[str]) -> None:
+    with replacing(folder / CONFIG) as file:
+        file.write(OmegaConf.to_yaml(config, resolve=True))
+    write_json(folder / COMMAND, list(command))
 
 
 def _fold_job(folder: Path, number: int, overrides: Sequence[str]) -> Job:

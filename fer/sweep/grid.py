@@ -14,10 +14,12 @@ from fer.errors import ConfigError
 from fer.sweep.names import job_name
 from fer.sweep.status import one_line
 from fer.training.folder import CONFIG, is_finished
-from fer.training.resume import MAY_CHANGE, differences
+from fer.training.resume import NOT_SET, differences, may_change
 
 Compose = Callable[[list[str]], DictConfig]
 SEEDS = "seeds"  # how many; a key of sweeps, not of runs
+# Of what a resumed run may change, what makes another result of it
+LEARNED_BY = ("callbacks.best.", "callbacks.early_stopping.", "trainer.precision", "trainer.max_epochs")
 
 
 @dataclass
@@ -136,31 +138,42 @@ def name_apart(jobs: Sequence[Job], sweep: Path) -> None:
 
 def check_finished(job: Job) -> None:
     """A finished run counts for this sweep only where it had the very settings; else the job has an error."""
-    if job.config is not None and is_finished(job.folder) and (told := other_settings(job.folder, job.config)):
+    if job.config is None or not is_finished(job.folder):
+        return
+    if told := other_settings(job.folder, job.config, job.overrides):
         job.error = f"is finished with other settings: {one_line(told)}; give another hydra.sweep.dir, or remove it"
 
 
-def other_settings(folder: Path, config: DictConfig) -> str:
+def other_settings(folder: Path, config: DictConfig, overrides: Sequence[str] = ()) -> str:
     """Where the run that stands in a folder differs from the one that is wanted, in words; empty where it does not.
 
-    What is done elsewhere or faster makes no other run of it, and a run that is not finished may last longer.
+    What is done elsewhere or faster makes no other run of it; one that is not finished may be gone on with in all that
+    a resumed run may change. A key that only one of them has is of another version of this project, unless it was
+    given, or stops the run early.
+
+    Args:
+        folder: of the run.
+        config: that is wanted.
+        overrides: what it was composed from.
     """
     if not (folder / CONFIG).exists():
         return ""
     saved = OmegaConf.load(folder / CONFIG)
     assert isinstance(saved, DictConfig)
-    longer = "trainer.max_epochs" if not is_finished(folder) else None
+    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    passed_over = done_elsewhere if is_finished(folder) else may_change
     changed = {
         key: pair
         for key, pair in differences(saved, config).items()
-        if None not in pair and not _elsewhere(key) and key != longer  # absent: of another version of this project
+        if not (key == "folds" or passed_over(key))
+        and (NOT_SET not in pair or key in given or key.startswith("callbacks.early_stopping."))
     }
     return "; ".join(f"{key}={after} (was {before})" for key, (before, after) in changed.items())
 
 
-def _elsewhere(key: str) -> bool:
-    allowed = [name for name in (*MAY_CHANGE, "folds") if name != "trainer.max_epochs"]
-    return any(key == name or key.startswith(f"{name}.") for name in allowed)
+def done_elsewhere(key: str) -> bool:
+    """Whether a key leaves what came of a finished run as it is."""
+    return may_change(key) and not key.startswith(LEARNED_BY)
 
 
 def _is_folds(key: str) -> bool:

@@ -6,13 +6,13 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from fer.errors import ConfigError
-from fer.sweep.grid import Job
+from fer.sweep.grid import Job, done_elsewhere
 from fer.sweep.job import OBJECTIVE, objective
 from fer.sweep.stop import StopFile
 from fer.sweep.sweeper import Grid
 from fer.sweep.watch import Watch
 
-JOURNAL, JOB = "optuna.journal", "job"
+JOURNAL, JOB, ASKED = "optuna.journal", "job", "asked"
 
 
 class Search(Grid):
@@ -41,6 +41,7 @@ class Search(Grid):
     def run_all(self, jobs: list[Job], overrides: dict[str, Override], watch: Watch, stop: StopFile) -> list[Job]:
         optuna = _optuna()
         study = self._study(optuna)
+        self._check_asked(study, overrides)
         space = {key: override for key, override in overrides.items() if override.is_sweep_override()}
         self._take_up(optuna, study, watch, overrides)
         done, jobs = _complete(optuna, study), []
@@ -80,6 +81,26 @@ class Search(Grid):
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.at_once > 1)
         return study
 
+    def _check_asked(self, study: Any, overrides: dict[str, Override]) -> None:
+        """Trials of other data, models or ranges are no trials of this search.
+
+        Raises:
+            ConfigError: the study that stands here was of another command.
+        """
+        asked = sorted(
+            str(override.input_line)
+            for key, override in overrides.items()
+            if not (key == "sweep" or key.startswith("hydra.") or done_elsewhere(key))
+        )
+        before = study.user_attrs.get(ASKED)
+        if before is not None and before != asked and study.get_trials(deepcopy=False):
+            less, more = (" ".join(sorted(set(a) - set(b))) or "nothing" for a, b in ((before, asked), (asked, before)))
+            raise ConfigError(
+                f"{self.folder / JOURNAL} is a study of another command: {less} there, {more} here; give another "
+                "hydra.sweep.dir, or remove it"
+            )
+        study.set_user_attr(ASKED, asked)
+
     def _take_up(self, optuna: Any, study: Any, watch: Watch, overrides: dict[str, Override]) -> None:
         """Count the trials that are complete; propose those again that were stopped or failed."""
         again = []
@@ -89,11 +110,18 @@ class Search(Grid):
                 again.append(trial)
             elif trial.state == optuna.trial.TrialState.FAIL and trial.params:
                 again.append(trial)
-        complete = [trial.params for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+        trials = study.get_trials(deepcopy=False)
+        complete = [trial.params for trial in trials if trial.value is not None]
         watch.before(len(complete))
+        waiting = [
+            trial.system_attrs.get("fixed_params")  # what enqueue_trial was given
+            for trial in trials
+            if trial.state == optuna.trial.TrialState.WAITING
+        ]
+        known = complete + waiting
         for trial in again:
-            if trial.params not in complete:
-                complete.append(trial.params)
+            if trial.params not in known:
+                known.append(trial.params)
                 study.enqueue_trial(trial.params)
 
     def _tell_best(self, optuna: Any, study: Any) -> None:

@@ -31,7 +31,7 @@ from fer.sweep.status import Status, one_line, read_status
 from fer.sweep.stop import StopFile, stopped_by_signals
 from fer.sweep.summary import print_failures, print_summary
 from fer.sweep.watch import Watch
-from fer.training.folder import CONFIG, is_finished, only_writer
+from fer.training.folder import CONFIG, METRICS, is_finished, only_writer
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,8 @@ class Grid(Callback):
 
     def first_jobs(self, overrides: dict[str, Any]) -> list[Job]:
         jobs = [self.make_job(varied, overrides) for varied in grid.combinations(overrides)]
+        if not jobs:
+            raise ConfigError("nothing to run: something that is swept has no values (seeds=0, an empty range)")
         if all(job.error for job in jobs):  # nothing to isolate: a mistake in what they share
             raise ConfigError(str(jobs[0].error))
         grid.name_apart(jobs, self.folder)
@@ -114,7 +116,7 @@ class Grid(Callback):
         """What comes after the jobs: folds pooled, runs compared."""
         for run in dict.fromkeys(job.folds_of for job in jobs if job.folds_of is not None):
             folds = [job for job in jobs if job.folds_of == run]
-            if all(job in done for job in folds) and not is_finished(run):
+            if all(job in done for job in folds) and not _is_pooled(run, folds):
                 self._carefully(f"the folds of {run.name} were not pooled", partial(_pool, folds))
         if self.compare and done:
             self._carefully("the runs were not compared", self._compare)
@@ -231,6 +233,14 @@ def _failed(job: Job) -> Status:
     if not is_finished(job.folder):
         status.write(job.folder)
     return status
+
+
+def _is_pooled(run: Path, folds: Sequence[Job]) -> bool:
+    """Whether the result of a run is of its folds as they stand: one that was trained again is newer."""
+    if not is_finished(run):
+        return False
+    pooled = (run / METRICS).stat().st_mtime_ns
+    return all((job.folder / METRICS).stat().st_mtime_ns <= pooled for job in folds)
 
 
 def _pool(folds: Sequence[Job]) -> None:

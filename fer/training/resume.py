@@ -36,6 +36,17 @@ MAY_CHANGE = (
 )
 
 
+class _NotSet:
+    """In place of the value of a key that a config has not."""
+
+    def __repr__(self) -> str:
+        return "not set"
+
+
+NOT_SET = _NotSet()
+ABSENT = ((None, NOT_SET), (NOT_SET, None))
+
+
 def checkpoint_to_resume(cfg: DictConfig, folder: Path) -> Path | None:
     """The checkpoint that this run goes on from; None for a fresh run.
 
@@ -83,10 +94,13 @@ def may_change(key: str) -> bool:
 
 
 def differences(saved: DictConfig, wanted: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """Key -> (saved value, wanted value) of all values that differ."""
+    """Key -> (saved value, wanted value) of all values that differ; NOT_SET where one has no such key.
+
+    That a key is absent or null is no difference: another version of this project may have had none.
+    """
     before, after = _flat(saved), _flat(wanted)
-    keys = [*before, *(key for key in after if key not in before)]
-    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+    pairs = {key: (before.get(key, NOT_SET), after.get(key, NOT_SET)) for key in [*before, *after]}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and pair not in ABSENT}
 
 
 def _told(key: str, before: Any, after: Any) -> str:

@@ -110,6 +110,7 @@ def test_only_the_best_model_on_unseen_images_asked_as_in_its_run_is_a_transfer(
             {"test/accuracy": 0.9, "checkpoint": str(run / "checkpoints" / "last.ckpt")},
             {"all/accuracy": 0.9, "split": "all", "data": "ckplus", "all/images_trained_on": 800},
             {"val/accuracy": 0.9, "split": "val"},
+            {"test/accuracy": 0.6, "data": "rafdb", "fold": 3},
         )
     ):
         folder = run / "evaluations" / str(number)
@@ -117,8 +118,8 @@ def test_only_the_best_model_on_unseen_images_asked_as_in_its_run_is_a_transfer(
         (folder / "metrics.json").write_text(json.dumps({**own, **changed}))
     found = compare(tmp_path / "runs", tmp_path / "out", measure=False)
     matrix, _, tested = transfers(found.entries)
-    assert tested == ["ckplus", "fer2013"]
-    assert matrix[0, 1] == 0.4
+    assert tested == ["ckplus", "fer2013", "rafdb, fold 3"]
+    assert matrix[0, 1:].tolist() == [0.4, 0.6]
 
 
 def test_the_same_runs_give_the_same_files(run_folder, tmp_path):

@@ -1,5 +1,6 @@
 """Rows are what differs in more than the seed, by the shortest name that tells them apart."""
 
+import json
 import os
 
 import pytest
@@ -60,6 +61,35 @@ def test_where_a_run_ran_does_not_matter(run_folder, tmp_path):
     run_folder(tmp_path / "a")
     run_folder(tmp_path / "b", seed=1, settings={"trainer.accelerator": "gpu", "data.root": "/elsewhere"})
     assert names(tmp_path) == [("ResNet-18", "fer2013", 2)]
+
+
+def test_figures_and_what_is_shown_do_not_matter(run_folder, tmp_path):
+    run_folder(tmp_path / "a", settings={"figures": True, "callbacks.progress.refresh_rate": 10})
+    run_folder(tmp_path / "b", seed=1, settings={"figures": False, "callbacks.progress": None})
+    assert names(tmp_path) == [("ResNet-18", "fer2013", 2)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"callbacks.early_stopping.patience": 1}, {"callbacks.best.monitor": "val/loss"}, {"lr_find": True},
+     {"trainer.devices": 2}],
+)  # fmt: skip
+def test_what_changes_the_training_is_another_row(run_folder, tmp_path, settings):
+    run_folder(tmp_path / "a")
+    run_folder(tmp_path / "b", settings=settings)
+    groups, remarks = grouped(tmp_path)
+    assert len({group.model for group in groups}) == 2
+    assert remarks == []
+
+
+def test_folds_are_counted_by_the_result_not_by_what_is_left_of_them(run_folder, tmp_path):
+    for seed in range(2):
+        folder = run_folder(tmp_path / str(seed), data="ckplus", seed=seed, settings={"data.folds": 10, "folds": "all"})
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["folds"] = [{"fold": fold} for fold in range(10)]
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "1" / "fold4").mkdir()
+    assert names(tmp_path) == [("ResNet-18", "ckplus, 10 folds", 2)]
 
 
 def test_other_pretrained_weights_of_one_network_are_named(run_folder, tmp_path):

@@ -113,3 +113,20 @@ def test_differences_in_words(run_folder, tmp_path, estimate, p_holm, words):
     groups, _ = group_runs(find_runs([tmp_path])[0])
     first, second = sorted(groups, key=lambda group: group.model)
     assert in_words(Difference(first, second, estimate, 300, None, p_holm)) == words
+
+
+def test_a_mean_of_more_runs_than_are_known_image_by_image_has_no_interval(run_folder, tmp_path):
+    for seed in range(3):
+        run_folder(tmp_path / str(seed), seed=seed)
+    (tmp_path / "1" / "predictions.csv").unlink()
+    assert accuracies_of(group_runs(find_runs([tmp_path])[0])[0]) == [None]
+
+
+def test_many_comparisons_have_draws_enough_to_show_something(run_folder, tmp_path):
+    for data in range(10):
+        for backbone, ability in (("resnet18", 0.0), ("resnet50", 4.0)):
+            folder = tmp_path / f"{data}{backbone}"
+            run_folder(folder, backbone=backbone, data=f"set{data}", ability=ability, images=100)
+    differences, _ = compare_all(group_runs(find_runs([tmp_path])[0])[0], resamples=100)
+    assert len(differences) == 10
+    assert all(difference.shown for difference in differences)

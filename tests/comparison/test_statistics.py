@@ -176,3 +176,39 @@ def test_ten_thousand_resamples_of_fer2013_take_no_time():
     started = time.perf_counter()
     paired_difference(first, second)
     assert time.perf_counter() - started < 1
+
+
+def test_one_person_is_no_sample_of_people():
+    """Images stand in, as in the interval of a single run; else every resample would be the same."""
+    generator = np.random.default_rng(3)
+    first, second = generator.random((3, 40)) < 0.9, generator.random((3, 40)) < 0.85
+    alone = np.full(40, "S1")
+    assert paired_difference(first, second, alone) == paired_difference(first, second)
+    assert mean_accuracy(first, alone) == mean_accuracy(first)
+
+
+@pytest.mark.parametrize(("people", "images", "better"), [(2, 5, 1), (3, 1, 1), (6, 5, 1)])
+def test_few_units_that_all_gain_alike_show_little(people, images, better):
+    """The exact bound: that none of so many is otherwise says little of the others."""
+    subjects = np.repeat(np.arange(people), images)
+    second = np.zeros((1, people * images), dtype=bool)
+    first = second.copy()
+    first[:, np.arange(better)[None] + images * np.arange(people)[:, None]] = True
+    estimate = paired_difference(first, second, subjects)
+    assert estimate.value == pytest.approx(better / images)
+    assert estimate.low < 0 < estimate.value <= estimate.high
+    assert estimate.p > 0.05
+    many = paired_difference(np.ones((1, 20), bool), np.zeros((1, 20), bool))
+    assert many.p == pytest.approx(2 * 0.5**20, rel=1e3)  # that of the sign test, or what so many draws can tell
+    assert 0.5 < many.low < many.high == 1
+
+
+def test_equal_sums_of_seeds_that_differ_have_an_interval_with_width():
+    first = np.array([[True, False] * 10, [False, True] * 10])
+    estimate = paired_difference(first, first[::-1])
+    assert (estimate.value, estimate.p) == (0, 1)
+    assert estimate.low < -0.1
+    assert estimate.high > 0.1
+    people = np.repeat([0, 1], 10)
+    alike = mean_accuracy(np.tile([True] * 8 + [False] * 2, (2, 2)), people)
+    assert alike.low < 0.5 < 0.8 < alike.high

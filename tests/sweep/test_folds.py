@@ -137,6 +137,22 @@ def test_folds_are_trained_from_the_configs_that_were_asked_for(
         assert read_status(folder / f"fold{fold}").attempts == 2
 
 
+def test_what_a_resume_changed_holds_for_the_next(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    said, folder = ["data=ckplus", "folds=all", "data.folds=2", "trainer.max_epochs=3"], tmp_path / "run"
+    (tmp_path / "run.py").write_text(RUN.replace('given.get("fails", "")', '"01"'))
+    with pytest.raises(RunError, match="this fold fails"):
+        train_folds(tiny_config(*said), folder, said)
+    longer = [f"resume={folder}", "trainer.max_epochs=9"]
+    with pytest.raises(RunError, match="this fold fails"):
+        train_folds(tiny_config(*longer), folder, longer)
+    assert OmegaConf.load(folder / "config.yaml").trainer.max_epochs == 9
+    (tmp_path / "run.py").write_text(RUN)
+    with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
+        train_folds(tiny_config(f"resume={folder}"), folder, [f"resume={folder}"])
+    for fold in range(2):
+        assert "trainer.max_epochs=9" in (folder / f"fold{fold}" / "seen.txt").read_text().split()
+
+
 def test_a_finished_run_is_not_begun_anew(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(RunError, match="finished already"):

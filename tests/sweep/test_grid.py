@@ -1,5 +1,6 @@
 """From what is swept to jobs with names and folders."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fer.cli import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
 from fer.sweep.grid import Job, check_finished, combinations, make_job, name_apart, parse
+from fer.sweep.sweeper import Grid
 
 CHOICES = {"model": "resnet18", "data": "demo"}
 
@@ -110,6 +112,13 @@ def test_an_interval_is_for_a_search(jobs: Callable) -> None:
         (["data.source=/elsewhere"], None),
         (["trainer.max_epochs=7"], "trainer.max_epochs=7"),
         (["optimizer=sgd"], "optimizer"),
+        (["module.ema_decay=0.999"], "module.ema_decay=0.999 (was None)"),
+        (["trainer.limit_train_batches=3"], "trainer.limit_train_batches=3"),
+        (["data.classes=[angry,happy]"], "data.classes="),
+        (["callbacks=early_stopping"], "callbacks.early_stopping"),
+        (["+trainer.gradient_clip_algorithm=value"], "gradient_clip_algorithm=value (was not set)"),
+        (["trainer.precision=32-true"], "trainer.precision"),
+        (["callbacks.progress=null", "figures=false", "trainer.accelerator=cpu"], None),
     ],
 )
 def test_a_finished_job_counts_only_with_the_same_settings(
@@ -125,6 +134,45 @@ def test_a_finished_job_counts_only_with_the_same_settings(
     check_finished(job)
     assert (job.error is None) == (error is None)
     assert error is None or error in str(job.error)
+
+
+@pytest.mark.parametrize(("given", "other"), [([], False), (["data.subject=x"], True), (["data.subject=null"], False)])
+def test_a_key_that_an_older_version_had_not_counts_where_it_is_given(
+    given: list[str], other: bool, jobs: Callable
+) -> None:
+    (before,) = jobs("data=demo")
+    older = OmegaConf.to_container(before.config)
+    del older["data"]["subject"]
+    before.folder.mkdir(parents=True)
+    (before.folder / "config.yaml").write_text(OmegaConf.to_yaml(older))
+    (before.folder / "metrics.json").write_text("{}")
+    (job,) = jobs("data=demo", *given)
+    check_finished(job)
+    assert (job.error is not None) == other
+
+
+def test_a_sweep_of_nothing_is_one_line(tmp_path: Path) -> None:
+    grid = Grid()
+    grid.folder = tmp_path
+    with pytest.raises(ConfigError, match="nothing to run"):
+        grid.first_jobs(parse(["seed=range(0,0)", "data=demo"]))
+
+
+def test_folds_that_were_trained_again_are_pooled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, pooled = tmp_path / "run", []
+    folds = [Job(f"run/fold{fold}", run / f"fold{fold}", [], folds_of=run) for fold in range(2)]
+    for number, job in enumerate(folds):
+        job.folder.mkdir(parents=True)
+        (job.folder / "metrics.json").write_text("{}")
+        os.utime(job.folder / "metrics.json", (number, number))
+    (run / "metrics.json").write_text("{}")
+    monkeypatch.setattr("fer.sweep.sweeper._pool", lambda jobs: pooled.append(len(jobs)))
+    grid = Grid(compare=False)
+    grid.finish(folds, folds)
+    assert pooled == []
+    os.utime(run / "metrics.json", (0, 0))
+    grid.finish(folds, folds)
+    assert pooled == [2]
 
 
 def test_no_subject_is_on_both_sides_of_any_fold_that_runs(data_root: Path, jobs: Callable) -> None:

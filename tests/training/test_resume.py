@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from readings import DETERMINISTIC
 
 from fer.errors import DivergenceError, RunError
-from fer.training.resume import differences, may_change
+from fer.training.resume import NOT_SET, differences, may_change
 from fer.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,7 +208,7 @@ class TestChangedConfig:
 
     def test_differences_are_of_values(self) -> None:
         saved, wanted = OmegaConf.create({"a": {"b": 1, "c": 2}}), OmegaConf.create({"a": {"b": 1, "c": 3}, "d": 4})
-        assert differences(saved, wanted) == {"a.c": (2, 3), "d": (None, 4)}
+        assert differences(saved, wanted) == {"a.c": (2, 3), "d": (NOT_SET, 4)}
 
     @pytest.mark.parametrize(
         ("key", "free"),
