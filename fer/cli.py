@@ -79,13 +79,16 @@ def register_resolvers() -> None:
 
 
 def run_folder(resume: str | None, fresh: str) -> str:
-    """The folder of a run: that of the run to resume (given as folder or checkpoint), or a fresh one."""
+    """The folder of a run: that of the run to resume (given as folder or checkpoint), or a fresh one.
+
+    Where nothing can be resumed the run will say so, and leave nothing in the place that was named.
+    """
     if not resume:
         return fresh
     path = Path(resume)
     if path.suffix == ".ckpt" and path.parent.name == "checkpoints":
         path = path.parent.parent
-    return str(path)
+    return str(path) if path.is_dir() else fresh
 
 
 def given_overrides() -> list[str]:

@@ -12,7 +12,7 @@ from fer.comparison.runs import Run, is_number
 
 # Keys that leave what is learned as it is, or that are told apart otherwise
 PASSED_OVER = re.compile(
-    r"seed|.*\.seed|resume|figures|folds|hydra\..*|callbacks\.(?!best\.|early_stopping\.).*|sweep.*|experiment|seeds|"
+    r"seed|.*\.seed|resume|figures|lr_find|folds|hydra\..*|callbacks\.(?!best\.|early_stopping\.).*|sweep.*|experiment|seeds|"
     r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
     r"model\.backbone|module\.(_target_|compile|channels_last)|"
     r"trainer\.(_target_|accelerator|strategy|benchmark|matmul_precision|deterministic|"
@@ -103,6 +103,8 @@ def flat_settings(config: dict[str, Any]) -> dict[str, str]:
             flat[prefix] = re.sub(r"(seed|fold)[-_]?\d+", r"\1*", str(value))  # weights of the run of the same seed
 
     walk("", config)
+    if config.get("lr_find"):
+        flat["optimizer.lr"] = "found"  # by the range test of each run, whatever its config gave
     return flat
 
 

@@ -46,7 +46,7 @@ CAPTIONS = {
     ),
     "training_curves": Caption(
         "Training",
-        "Loss and accuracy after each epoch; the marked epoch has the best validation accuracy and is the one tested. "
+        "Loss and accuracy after each epoch; the marked epoch was the best on validation and is the one tested. "
         "The training loss is that of changed images and smoothed labels, so it may lie above that of validation.",
     ),
     "schedule": Caption(

@@ -1,5 +1,6 @@
 """Evaluate trained models, one or several voting, on a split of any data set; and runs of all folds."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from fer.evaluation.fold_runs import runs_of_folds, score_folds
 from fer.evaluation.folds import FOLDS, write_table
 from fer.evaluation.gallery import draw_figures, save_figures
 from fer.evaluation.html import write_report
-from fer.evaluation.report import write_calibration, write_outcome
+from fer.evaluation.report import CALIBRATION, SUBJECTS, write_calibration, write_outcome
 from fer.evaluation.score import score
 from fer.evaluation.summary import print_evaluation
 from fer.evaluation.trained import TrainedModel
@@ -19,6 +20,17 @@ from fer.files import write_json
 from fer.sweep.names import typeable
 from fer.training.folder import METRICS
 
+NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
+# Of what else may be given, what asks something else than the run did and is not named by itself
+OTHERWISE = (
+    "precision",
+    "data.classes",
+    "data.votes",
+    "data.match_sharpness",
+    "data.drop_leaks",
+    "data.folds",
+    "data.subject",
+)
 PLACE = Path("outputs/evaluations")  # of votes, and of checkpoints without a run folder
 
 
@@ -42,8 +54,9 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     runs = runs_of_folds(cfg)
     models, outcome, metrics = score_folds(cfg, runs, overrides) if runs else score(cfg, overrides)
     owners: list[Path | None] = [*runs] or [model.folder for model in models]
+    metrics["overrides"] = [each for each in overrides if not each.lstrip("+~").startswith(NOT_REPEATED)]
     folder = folder or evaluation_folder(owners[0] if len(owners) == 1 else None, _name(models, metrics))
-    (folder / METRICS).unlink(missing_ok=True)  # it is written last here too
+    _clear(folder)
     if metrics["temperature"] is not None and metrics["temperature_fitted_on"] is not None:
         write_calibration(folder, metrics["temperature"], metrics["temperature_fitted_on"], metrics)
     write_outcome(folder, outcome)
@@ -68,7 +81,19 @@ def _name(models: Sequence[TrainedModel], metrics: dict[str, Any]) -> str:
         f"{metrics['image_size']}px": metrics["image_size"] != model.classifier.image_size,
         model.path.stem: model.path.suffix == ".ckpt" and model.path.name != "best.ckpt",
     }
+    given = (override.lstrip("+~").partition("=") for override in metrics["overrides"])
+    apart |= {
+        f"{key.removeprefix('data.')}-{typeable(value).strip('-')}": key.startswith(OTHERWISE)
+        for key, _, value in given
+    }
     return "_".join([f"{metrics['data']}_{metrics['split']}", *(what for what, holds in apart.items() if holds)])
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier answer, of which not everything may be written anew; `metrics.json` first, it came last."""
+    for name in (METRICS, CALIBRATION, SUBJECTS, FOLDS):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "figures", ignore_errors=True)
 
 
 def evaluation_folder(run: Path | None, name: str) -> Path:

@@ -21,7 +21,7 @@ def facts(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[s
         if config is None
         else _of_config(config, "folds" in metrics, bool(metrics.get("test/held_out")))
     )
-    rows = [*done, *_of_metrics(metrics)]
+    rows = [*done, *_of_metrics(metrics, config)]
     return [(name, value) for name, value in rows if value]
 
 
@@ -109,6 +109,15 @@ def _temperature(metrics: Mapping[str, Any]) -> str:
     return "" if value is None or source is None else f"{value:.3f}, fitted on {source}"
 
 
+def _chosen_by(config: DictConfig | None) -> str:
+    """What the best checkpoint was selected by."""
+    node = OmegaConf.select(config, "callbacks.best") if config is not None else None
+    if not isinstance(node, DictConfig):
+        return "on validation"
+    words = [str(node.get(key)).replace("val/", "validation ") for key in ("monitor", "tie") if node.get(key)]
+    return f"by {', then '.join(words)}"
+
+
 def _freezing(starts: Any) -> str:
     """What trains from when, where the config says it as pairs of a start and a number of stages."""
     if not isinstance(starts, ListConfig):
@@ -119,12 +128,12 @@ def _freezing(starts: Any) -> str:
     return "; ".join(f"from {start} on {what} train" for (start, _), what in zip(starts, told, strict=True))
 
 
-def _of_metrics(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[str, str]]:
     counts = {name: metrics.get(f"{split}/images") for split, name in NAMES.items()}
     sizes = [f"{count:,} {name}" for name, count in counts.items() if count]
     rows = [("images", ", ".join(sizes))]
     if "best_epoch" in metrics:
-        rows.append(("chosen", f"epoch {metrics['best_epoch']} (from 0), by validation accuracy, then loss"))
+        rows.append(("chosen", f"epoch {metrics['best_epoch']} (from 0), {_chosen_by(config)}"))
     if metrics.get("parameters"):
         macs = metrics.get("macs")
         cost = f", {macs / 1e9:.2f} billion multiply-accumulates for an image" if macs else ""

@@ -16,6 +16,7 @@ from fer.training.folder import is_finished
 
 log = logging.getLogger(__name__)
 
+PROTOCOL = ("fold", "folds", "subject", "name", "pack")  # keys of the data that decide who is tested where
 AS_IN_EACH = ("trained_on", "match_sharpness", "tta", "temperature_fitted_on", "image_size", "precision", "device")
 
 
@@ -53,8 +54,12 @@ def score_folds(
     Raises:
         FERError: see `score`; a fold that is not finished, `data.fold` given.
     """
-    if any(override.lstrip("+~").startswith("data.fold=") for override in overrides):
-        raise ConfigError(f"data.fold= asks for one fold: give its run, as checkpoint={runs[0] / 'fold0'}")
+    for override in overrides:
+        if (key := override.lstrip("+~").partition("=")[0]).startswith(tuple(f"data.{name}" for name in PROTOCOL)):
+            raise ConfigError(
+                f"{key}= asks for other folds than {runs[0]} was trained on; for one of them give its run, "
+                f"as checkpoint={runs[0] / 'fold0'}"
+            )
     asked, count = cfg.copy(), _count(runs)
     models: list[TrainedModel] = []
     folds = []
@@ -97,9 +102,15 @@ def _count(runs: Sequence[Path]) -> int:
         ConfigError: their configs do not say.
         RunError: folds that are not finished.
     """
-    data = run_data(runs[0] / "fold0")
-    if data is None or not data.get("folds"):
-        raise ConfigError(f"{runs[0] / 'fold0'} does not say how many folds there are")
+    of_runs = [run_data(run / "fold0") or {} for run in runs]
+    data = of_runs[0]
+    for run, other in zip(runs, of_runs, strict=True):
+        if not other.get("folds"):
+            raise ConfigError(f"{run / 'fold0'} does not say how many folds there are")
+        if told := [
+            f"{key} {data.get(key)} and {other.get(key)}" for key in PROTOCOL[1:] if data.get(key) != other.get(key)
+        ]:
+            raise ConfigError(f"{runs[0]} and {run} have {', '.join(told)}: they cannot vote")
     for run in runs:
         missing = [str(number) for number in range(data["folds"]) if not is_finished(run / f"fold{number}")]
         if missing:

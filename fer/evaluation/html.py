@@ -183,13 +183,7 @@ def _commands(folder: Path, metrics: Mapping[str, Any], config: DictConfig | Non
 def _evaluation_command(metrics: Mapping[str, Any]) -> str:
     checkpoint = metrics.get("checkpoint", "CHECKPOINT")
     given = checkpoint if isinstance(checkpoint, str) else f"[{','.join(map(str, checkpoint))}]"
-    parts = ["python scripts/evaluate.py", f"checkpoint={given}"]
-    if metrics.get("data") != metrics.get("trained_on"):
-        parts.append(f"data={metrics.get('data', 'NAME')}")
-    if metrics.get("fold") is not None:
-        parts.append(f"data.fold={metrics['fold']}")
-    parts += [f"{key}={metrics[key]}" for key in ("split", "tta") if metrics.get(key) not in (None, "none")]
-    return " ".join(parts)
+    return f"python scripts/evaluate.py {shlex.join([f'checkpoint={given}', *metrics.get('overrides', [])])}"
 
 
 def _limits(metrics: Mapping[str, Any], config: DictConfig | None, judged: str) -> str:

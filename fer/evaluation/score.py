@@ -143,7 +143,7 @@ def _own_data(models: Sequence[TrainedModel]) -> dict[str, Any]:
         raise ConfigError(f"{models[0].path} does not say what data it was trained on: give data=NAME")
     for model in models[1:]:
         other = model.data or {}
-        if any(other.get(key) != first.get(key) for key in ("name", "pack", "folds", "fold", "classes")):
+        if any(other.get(key) != first.get(key) for key in ("name", "pack", "folds", "fold", "subject", "classes")):
             raise ConfigError(f"{model.path} and {models[0].path} were trained on different data: give data=NAME")
     stands = (Path(str(first.get("root", "data"))) / str(first.get("pack") or first["name"])).exists()
     return {"_target_": OWN_DATA, **first, **({"source": None} if stands else {})}
@@ -166,9 +166,11 @@ def _temperature(
     of_run = f"validation images of {models[0].trained_on}, in the run"
     if single is not None and tta == "none":
         return single, of_run
-    own = all(same_data(data, datamodule) for data in training)
-    if own and len(datamodule.splits["val"]):
-        found = predict_split(voters, datamodule, "val", device, tta)
+    own = bool(training) and all(same_data(data, datamodule) for data in training)
+    asked = training[0] if own else datamodule  # where every image is asked for, training has the fold's own splits
+    asked.requested_image_size = datamodule.requested_image_size
+    if own and len(asked.splits["val"]):
+        found = predict_split(voters, asked, "val", device, tta)
         known = found.labels >= 0
         if known.any():
             return fit_temperature(found.logits[known], found.labels[known]), "validation images, asked the same way"

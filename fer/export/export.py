@@ -35,6 +35,7 @@ from fer.files import replacing, write_json
 
 log = logging.getLogger(__name__)
 
+BEST = "best.ckpt"
 CALIBRATION_IMAGES = 256  # training images from which int8 takes the ranges of activations
 PREPROCESSING = (
     "a square face crop framed as FER2013's, {colours}, levels divided by 255, {resized} to {size}x{size} pixels "
@@ -129,6 +130,7 @@ def describe(model: TrainedModel, precision: str) -> dict[str, str]:
         "preprocessing": PREPROCESSING.format(colours=colours, resized=resized, size=size, channels=channels),
         "backbone": str(classifier.network_spec.get("backbone", classifier.network_spec.get("_target_"))),
         "trained_on": model.trained_on,
+        "checkpoint": _checkpoint_name(model),
         "limits": LIMITS,
         "fer_version": _version("fer-experiments") or "unknown",
     }
@@ -177,8 +179,14 @@ def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[s
 
 
 def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
-    name = "model" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
+    """Each checkpoint, precision and format has a name of its own."""
+    other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST else ""
+    name = f"model{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
     return model.path.parent / name if model.folder is None else model.folder / "export" / name
+
+
+def _checkpoint_name(model: TrainedModel) -> str:
+    return BEST if model.path.is_dir() else model.path.name
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer.data.loader import Batch
+from fer.errors import ConfigError
 from fer.model.accumulation import gathered_gradients, is_gathering, restore_gradients
 from fer.model.average import AveragedNetwork
 from fer.model.divergence import DivergenceWatch, divergence
@@ -281,6 +282,9 @@ def planned_steps(trainer: Trainer) -> tuple[int, int]:
 
     The Trainer's own `estimated_stepping_batches` sets the loaders up before a checkpoint is read, after which
     Lightning no longer gives them their positions back: a run resumed within an epoch would see images twice.
+
+    Raises:
+        ConfigError: none at all.
     """
     datamodule = getattr(trainer, "datamodule", None)
     if datamodule is None or trainer.max_epochs in (None, -1):
@@ -289,6 +293,8 @@ def planned_steps(trainer: Trainer) -> tuple[int, int]:
     batches, limit = len(datamodule.train_dataloader()), trainer.limit_train_batches
     if limit is not None:
         batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    if not batches:
+        raise ConfigError(f"trainer.limit_train_batches={limit} leaves no batch to train on")
     epoch_steps = -(-batches // trainer.accumulate_grad_batches)
     total = epoch_steps * trainer.max_epochs
     return epoch_steps, total if trainer.max_steps == -1 else min(total, trainer.max_steps)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fer.errors import ConfigError
 
 Weighting = Literal["none", "inverse", "effective"]
+SURE = 1e-6  # doubt of the focal loss, at least
 BETA = 0.999  # of the effective number of images (Cui et al. 2019)
 
 
@@ -62,7 +63,8 @@ class ClassificationLoss(nn.Module):
         if self.weight is not None:
             shares = shares * self.weight
         logs = logits.log_softmax(dim=1)
-        return -(shares * (1 - logs.exp()) ** self.gamma * logs).sum(dim=1).mean()
+        doubt = (1 - logs.exp()).clamp(min=SURE)  # at 0 the slope of a power below 1 is infinite
+        return -(shares * doubt**self.gamma * logs).sum(dim=1).mean()
 
 
 def class_weight(class_counts: Sequence[int], weighting: Weighting) -> Tensor | None:

@@ -141,7 +141,8 @@ class EpochLines(Callback):
     @staticmethod
     def _best(trainer: Trainer) -> str:
         callback = trainer.checkpoint_callback
-        score = callback.best_model_score if isinstance(callback, ModelCheckpoint) else None
+        of_accuracy = isinstance(callback, ModelCheckpoint) and callback.monitor == "val/accuracy"
+        score = callback.best_model_score if isinstance(callback, ModelCheckpoint) and of_accuracy else None
         return "" if score is None else f" (best {float(score):.1%})"
 
 

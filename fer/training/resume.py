@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
@@ -56,12 +57,26 @@ def checkpoint_to_resume(cfg: DictConfig, folder: Path) -> Path | None:
         unfinished = last_checkpoint(folder)
         return unfinished if unfinished.exists() and (folder / CONFIG).exists() else None
     given = Path(cfg.resume)
-    checkpoint = given if given.suffix == ".ckpt" else last_checkpoint(folder)
+    checkpoint = given if given.suffix == ".ckpt" else last_checkpoint(given)
+    if checkpoint.exists() and not (checkpoint.parent.name == "checkpoints" and _can_go_on(checkpoint)):
+        raise RunError(
+            f"resume={cfg.resume}: {checkpoint.name} holds weights alone, or lies in no run folder; give the folder of "
+            "the run, or begin a new one from these weights: model.weights=PATH"
+        )
     if not checkpoint.exists():
         raise RunError(f"resume={cfg.resume}: there is no {checkpoint} to go on from")
     if not (folder / CONFIG).exists():
         raise RunError(f"resume={cfg.resume}: {folder} holds no {CONFIG}, so it is no run folder")
     return checkpoint
+
+
+def _can_go_on(checkpoint: Path) -> bool:
+    """Whether a checkpoint has the state of the optimizer; one that cannot be read is told of where it is loaded."""
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:
+        return True
+    return isinstance(content, dict) and "optimizer_states" in content
 
 
 def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictConfig:

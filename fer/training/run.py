@@ -108,6 +108,11 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     device = trainer.strategy.root_device
     if not trainer.is_global_zero:
         return None
+    if not best_checkpoint(folder).exists():
+        raise RunError(
+            f"no epoch of {folder} was validated, so there is no model to test: let it run one to its end, "
+            "validation included (trainer.max_epochs, max_steps, limit_val_batches)"
+        )
     best = read_checkpoint(best_checkpoint(folder))
     classifier = load_classifier(best_checkpoint(folder), network=classifier.network)
     results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision, figures=cfg.figures)
@@ -126,7 +131,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     if cfg.figures:
         save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
     log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
-    write_report(folder, metrics)
+    write_report(folder, metrics, cfg)
     write_json(folder / METRICS, metrics)
     print_summary(metrics, folder, timedelta(seconds=round(time.perf_counter() - started)))
     return metrics

@@ -190,6 +190,7 @@ def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_
     assert np.array_equal(outcome.logits, scored(f"checkpoint={run}")[0].logits)
     assert metrics["image_size"] == 32
     assert metrics["test/accuracy_deduplicated"] is None  # nobody knows what it was trained on
+    assert (metrics["temperature"], metrics["temperature_fitted_on"]) == (1.0, None)  # nor what it was validated on
     monkeypatch.chdir(tmp_path)
     folder = evaluation_folder(load_trained(alone).folder, "fer2013_test")
     folder.mkdir(parents=True)
@@ -205,8 +206,25 @@ def test_other_questions_do_not_take_the_place_of_the_plain_one(run, tmp_path):
         evaluate(cfg, overrides=given)
     cfg, given = evaluation(f"checkpoint={mine / 'checkpoints' / 'last.ckpt'}", "figures=false")
     evaluate(cfg, overrides=given)
+    cfg, given = evaluation(f"checkpoint={mine}", "data.classes=[happy,sad]", "precision=bf16-mixed")
+    some = evaluate(cfg, overrides=given)
     names = {path.name for path in (mine / "evaluations").iterdir()}
-    assert names == {f"fer2013_{what}" for what in ("test", "test_flip", "test_40px", "val", "test_last")}
+    others = ("test", "test_flip", "test_40px", "val", "test_last", "test_classes-happy-sad_precision-bf16-mixed")
+    assert names == {f"fer2013_{what}" for what in others}
+    assert some["test/images"] == 14
+    report = (mine / "evaluations" / f"fer2013_{others[-1]}" / "report.html").read_text()
+    assert "&#x27;data.classes=[happy,sad]&#x27; precision=bf16-mixed" in report
+
+
+def test_nothing_of_an_earlier_answer_stays(run, tmp_path):
+    cfg, given = evaluation(f"checkpoint={run}")
+    evaluate(cfg, tmp_path / "answer", given)
+    assert (tmp_path / "answer" / "figures").exists()
+    (tmp_path / "answer" / "subjects.csv").touch()
+    cfg, given = evaluation(f"checkpoint={run}", "figures=false", "split=val")
+    evaluate(cfg, tmp_path / "answer", given)
+    assert not (tmp_path / "answer" / "figures").exists()
+    assert not (tmp_path / "answer" / "subjects.csv").exists()
 
 
 def test_another_size_counts_where_it_is_given(run):

@@ -78,7 +78,7 @@ def test_the_run_gives_its_own_numbers_again(runs: list[Path], capsys: pytest.Ca
     assert (folder / "folds.csv").read_text().splitlines()[0].endswith("temperature")
     report = (folder / "report.html").read_text()
     assert "of all 2 folds" in report
-    assert f"evaluate.py checkpoint={runs[0]} split=test" in report
+    assert f"evaluate.py checkpoint={runs[0]}<" in report
     assert "subjects.csv" in {path.name for path in folder.iterdir()}
 
 
@@ -105,6 +105,20 @@ def test_views_and_votes_count_fold_by_fold(runs: list[Path], tmp_path: Path, mo
             assert votes[name] == pytest.approx((of_each[0][name] + of_each[1][name]) / 2, abs=1e-4)
 
 
+def test_a_temperature_is_fitted_on_validation_images_of_the_fold_alone(
+    runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every image is asked for, but those of training and test have no say in the temperature."""
+    fitted: list[int] = []
+    monkeypatch.setattr(
+        "fer.evaluation.score.fit_temperature", lambda logits, labels: fitted.append(len(labels)) or 1.0
+    )
+    fold = runs[0] / "fold0"
+    whole = asked(f"checkpoint={fold}", "split=all", "tta=flip")
+    assert whole["temperature_fitted_on"] == "validation images, asked the same way"
+    assert fitted == [json.loads((fold / "metrics.json").read_text())["val/images"]]
+
+
 def test_an_evaluation_of_a_runs_own_folds_is_no_transfer(runs: list[Path]) -> None:
     asked(f"checkpoint={runs[0]}")
     found, _ = find_runs([runs[0]])
@@ -114,11 +128,17 @@ def test_an_evaluation_of_a_runs_own_folds_is_no_transfer(runs: list[Path]) -> N
 
 
 def test_what_folds_cannot_answer_is_one_line(runs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[1], tmp_path / "three")
+    config = tmp_path / "three" / "fold0" / "config.yaml"
+    config.write_text(config.read_text().replace("folds: 2", "folds: 3"))
     for overrides, told in (
         ([f"checkpoint=[{runs[0]},{runs[1]}/fold0]"], "they cannot vote"),
         ([f"checkpoint={runs[0]}", "data=fer2013"], "leave out data= and split="),
         ([f"checkpoint={runs[0]}", "split=val"], "leave out data= and split="),
         ([f"checkpoint={runs[0]}", "data.fold=1"], f"checkpoint={runs[0]}/fold0"),
+        ([f"checkpoint={runs[0]}", "data.folds=3"], "other folds than"),
+        ([f"checkpoint={runs[0]}", "data.subject=x"], "other folds than"),
+        ([f"checkpoint=[{runs[0]},{tmp_path}/three]"], "have folds 2 and 3: they cannot vote"),
     ):
         with pytest.raises(ConfigError, match=told):
             asked(*overrides)

@@ -164,10 +164,11 @@ def test_folds_and_other_evaluations_have_reports_too(tmp_path, metrics):
     numbers = {name: value for name, value in metrics.items() if name.startswith("test/")}
     votes = {"checkpoint": ["runs/a", "runs/b"], "trained_on": ["fer2013", "fer2013"], "data": "ckplus"}
     chosen = {"split": "test", "tta": "flip", "classes": ["angry", "happy", "fear"], "fold": 2}
+    chosen["overrides"] = ["data=ckplus", "data.fold=2", "tta=flip", "data.source='a b'"]
     page = Page(write_report(tmp_path, {**numbers, **votes, **chosen}))
     assert "runs/a + runs/b on ckplus" in page.text
     assert "0.8333" in page.text
-    assert "scripts/evaluate.py checkpoint=[runs/a,runs/b] data=ckplus data.fold=2 split=test tta=flip" in page.text
+    assert "scripts/evaluate.py 'checkpoint=[runs/a,runs/b]' data=ckplus data.fold=2 tta=flip" in page.text
     assert "validation" not in page.text.split("Results")[1].split("Each class")[0].replace("validation images", "")
 
 

@@ -170,6 +170,11 @@ def test_last_checkpoints_go_without_the_temperature_of_the_best(run: Path, tmp_
     last.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
     results = export(str(last), "safetensors", output=str(tmp_path / "last.safetensors"), images=4)
     assert results["temperature"] == 1.0
+    assert results["checkpoint"] == "last.ckpt"
+    names = [
+        export(str(path), "safetensors", images=4)["file"] for path in (run, run / "checkpoints" / "best.ckpt", last)
+    ]
+    assert names == ["model.safetensors", "model.safetensors", "model_last.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def test_the_focal_loss_is_that_of_its_paper():
     assert torch.allclose(ClassificationLoss(COUNTS, gamma=2.0)(LOGITS, LABELS), (-((1 - p) ** 2) * p.log()).mean())
 
 
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0, 2.0])
+def test_a_certain_answer_has_a_gradient(gamma):
+    logits = torch.tensor([[40.0, 0.0, 0.0], [0.0, 40.0, 0.0]], requires_grad=True)
+    ClassificationLoss([1, 1, 1], gamma=gamma)(logits, torch.tensor([0, 0])).backward()
+    assert logits.grad.isfinite().all()
+    assert logits.grad[1].abs().max() > 0.1
+
+
 def test_a_tiny_gamma_is_nearly_cross_entropy():
     """So the two branches of the code agree, weights and smoothing included."""
     options = {"label_smoothing": 0.1, "class_weights": "inverse"}

@@ -120,3 +120,4 @@ def test_ahead_of_a_run_it_sets_the_rate(tiny_config: Callable[..., DictConfig],
     ]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert OmegaConf.load(tmp_path / "found" / "config.yaml").lr_find is True
+    assert f"AdamW, lr {rate}" in (tmp_path / "found" / "report.html").read_text()

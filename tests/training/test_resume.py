@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from readings import DETERMINISTIC
 
+from fer.cli import run_folder
 from fer.errors import DivergenceError, RunError
 from fer.training.resume import NOT_SET, differences, may_change
 from fer.training.run import train
@@ -205,6 +207,27 @@ class TestChangedConfig:
         assert metrics is not None
         assert "trainer.max_epochs=2 (was 3)" in caplog.text
         assert OmegaConf.load(stopped / "config.yaml").trainer.max_epochs == 2
+
+    def test_what_holds_no_state_of_training_is_refused(
+        self, stopped: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+    ) -> None:
+        last = stopped / "checkpoints" / "last.ckpt"
+        content = torch.load(last, weights_only=True)
+        content.pop("optimizer_states")
+        torch.save(content, stopped / "checkpoints" / "best.ckpt")
+        shutil.copy(last, tmp_path / "somewhere.ckpt")
+        before = (stopped / "config.yaml").read_bytes()
+        for given, told in (
+            (stopped / "checkpoints" / "best.ckpt", "best.ckpt holds weights alone"),
+            (tmp_path / "somewhere.ckpt", "lies in no run folder; .*model.weights=PATH"),
+            (tmp_path / "typo", "there is no .*typo"),
+        ):
+            cfg = tiny_config(f"resume={given}")
+            folder = Path(run_folder(cfg.resume, str(tmp_path / "fresh")))
+            with pytest.raises(RunError, match=told):
+                train(cfg, folder, [f"resume={given}"])
+        assert (stopped / "config.yaml").read_bytes() == before
+        assert not (tmp_path / "typo").exists()
 
     def test_differences_are_of_values(self) -> None:
         saved, wanted = OmegaConf.create({"a": {"b": 1, "c": 2}}), OmegaConf.create({"a": {"b": 1, "c": 3}, "d": 4})

@@ -13,6 +13,7 @@ from readings import DETERMINISTIC, events
 from torch import nn
 
 from fer.data.datamodule import FERDataModule
+from fer.errors import FERError
 from fer.evaluation.predict import collect
 from fer.model.load import load_classifier
 from fer.training import run as run_module
@@ -177,6 +178,30 @@ def test_a_run_stops_early_where_validation_no_longer_improves(
         tmp_path / "run",
     )
     assert torch.load(last, weights_only=True)["epoch"] == stopped + 1
+
+
+@pytest.mark.parametrize(
+    ("short", "told"),
+    [
+        ("trainer.limit_train_batches=0.01", "limit_train_batches=0.01 leaves no batch"),
+        ("+trainer.max_steps=2", "no epoch of .* was validated"),
+    ],
+)
+def test_a_run_that_is_too_short_is_one_line(
+    short: str, told: str, tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(FERError, match=told):
+        train(tiny_config(short), tmp_path)
+
+
+def test_the_report_says_what_the_epoch_was_chosen_by(
+    tiny_config: Callable[..., DictConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min", "callbacks.best.tie=null")
+    with caplog.at_level("INFO"):
+        train(tiny_config(*chosen, "trainer.max_epochs=1"), tmp_path)
+    assert "epoch 0 (from 0), by validation loss<" in (tmp_path / "report.html").read_text()
+    assert "(best" not in caplog.text  # which would be a loss in per cent
 
 
 @pytest.mark.parametrize(
