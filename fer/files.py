@@ -31,6 +31,11 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def printable(path: str) -> str:
+    """A path as text that every encoding takes: bytes of it that are no UTF-8 are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_json(path: Path | str, content: Any) -> None:
     """Write `content` as indented JSON; NaN and infinity are refused, for few readers take them."""
     with replacing(path) as file:

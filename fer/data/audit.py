@@ -7,9 +7,11 @@ import numpy as np
 
 from fer.data.pack import Pack
 from fer.data.sharpness import evenly
+from fer.data.splits import subjects_on_both_sides
 from fer.data.twins import SIMILARITY, blank, exact_groups, groups_of_pairs, near_pairs, signatures
 
 LOOKED_AT = 2000  # images of a split whose sharpness is measured
+MOST_SHOWN = 20_000  # pairs of which a sheet is drawn
 UNLIKE = 2.0  # times sharper than another split: not the same kind of pictures
 CROSSINGS = (("val", "train"), ("test", "train"), ("test", "val"))
 
@@ -30,22 +32,24 @@ def audit_pack(pack: Pack) -> Audit:
     twin in training. A group is conflicting where its labels differ.
     """
     exact = exact_groups(pack.images)
-    pairs = np.unique(np.concatenate([_pairs_of_groups(exact), near_pairs(signatures(pack.images))]), axis=0)
-    near = groups_of_pairs(pairs, len(pack))
+    twins = _Twins(pack, exact)
+    of_pixels = twins.crossings()
+    for pairs in near_pairs(signatures(pack.images)):
+        twins.add(pairs)
     counts = pack.manifest["counts"]
     per_emotion = {e: sum(by.get(e, 0) for by in counts.values()) for by in counts.values() for e in by}
     numbers = {
         "images": len(pack),
-        "exact": _group_numbers(exact, pack) | _crossings(_pairs_of_groups(exact), exact, pack),
-        "near": _group_numbers(near, pack) | _crossings(pairs, exact, pack),
+        "exact": _group_numbers(exact, pack) | of_pixels,
+        "near": _group_numbers(twins.groups, pack) | twins.crossings(),
         "near_similarity": SIMILARITY,
         "blank": int(blank(pack.images).sum()),
         "counts": counts,
         "largest_to_smallest_class": max(per_emotion.values()) / min(per_emotion.values()),
-        "subjects_on_both_sides": _shared_subjects(pack),
+        "subjects_on_both_sides": subjects_on_both_sides(pack.subjects, pack.splits),
         "sharpness": {split: sharpness(pack.images[evenly(pack.splits == split, LOOKED_AT)]) for split in counts},
     }
-    return Audit(numbers, _worth_a_look(pairs, pack))
+    return Audit(numbers, _worth_a_look(twins.shown, pack))
 
 
 def sharpness(images: np.ndarray) -> float:
@@ -80,23 +84,40 @@ def _group_numbers(groups: np.ndarray, pack: Pack) -> dict[str, int]:
     }
 
 
-def _crossings(pairs: np.ndarray, exact: np.ndarray, pack: Pack) -> dict[str, int]:
-    """For each two splits the images of the first with a twin in the second."""
-    in_splits = {s: set(exact[pack.splits == s].tolist()) for s in ("train", "val", "test")}
-    result = {}
-    for split, other in CROSSINGS:
-        twinned = {int(row) for row in np.flatnonzero(pack.splits == split) if int(exact[row]) in in_splits[other]}
-        for left, right in ((0, 1), (1, 0)):
-            crossing = (pack.splits[pairs[:, left]] == split) & (pack.splits[pairs[:, right]] == other)
-            twinned |= set(pairs[crossing, left].tolist())
-        result[f"{split}_in_{other}"] = len(twinned)
-    return result
+class _Twins:
+    """Takes pairs of near twins, some at a time: there may be as many as the square of the images of a recording."""
 
+    def __init__(self, pack: Pack, exact: np.ndarray) -> None:
+        self.pack = pack
+        pairs = _pairs_of_groups(exact)
+        self.groups = groups_of_pairs(pairs, len(pack))  # int64 [N]
+        self.shown = np.empty((0, 2), dtype=np.int64)  # pairs worth a look
+        in_splits = {split: np.unique(exact[pack.splits == split]) for split in ("train", "val", "test")}
+        self.twinned = {
+            (split, other): (pack.splits == split) & np.isin(exact, in_splits[other]) for split, other in CROSSINGS
+        }
+        self._show(pairs)
 
-def _shared_subjects(pack: Pack) -> int:
-    known = pack.subjects != ""
-    people = np.unique(np.stack([pack.subjects[known], pack.splits[known]], axis=1), axis=0)
-    return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
+    def add(self, pairs: np.ndarray) -> None:
+        """Pairs of rows, int64 [P, 2], the smaller first, each once."""
+        tied = np.stack([np.arange(len(self.pack)), self.groups], axis=1)
+        self.groups = groups_of_pairs(np.concatenate([tied, pairs]), len(self.pack))
+        splits = self.pack.splits[pairs]
+        for (split, other), twinned in self.twinned.items():
+            for left, right in ((0, 1), (1, 0)):
+                crossing = (splits[:, left] == split) & (splits[:, right] == other)
+                twinned[pairs[crossing, left]] = True
+        self._show(pairs)
+
+    def crossings(self) -> dict[str, int]:
+        """For each two splits the images of the first with a twin in the second."""
+        return {f"{split}_in_{other}": int(found.sum()) for (split, other), found in self.twinned.items()}
+
+    def _show(self, pairs: np.ndarray) -> None:
+        told = _worth_a_look(pairs, self.pack)
+        told = told[:: -(-len(told) // MOST_SHOWN) or 1]
+        self.shown = np.unique(np.concatenate([self.shown, told]), axis=0)
+        self.shown = self.shown[:: -(-len(self.shown) // MOST_SHOWN) or 1]
 
 
 def _worth_a_look(pairs: np.ndarray, pack: Pack) -> np.ndarray:

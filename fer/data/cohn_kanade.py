@@ -37,18 +37,18 @@ def list_sequences(source: Source, labels: dict[Sequence, str], where: str) -> L
     Raises:
         DataError: labels without any frame, or a label file that holds no known code.
     """
-    frames: dict[Sequence, list[tuple[str, str]]] = defaultdict(list)
+    frames: dict[Sequence, dict[str, str]] = defaultdict(dict)  # number of the frame -> name
     rejected: list[tuple[str, str]] = []
     for name in source.names:
         path = PurePosixPath(name)
         match = FRAME.match(path.stem) if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp") else None
-        if match:
-            frames[match["subject"], match["sequence"]].append((match["frame"], name))
+        if match and frames[match["subject"], match["sequence"]].setdefault(match["frame"], name) != name:
+            rejected.append((name, "a frame that stands there twice"))
     if not frames:
         raise DataError(f"{where} holds CK+ labels but none of their frames (cohn-kanade-images/S005/001/…)")
     samples = []
     for sequence in sorted(frames.keys() | labels.keys()):
-        ordered = [name for _, name in sorted(frames.get(sequence, []))]
+        ordered = [name for _, name in sorted(frames.get(sequence, {}).items())]
         if sequence not in labels:
             rejected.append((_common(ordered[0]), f"a sequence without a label ({len(ordered)} frames)"))
         elif len(ordered) <= PEAK_FRAMES:

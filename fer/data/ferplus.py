@@ -42,6 +42,8 @@ def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing
     except csv.Error as error:
         raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
     columns = [column.strip().lower() for column in header]
+    if "usage" not in columns:
+        raise DataError(f"{where}: {name} has no column Usage: it is not the table that the authors of FER+ give")
     if len(rows) != len(faces.samples):
         raise DataError(
             f"{where}: {name} has {len(rows):,} rows and the faces {len(faces.samples):,}; FER+ is read row by row "

@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source
 from fer.data.spool import PictureSpool, square
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.files import write_json
+from fer.files import printable, write_json
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def ensure_pack(
     if source is not None:
         made_from, given = manifest["source"], fingerprint(source)
         drawn = source.startswith(DRAWN)
-        same = made_from == given if drawn else made_from.get("sha256") == given["sha256"]
+        same = made_from == given if drawn else _is_same(made_from, given)
         if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
             return make_pack(root, name, source, store_size, votes, match_sharpness)
         if not same:
@@ -84,6 +84,11 @@ def ensure_pack(
     if size != store_size:
         log.warning("%s holds images of %d px; data.store_size=%d needs a new pack", folder, size, store_size)
     return folder
+
+
+def _is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether two fingerprints are of one source; older packs of folders did not look at contents."""
+    return before.get("sha256") == now["sha256"] and before.get("contents") in (None, now.get("contents"))
 
 
 def make_pack(
@@ -119,7 +124,7 @@ def make_pack(
         "source": made_from,
         "layout": decoded.layout,
         "counts": count(decoded.samples),
-        "rejected": [{"name": path, "reason": reason} for path, reason in decoded.rejected],
+        "rejected": [{"name": printable(path), "reason": reason} for path, reason in decoded.rejected],
     }
     try:
         with pictures:
@@ -127,7 +132,7 @@ def make_pack(
     except OSError as error:
         raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
     if decoded.rejected:
-        examples = "; ".join(f"{path}: {reason}" for path, reason in decoded.rejected[:3])
+        examples = "; ".join(f"{printable(path)}: {reason}" for path, reason in decoded.rejected[:3])
         log.warning("%d files of %s were left out (%s)", len(decoded.rejected), source, examples)
     log.info("packed %s images of %s (%s) in %s", f"{len(decoded.samples):,}", source, decoded.layout, folder)
     return folder
@@ -162,7 +167,7 @@ def _write(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         if isinstance(decoded.images, PictureSpool):
-            if not decoded.images.uniform:
+            if decoded.cropped or not decoded.images.uniform:
                 manifest["store_size"] = store_size
             manifest["shape"] = list(decoded.images.save(temporary / "images.npy", store_size))
         else:
@@ -223,6 +228,7 @@ class Decoded:
     layout: str
     rejected: list[tuple[str, str]]
     votes: np.ndarray | None = None
+    cropped: bool = False  # whether faces were cut out of larger pictures, to store_size
 
 
 def _draw(style: str) -> Decoded:
@@ -249,7 +255,9 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
             rejected.append((sample.name, f"cannot be read as a picture: {error}"))
             continue
         height, width = picture.shape[:2]
-        photograph = listing.layout == CLASS_FOLDERS and height != width and min(height, width) >= SMALLEST_PHOTOGRAPH
+        photograph = (
+            listing.layout.startswith(CLASS_FOLDERS) and height != width and min(height, width) >= SMALLEST_PHOTOGRAPH
+        )
         if photograph or not listing.framed:
             found = find_faces(picture)
             searched += 1
@@ -262,7 +270,8 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
         raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
     if faceless:
         log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, searched)
-    return Decoded(pictures, samples, listing.layout, rejected)
+    named = [replace(sample, name=printable(sample.name)) for sample in samples]
+    return Decoded(pictures, named, listing.layout, rejected, cropped=searched > 0)
 
 
 def _table(samples: list[RawSample]) -> bytes:

@@ -7,20 +7,12 @@ import json
 from pathlib import PurePosixPath
 from typing import Any
 
-from fer.data.samples import Listing, RawSample
+from fer.data.samples import Listing, RawSample, split_of_word
 from fer.data.sources import DAMAGE, LARGEST_MEMBER, Source
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
 LABEL_COLUMNS = ("label", "labels", "emotion", "expression", "class")
-SPLIT_OF_NAME = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 
 
 def parquet_files(source: Source) -> list[str]:
@@ -72,6 +64,9 @@ def _columns(table: Any, place: str) -> tuple[list[Any], list[str | None]]:
     if picture is None or label is None:
         raise DataError(f"{place} has columns {', '.join(table.column_names)}: none named image, or none named label")
     values = table.column(label).to_pylist()
+    several = next((value for value in values if not isinstance(value, int | str | None)), None)
+    if several is not None:
+        raise DataError(f"{place}: label {str(several)[:60]} is no class number and no word")
     if any(isinstance(value, int) for value in values):
         names = _class_names(table.schema.metadata or {}, label)
         if names is None:
@@ -102,4 +97,4 @@ def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
 def _split(name: str) -> str:
     path = PurePosixPath(name)
     words = [*path.parts[:-1], path.stem.split("-")[0].split(".")[0]]
-    return next((SPLIT_OF_NAME[word.lower()] for word in reversed(words) if word.lower() in SPLIT_OF_NAME), "train")
+    return next(filter(None, (split_of_word(word) for word in reversed(words))), "train")

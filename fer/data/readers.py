@@ -13,7 +13,7 @@ from fer.data.cohn_kanade import label_files, list_sequences
 from fer.data.ferplus import votes_file, with_votes
 from fer.data.parquet import list_parquet, parquet_files
 from fer.data.pictures import PICTURES
-from fer.data.samples import Listing, RawSample
+from fer.data.samples import Listing, RawSample, split_of_word
 from fer.data.sources import Source
 from fer.data.tables import list_table, pixel_tables
 from fer.emotions import EMOTIONS, emotion_name
@@ -27,16 +27,6 @@ FER2013_SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test
 
 # CK+: subject_sequence_frame, as in S010_004_00000017.
 CKPLUS_NAME = re.compile(r"(S\d{3})_\d{3}_\d{8}$")
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def list_samples(source: Source, where: str, votes: bool = False) -> Listing:
@@ -78,10 +68,12 @@ def _list_class_folders(source: Source, where: str) -> Listing:
         if not name.lower().endswith(PICTURES):
             rejected.append((name, "not a picture"))
             continue
-        emotion = next(filter(None, (emotion_name(part) for part in reversed(path.parts[:-1]))), None)
-        if emotion is None:
-            rejected.append((name, "no folder of its path is named after an emotion"))
+        named = {emotion: None for part in path.parts[:-1] if (emotion := emotion_name(part)) is not None}
+        if len(named) != 1:
+            several = f"folders of its path are named after {' and '.join(named)}"
+            rejected.append((name, several if named else "no folder of its path is named after an emotion"))
             continue
+        (emotion,) = named
         samples.append(RawSample(name, emotion, _split(path), _subject(path)))
     if not samples:
         raise DataError(
@@ -95,7 +87,7 @@ def _split(path: PurePosixPath) -> str:
     prefix = FER2013_NAME.match(path.stem)
     if prefix:
         return FER2013_SPLITS[prefix[1]]
-    named = (SPLIT_FOLDERS.get(part.lower()) for part in path.parts[:-1])
+    named = (split_of_word(part) for part in path.parts[:-1])
     return next(filter(None, named), "all")
 
 

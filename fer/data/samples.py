@@ -1,8 +1,26 @@
 """What readers hand over to packing."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
+
+# Words for splits, in the names of folders, tables and parquet files, and in the column Usage.
+SPLIT_OF_WORD = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def split_of_word(word: str) -> str | None:
+    """The split that a word names, as `Train`, `test_set` or `val-data`; None where it names none."""
+    plain = re.sub(r"[-_ ]?(set|data|images|faces|split)$", "", word.strip().lower())
+    return SPLIT_OF_WORD.get(plain)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import bz2
 import gzip
 import hashlib
+import logging
 import lzma
 import os
-import stat
 import tarfile
 import tempfile
 import zipfile
@@ -16,7 +16,9 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
-from fer.errors import DataError
+from fer.data.pictures import PICTURES
+from fer.errors import DataError, PictureError
+from fer.files import printable
 
 DRAWN = "drawn:"
 KAGGLE = "kaggle:"
@@ -31,7 +33,12 @@ DEEPEST = 3  # archives within archives
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 TABLES = (".csv", ".parquet")
 STREAMS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
+SAMPLED = (4096, 512)  # files of a folder whose contents tell it from another: labels and the like, and pictures
+LARGEST_SAMPLED = 1 << 20  # bytes
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
+
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -45,20 +52,46 @@ class Source(Protocol):
 
 
 class FolderSource:
-    """Every regular file under a folder; links are not followed, clutter not listed."""
+    """Every regular file under a folder; clutter is not listed.
+
+    Links that lead out of the folder are followed, as a hub's cache and people with several disks have them; what
+    links lead to within it is listed already.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        found = []
-        for parent, folders, files in os.walk(folder):
-            folders[:] = [name for name in folders if not _is_clutter(name)]
-            inside = Path(parent).relative_to(folder)
-            found += [
-                (inside / file).as_posix()
-                for file in files
-                if not _is_clutter(file) and stat.S_ISREG(os.lstat(Path(parent) / file).st_mode)
-            ]
-        self.names = sorted(found)
+        self.folder, self._root = folder, os.path.realpath(folder)
+        self._seen = {self._root}
+        self.names = sorted(self._files(str(folder), ""))
+
+    def _files(self, folder: str, inside: str) -> Iterator[str]:
+        try:
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+        except PermissionError:
+            return
+        for entry in entries:
+            name = f"{inside}{entry.name}"
+            if _is_clutter(entry.name):
+                continue
+            if entry.is_symlink() and not self._is_new(entry.path):
+                continue
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself
+                continue
+            if is_folder:
+                yield from self._files(entry.path, f"{name}/")
+            elif is_file:
+                yield name
+
+    def _is_new(self, link: str) -> bool:
+        """Whether a link leads out of the folder, and not to a folder that another one led to."""
+        target = os.path.realpath(link)
+        if target == self._root or target.startswith(self._root + os.sep) or self._root.startswith(target + os.sep):
+            return False
+        known = os.path.isdir(target) and target in self._seen
+        self._seen.add(target)
+        return not known
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -87,17 +120,19 @@ class ZipSource:
         self.archive, self.where = archive, where
         self.sizes = {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
         _check_names(list(self.sizes), where)
-        self.names = sorted(name for name in self.sizes if not _is_clutter(name))
+        self.entries = {name.removeprefix("./").replace("\\", "/"): name for name in self.sizes}
+        self.names = sorted(name for name in self.entries if not _is_clutter(name))
 
     def open(self, name: str) -> IO[bytes]:
         with self._telling(name):
-            return self.archive.open(name)
+            return self.archive.open(self.entries[name])
 
     def read(self, name: str) -> bytes:
-        if self.sizes[name] > LARGEST_MEMBER:
-            raise ValueError(f"{self.sizes[name]:,} bytes once unpacked, more than any face picture")
+        size = self.sizes[self.entries[name]]
+        if size > LARGEST_MEMBER:
+            raise PictureError(f"{name} has {size:,} bytes once unpacked, more than any face picture")
         with self._telling(name):
-            return self.archive.read(name)
+            return self.archive.read(self.entries[name])
 
     @contextmanager
     def _telling(self, name: str) -> Iterator[None]:
@@ -128,7 +163,7 @@ class TarSource:
 
     def read(self, name: str) -> bytes:
         if self.members[name].size > LARGEST_MEMBER:
-            raise ValueError(f"{self.members[name].size:,} bytes, more than any face picture")
+            raise PictureError(f"{name} has {self.members[name].size:,} bytes, more than any face picture")
         return self.open(name).read()
 
 
@@ -251,8 +286,18 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
                 reason = " ".join(str(error).split())[:120]
                 raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
         opened = _open_archive(file, name, f"{where}, {name}", stack)
+        if _is_extracted(name, opened.names, source.names):
+            log.warning("%s: what %s holds lies beside it, too; it is read once", where, name)
+            continue
         inner[name] = _with_inner(opened, f"{where}, {name}", stack, depth + 1)
     return NestedSource(source, inner)
+
+
+def _is_extracted(archive: str, members: list[str], beside: list[str]) -> bool:
+    """Whether all that an archive holds lies beside it, or in a folder of its name: read twice it would be its twin."""
+    names = set(beside)
+    places = (archive.rpartition("/")[0], _without_suffix(archive))
+    return any(all(f"{place}/{name}".lstrip("/") in names for name in members) for place in places) and bool(members)
 
 
 def _unpacked(stream: IO[bytes] | BufferedIOBase, where: str, stack: ExitStack) -> IO[bytes]:
@@ -269,8 +314,8 @@ def _unpacked(stream: IO[bytes] | BufferedIOBase, where: str, stack: ExitStack) 
 def fingerprint(source: str) -> dict[str, Any]:
     """What a pack records of its source, to notice later that it was made from another one.
 
-    A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes; a drawn set by
-    the version of the drawing code, one on Kaggle by its name.
+    A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes, and by that of the
+    contents of some of its files (SAMPLED); a drawn set by the version of the drawing code, one on Kaggle by its name.
     """
     if source.startswith(DRAWN):
         from fer.data.demo import VERSION
@@ -280,10 +325,14 @@ def fingerprint(source: str) -> dict[str, Any]:
         return {"path": source, "sha256": hashlib.sha256(source.encode()).hexdigest()}
     path = Path(source)
     if path.is_dir():
-        listing = hashlib.sha256()
-        for name in FolderSource(path).names:
-            listing.update(f"{name}\0{(path / name).stat().st_size}\n".encode())
-        return {"path": str(path), "sha256": listing.hexdigest()}
+        listing, contents = hashlib.sha256(), hashlib.sha256()
+        names = FolderSource(path).names
+        sizes = {name: (path / name).stat().st_size for name in names}
+        for name in names:
+            listing.update(f"{printable(name)}\0{sizes[name]}\n".encode())
+        for name in _sample([name for name in names if sizes[name] <= LARGEST_SAMPLED]):
+            contents.update((path / name).read_bytes())
+        return {"path": str(path), "sha256": listing.hexdigest(), "contents": contents.hexdigest()}
     if not path.exists():
         raise DataError(f"data.source={source} does not exist")
     try:
@@ -292,3 +341,13 @@ def fingerprint(source: str) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"data.source={source} cannot be read: {error}") from error
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest}
+
+
+def _sample(names: list[str]) -> list[str]:
+    """Names evenly spaced among those of pictures, and among the others."""
+    found = []
+    pictures = [name for name in names if name.lower().endswith(PICTURES)]
+    others = [name for name in names if not name.lower().endswith(PICTURES)]
+    for some, most in ((others, SAMPLED[0]), (pictures, SAMPLED[1])):
+        found += some[:: -(-len(some) // most) or 1]
+    return found

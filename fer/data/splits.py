@@ -60,7 +60,9 @@ def with_validation(splits: np.ndarray, emotions: np.ndarray, subjects: np.ndarr
         splits[train[np.isin(subjects[train], people[::VALIDATION_EVERY])]] = "val"
         return splits
     for emotion in np.unique(emotions[train]):
-        splits[train[emotions[train] == emotion][::VALIDATION_EVERY]] = "val"
+        rows = train[emotions[train] == emotion]
+        if len(rows) > 1:  # a single image is worth more in training
+            splits[rows[::VALIDATION_EVERY]] = "val"
     return splits
 
 
@@ -87,6 +89,13 @@ def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
         if "val" not in splits:
             held[rest[len(rest) - -(-len(rest) // VALIDATION_EVERY) :]] = "val"
     return held
+
+
+def subjects_on_both_sides(subjects: np.ndarray, splits: np.ndarray) -> int:
+    """How many people stand in more than one split."""
+    known = subjects != ""
+    people = np.unique(np.stack([subjects[known], splits[known]], axis=1), axis=0)
+    return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
 
 
 def named_subjects(names: np.ndarray, pattern: str) -> np.ndarray:

@@ -7,6 +7,7 @@ The contest's own file, `icml_face_data.csv` (whose headers start with a space),
 import csv
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -14,20 +15,13 @@ from typing import IO
 
 import numpy as np
 
-from fer.data.samples import Listing, RawSample
+from fer.data.samples import Listing, RawSample, split_of_word
 from fer.data.sources import DAMAGE, LARGEST_STREAM, Source
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
 CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
-USAGE = {
-    "training": "train",
-    "publictest": "val",
-    "privatetest": "test",
-    "train": "train",
-    "val": "val",
-    "test": "test",
-}
+USAGE = {"publictest": "val", "privatetest": "test"}  # of the contest; other words are those of folders
 LONGEST_FIELD = 1 << 22  # characters: 1024 x 1024 pixels
 
 
@@ -48,29 +42,46 @@ def pixel_tables(source: Source) -> dict[str, list[str]]:
 
 
 def list_table(source: Source, tables: dict[str, list[str]], where: str) -> Listing:
-    """The faces of the most complete table: labelled ones go first, then those with splits.
+    """The faces of the labelled table that says which split each is of; where none does, of all whose names say it.
 
     Raises:
-        DataError: no labelled table, or a malformed row, named by table and line.
+        DataError: no labelled table, several of which nothing says what they are, or a malformed row, named by table
+            and line.
     """
     labelled = [name for name, columns in tables.items() if "emotion" in columns]
     if not labelled:
         raise DataError(f"{where}: {next(iter(tables))} has no `emotion` column: faces without labels teach nothing")
-    chosen = min(labelled, key=lambda name: ("usage" not in tables[name], name))
-    rejected = [(name, f"another table: {chosen} was read") for name in source.names if name != chosen]
+    split_of = _chosen(labelled, tables, where)
+    read = ", ".join(split_of)
+    rejected = [(name, f"the faces were read from {read}") for name in source.names if name not in split_of]
     samples: list[RawSample] = []
     faces: list[np.ndarray] = []
-    for line, row in _rows(source, chosen, tables[chosen], where):
-        place = f"{where}: {chosen}, line {line}"
-        faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
-        split = _split(row.get("usage"), place)
-        samples.append(
-            RawSample(f"{PurePosixPath(chosen).stem}/{line:06d}", _emotion(row["emotion"], place), split, "")
-        )
+    for name, whole in split_of.items():
+        title = PurePosixPath(name).stem
+        for line, row in _rows(source, name, tables[name], where):
+            place = f"{where}: {name}, line {line}"
+            faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
+            split = whole or _split(row["usage"], place)
+            samples.append(RawSample(f"{title}/{line:06d}", _emotion(row["emotion"], place), split, ""))
     if not samples:
-        raise DataError(f"{where}: {chosen} has a header and no rows")
-    kind = "with splits" if "usage" in tables[chosen] else "without splits"
+        raise DataError(f"{where}: {read} has a header and no rows")
+    kind = "without splits" if list(split_of.values()) == ["train"] else "with splits"
     return Listing(f"pixel table {kind}", samples, rejected, images=np.stack(faces))
+
+
+def _chosen(labelled: list[str], tables: dict[str, list[str]], where: str) -> dict[str, str | None]:
+    """The tables to read, and the split of each; None where its rows say theirs."""
+    if with_usage := sorted(name for name in labelled if "usage" in tables[name]):
+        return {with_usage[0]: None}
+    if len(labelled) == 1:
+        return {labelled[0]: "train"}
+    split_of = {name: split_of_word(re.split(r"[-_. ]", PurePosixPath(name).stem)[0]) for name in sorted(labelled)}
+    if None in split_of.values() or len(set(split_of.values())) < len(split_of):
+        raise DataError(
+            f"{where} holds several tables of faces ({', '.join(split_of)}) without a column Usage: name them train, "
+            "val and test, or give the path of one"
+        )
+    return dict(split_of)
 
 
 def _rows(source: Source, name: str, columns: list[str], where: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -140,10 +151,8 @@ def _emotion(text: str, place: str) -> str:
     return emotion
 
 
-def _split(text: str | None, place: str) -> str:
-    if text is None:
-        return "train"
-    split = USAGE.get(text.strip().lower())
+def _split(text: str, place: str) -> str:
+    split = USAGE.get(text.strip().lower()) or split_of_word(text)
     if split is None:
         raise DataError(f"{place}: Usage {text.strip()!r} is none of Training, PublicTest, PrivateTest")
     return split

@@ -53,20 +53,18 @@ def signatures(images: np.ndarray) -> np.ndarray:
     return signs / np.float32(np.sqrt(signs.shape[1]))
 
 
-def near_pairs(marks: np.ndarray, similarity: float = SIMILARITY) -> np.ndarray:
-    """All pairs of images at least so similar, the smaller row first: int64 [P, 2].
+def near_pairs(marks: np.ndarray, similarity: float = SIMILARITY) -> Iterator[np.ndarray]:
+    """All pairs of images at least so similar, the smaller row first: int64 [P, 2], some at a time.
 
     Args:
         marks: of `signatures`, float32 [N, D].
         similarity: the least that counts.
     """
-    pairs = []
     for start in range(0, len(marks), BLOCK):
         for other in range(start, len(marks), BLOCK):
             left, right = np.nonzero(marks[start : start + BLOCK] @ marks[other : other + BLOCK].T >= similarity - 1e-4)
             ahead = left + start < right + other
-            pairs.append(np.stack([left[ahead] + start, right[ahead] + other], axis=1))
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
+            yield np.stack([left[ahead] + start, right[ahead] + other], axis=1)
 
 
 def has_near_twin(marks: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

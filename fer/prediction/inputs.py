@@ -40,7 +40,7 @@ def list_inputs(source: str | Sequence[str]) -> Inputs:
     if not sources or not all(sources):
         raise ConfigError("give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video")
     inputs = Inputs()
-    for path in (path for one in sources for path in _listed(one)):
+    for path in (path for one in sources for path in _listed(one, len(sources) > 1)):
         (inputs.videos if _is_video(path) else inputs.pictures).append(path)
     return inputs
 
@@ -49,7 +49,7 @@ def _is_video(path: str) -> bool:
     return path.lower().endswith(VIDEOS)
 
 
-def _listed(source: str) -> list[str]:
+def _listed(source: str, among_others: bool) -> list[str]:
     if os.path.isdir(source):
         inside = list(_below(source))
         found = [path for path in inside if not _is_video(path)]
@@ -58,6 +58,8 @@ def _listed(source: str) -> list[str]:
         found = _lines(source) if source.lower().endswith(LISTS) else [source]
     elif glob.has_magic(source):
         found = sorted(path for path in glob.glob(source, recursive=True) if not os.path.isdir(path))
+    elif among_others:
+        found = [source]  # it will be named and skipped
     else:
         raise DataError(f"there is no {source}; give input= a picture, folder, pattern, list file or video")
     if not found:

@@ -11,14 +11,14 @@ from pathlib import Path
 from PIL import Image
 
 from fer.errors import ConfigError, DataError, PictureError, RunError
-from fer.files import replacing
+from fer.files import printable, replacing
 from fer.prediction.classifier import EmotionClassifier, Prediction
 from fer.prediction.framing import Faces, check_faces
 from fer.prediction.gallery import Gallery, numbered
 from fer.prediction.inputs import list_inputs
 from fer.prediction.stream import stream
 from fer.prediction.summary import Summary, print_summary, progress_bar
-from fer.prediction.table import HEADER, picture_rows, printable
+from fer.prediction.table import HEADER, picture_rows
 from fer.prediction.video import TIMELINE, predict_video
 
 log = logging.getLogger(__name__)

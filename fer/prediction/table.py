@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fer.files import printable
 from fer.prediction.classifier import Prediction
 
 HEADER = ("picture", "face", "x", "y", "width", "height", "emotion", "probability")  # then a column for each class
@@ -41,8 +42,3 @@ def no_box() -> list[Any]:
 
 def digits(value: float) -> str:
     return f"{value:.6g}"
-
-
-def printable(path: str) -> str:
-    """A path as text that every encoding takes: bytes of it that are no UTF-8 are escaped."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,13 +9,14 @@ import json
 import logging
 import socket
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from ipaddress import ip_address
 from socketserver import TCPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from fer.errors import ConfigError, FERError
 from fer.prediction.page.answer import Answers
@@ -40,6 +41,7 @@ HEADERS = {
 }
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 PATIENCE = 20  # seconds that a connection may stay silent
+LINGERS = 8  # times the largest picture is read of what was refused, before the connection is cut
 AT_ONCE = 4  # pictures that are held at a time; one of them is being looked at
 
 
@@ -79,7 +81,7 @@ class PageServer(ThreadingHTTPServer):
 
     def is_own(self, name: str | None) -> bool:
         """Whether a host name may be this server's; any, where it was opened to the network on purpose."""
-        return not is_local(self.host) or name in LOCAL_NAMES
+        return not is_local(self.host) or name in {*LOCAL_NAMES, self.host}
 
 
 class _Refused(Exception):
@@ -104,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             respond()
         except _Refused as refusal:
             self._say(refusal.status, {"error": str(refusal)})
+            self._linger()
         except FERError as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": f"This picture cannot be read: {error}."})
         except (ConnectionError, TimeoutError):
@@ -112,16 +115,28 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("a request failed")
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "Something went wrong; the terminal says what."})
 
+    def _linger(self) -> None:
+        """Let the sender finish: where a connection ends while a picture is still coming, nobody reads the answer."""
+        self.close_connection = True
+        until, room = time.monotonic() + PATIENCE, LINGERS * self.server.most_bytes
+        try:
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(2)
+            while room > 0 and time.monotonic() < until and (got := self.connection.recv(1 << 16)):
+                room -= len(got)
+        except OSError:
+            pass
+
     def _check_origin(self) -> None:
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
         if not self.server.is_own(_host_name(host)):
             raise _Refused(HTTPStatus.FORBIDDEN, "This page is not served under that name.")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             raise _Refused(HTTPStatus.FORBIDDEN, "Only the page itself may ask.")
 
     def _get(self) -> None:
-        path = urlsplit(self.path).path
+        path = _split(self.path).path
         if path == "/about":
             self._say(HTTPStatus.OK, {**self.server.answers.about, "most_bytes": self.server.most_bytes})
         elif path in FILES:
@@ -131,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _post(self) -> None:
-        address = urlsplit(self.path)
+        address = _split(self.path)
         if address.path != "/faces":
             raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
         if self.headers.get_content_type() != PICTURE:
@@ -180,6 +195,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         log.debug(format, *arguments)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "That is no address.") from None
 
 
 def _host_name(host: str) -> str | None:
