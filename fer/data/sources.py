@@ -295,7 +295,7 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
 
 def _is_extracted(archive: str, members: list[str], beside: list[str]) -> bool:
     """Whether all that an archive holds lies beside it, or in a folder of its name: read twice it would be its twin."""
-    names = set(beside)
+    names = set(beside) - {archive}
     places = (archive.rpartition("/")[0], _without_suffix(archive))
     return any(all(f"{place}/{name}".lstrip("/") in names for name in members) for place in places) and bool(members)
 

@@ -61,6 +61,27 @@ def test_the_audit_counts_what_was_put_in(leaky_table: Path, tmp_path: Path) -> 
     assert len(audit.pairs) == 6  # five across splits (one of them near), one with two labels
 
 
+def test_the_audit_of_many_alike_frames_holds_few_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their pairs are as many as the square of a recording's frames; blocks and limits change no number."""
+    generator = np.random.default_rng(0)
+    scene = generator.integers(0, 256, (2, 24, 24)).repeat(60, axis=0)
+    images = np.clip(scene + generator.normal(0, 2, scene.shape), 0, 255).astype(np.uint8)
+    (tmp_path / "source").mkdir()
+    for number, image in enumerate(images):
+        folder = tmp_path / "source" / ("train", "test")[number % 2] / ("happy", "sad")[number % 3 == 0]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    pack = open_pack(ensure_pack(tmp_path, "frames", str(tmp_path / "source")))
+    whole = audit_pack(pack)
+    assert whole.numbers["near"]["groups"] == 2
+    assert whole.numbers["near"]["test_in_train"] == 60
+    monkeypatch.setattr("fer.data.twins.BLOCK", 16)
+    monkeypatch.setattr("fer.data.audit.MOST_SHOWN", 50)
+    some = audit_pack(pack)
+    assert some.numbers == whole.numbers
+    assert 10 < len(some.pairs) <= 50 < len(whole.pairs)
+
+
 def test_prepare_tells_and_writes(leaky_table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):  # a pack with its audit beside it may be remade
         prepare("leaky", str(leaky_table), str(tmp_path), 48)

@@ -63,6 +63,13 @@ def test_votes_that_do_not_fit_the_faces(rows: list[str], says: str, tmp_path: P
         pack_with_votes(tmp_path, rows)
 
 
+def test_votes_without_the_splits_of_their_rows(tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_bytes(table())
+    (tmp_path / "fer2013new.csv").write_bytes(votes(NINE).replace(b"Usage", b"Use", 1))
+    with pytest.raises(DataError, match="no column Usage"):
+        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
+
+
 def test_votes_in_another_order(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(table())
     (tmp_path / "fer2013new.csv").write_bytes(votes(NINE).replace(b"PublicTest", b"Training", 1))

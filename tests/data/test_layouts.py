@@ -1,6 +1,7 @@
 """Each public distribution becomes the same samples, whatever its files look like."""
 
 import io
+import shutil
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,17 @@ def test_the_contest_table_in_every_wrapping(name: str, content: bytes, tmp_path
 
 def test_a_table_without_splits_trains(tmp_path: Path) -> None:
     assert set(pack_of(tmp_path, "train.csv", table("emotion,pixels")).splits) == {"train"}
+
+
+def test_tables_named_after_splits_are_one_set(tmp_path: Path) -> None:
+    some = {"train.csv": table("emotion,pixels", (0, 1, 2, 3)), "test_set.csv": table("emotion,pixels", (3, 4))}
+    pack = pack_of(tmp_path, "both.zip", zipped({**some, "README.csv": b"a,b\n"}))
+    assert pack.manifest["counts"]["train"] == {"angry": 1, "disgust": 1, "fear": 1, "happy": 1}
+    assert pack.manifest["counts"]["test"] == {"happy": 1, "sad": 1}
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["README.csv"]
+    for other in ("faces.csv", "training.csv"):  # of which nothing tells what it is, or how it differs
+        with pytest.raises(DataError, match=r"several tables of faces .*: name them train, val and test"):
+            pack_of(tmp_path, f"{other}.zip", zipped({**some, other: table("emotion,pixels", (1,))}))
 
 
 def test_the_extended_table_knows_contempt_and_words_are_read(tmp_path: Path) -> None:
@@ -119,6 +131,26 @@ def test_original_ckplus_gives_peaks_and_neutral_faces(tmp_path: Path, seen_face
     assert pack.images.shape[1:] == (48, 48)
     cropped = cv2.resize(seen_face, (48, 48), interpolation=cv2.INTER_AREA).astype(float)
     assert np.corrcoef(pack.images[0].ravel(), cropped.ravel())[0, 1] > 0.5  # the face fills the crop
+
+
+def test_frames_that_stand_there_twice_count_once(tmp_path: Path, seen_face: np.ndarray) -> None:
+    source = original_ckplus(tmp_path / "CK+", seen_face, {"S005_001": 6}, {"S005_001": "3.0"})
+    shutil.copytree(source / "cohn-kanade-images", source / "images")
+    pack = open_pack(make_pack(tmp_path, "ckplus", str(source)))
+    assert [name[-6:-4] for name in pack.names] == ["01", "04", "05", "06"]
+    assert len([entry for entry in pack.manifest["rejected"] if "twice" in entry["reason"]]) == 6
+
+
+def test_large_frames_of_ckplus_in_class_folders_are_cropped(
+    tmp_path: Path, seen_face: np.ndarray, write_folder
+) -> None:
+    names = [f"happy/S005_001_{frame:08d}.png" for frame in range(1, 4)]
+    source = write_folder(tmp_path / "frames", dict.fromkeys(names, png(_frame(seen_face))))
+    pack = open_pack(make_pack(tmp_path / "packs", "ckplus", str(source)))
+    assert (pack.images.shape[1:], set(pack.subjects)) == ((48, 48), {"S005"})
+    cropped = cv2.resize(seen_face, (48, 48), interpolation=cv2.INTER_AREA).astype(float)
+    assert np.corrcoef(pack.images[0].ravel(), cropped.ravel())[0, 1] > 0.5
+    assert pack.manifest["store_size"] == 48  # another one needs another pack
 
 
 def test_a_frame_without_a_face_keeps_its_centre(

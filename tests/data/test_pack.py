@@ -2,6 +2,7 @@
 
 import errno
 import multiprocessing
+import os
 import zipfile
 from io import BytesIO
 
@@ -62,6 +63,17 @@ def test_unreadable_pictures_among_many_are_rejected_with_the_reason(tmp_path, s
     assert rejected["train/sad/cut.png"].startswith("cannot be read as a picture")
     assert rejected["README.txt"] == "not a picture"
     assert "3 files" in caplog.text
+
+
+def test_names_that_are_no_utf_8_are_escaped(tmp_path, write_folder, picture):
+    source = write_folder(tmp_path / "source", {"happy/1.png": picture(1), "sad/2.png": picture(2)})
+    for name in (b"sad/f\xe9lix.png", b"n\xf6te.md"):
+        with open(os.fsencode(source) + b"/" + name, "wb") as file:
+            file.write(picture(3))
+    pack = open_pack(make_pack(tmp_path / "packs", "faces", str(source)))
+    assert sorted(pack.names.tolist()) == ["happy/1.png", "sad/2.png", "sad/f\\udce9lix.png"]
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["n\\udcf6te.md"]
+    ensure_pack(tmp_path / "packs", "faces", str(source))
 
 
 def test_a_bomb_among_many_is_rejected(tmp_path, picture):

@@ -61,6 +61,7 @@ def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
         ([0, 1], None, "does not name"),
         ([0, 5], ("happy", "sad"), "label 5 is none of 2"),
         ([0, 1], ("happy", "bored"), "'bored' is no emotion"),
+        ([[0, 1], [1]], ("happy", "sad"), r"label \[0, 1\] is no class number and no word"),
     ],
 )
 def test_parquet_that_cannot_be_understood(labels: list[object], names: object, says: str, tmp_path: Path) -> None:

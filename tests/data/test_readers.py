@@ -77,8 +77,20 @@ def test_splits_of_other_folders(listed, folder, split):
     assert [(s.emotion, s.split, s.subject) for s in listing.samples] == [("fear", split, ""), ("happy", split, "")]
 
 
-def test_the_nearest_folder_names_the_emotion(listed):
-    assert [sample.emotion for sample in listed("happy/sad/1.png").samples] == ["sad"]
+def test_a_path_that_names_two_emotions_is_left_out(listed):
+    """`sad/Joy/1.png` may be a sad picture of Joy."""
+    listing = listed("sad/Joy/1.png", "joy/03_happy/2.png", "fear/3.png")
+    assert {sample.name: sample.emotion for sample in listing.samples} == {
+        "joy/03_happy/2.png": "happy",
+        "fear/3.png": "fear",
+    }
+    assert listing.rejected == [("sad/Joy/1.png", "folders of its path are named after sad and happy")]
+
+
+def test_splits_have_many_names(listed):
+    named = {"train_set": "train", "Test-Data": "test", "validation": "val", "testing_images": "test"}
+    samples = listed(*(f"{folder}/happy/1.png" for folder in named)).samples
+    assert {sample.name.split("/")[0]: sample.split for sample in samples} == named
 
 
 def test_what_is_no_face_picture_is_left_out_with_the_reason(listed):

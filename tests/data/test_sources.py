@@ -4,7 +4,7 @@ import zipfile
 import pytest
 
 from fer.data.sources import LARGEST_MEMBER, fingerprint, open_source
-from fer.errors import DataError
+from fer.errors import DataError, PictureError
 
 
 def names_in(path):
@@ -45,13 +45,57 @@ def test_an_empty_source_has_no_names(source_of):
     assert names_in(source_of({})) == []
 
 
-def test_links_are_not_followed(tmp_path, write_folder):
-    outside = write_folder(tmp_path / "outside", {"secret.png": b"secret"})
+def test_links_out_of_a_folder_are_followed_and_nothing_is_read_twice(tmp_path, write_folder):
+    """As in the cache of a hub, and where class folders lie on other disks."""
+    outside = write_folder(tmp_path / "outside", {"9.png": b"nine"})
     folder = write_folder(tmp_path / "download", FILES)
-    (folder / "train" / "happy" / "linked.png").symlink_to(outside / "secret.png")
+    (folder / "train" / "happy" / "linked.png").symlink_to(outside / "9.png")
     (folder / "fear").symlink_to(outside, target_is_directory=True)
-    (folder / "fear2").symlink_to(folder, target_is_directory=True)
-    assert names_in(folder) == sorted(FILES)
+    (folder / "scared").symlink_to(outside, target_is_directory=True)  # the same once more
+    (folder / "all").symlink_to(folder, target_is_directory=True)
+    (folder / "up").symlink_to(tmp_path, target_is_directory=True)
+    (folder / "again.png").symlink_to(folder / "train" / "sad" / "2.png")
+    (folder / "itself").symlink_to("itself")
+    found = names_in(folder)
+    assert sorted(set(found) - set(FILES)) in (
+        [f"{name}/9.png", "train/happy/linked.png"] for name in ("fear", "scared")
+    )
+    with open_source(folder) as source:
+        assert source.read("train/happy/linked.png") == b"nine"
+
+
+@pytest.mark.parametrize("root", ["", "download/"])
+def test_an_archive_beside_its_contents_is_read_once(root, tmp_path, write_folder, write_zip, caplog):
+    folder = write_folder(tmp_path / "download", FILES)
+    write_zip(folder / "archive.zip", FILES)
+    write_folder(folder / "other", FILES)
+    write_zip(folder / "other.zip", FILES)  # unpacked into a folder of its name
+    write_zip(folder / "more.zip", {"fear/3.png": b"new", **FILES})
+    found = names_in(folder)
+    assert [name for name in found if name.startswith("archive")] == ["archive.zip"]
+    assert [name for name in found if name.startswith("other")] == ["other.zip", *(f"other/{n}" for n in sorted(FILES))]
+    assert "more/fear/3.png" in found  # there is more in it than lies there
+    assert caplog.text.count("it is read once") == 2
+
+
+def test_names_of_other_systems_are_paths(tmp_path, write_zip):
+    path = write_zip(tmp_path / "a.zip", {"./happy/1.png": b"one", "sad\\2.png": b"two"})
+    assert names_in(path) == ["happy/1.png", "sad/2.png"]
+    with open_source(path) as source:
+        assert (source.read("happy/1.png"), source.read("sad/2.png")) == (b"one", b"two")
+
+
+def test_a_folder_with_other_contents_of_the_same_sizes_is_another(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "download", {"a/label.txt": b"3.0", "happy/1.bmp": b"abc", "happy/2.bmp": b"abc"})
+    before = fingerprint(str(folder))
+    assert fingerprint(str(folder)) == before
+    for name in ("a/label.txt", "happy/2.bmp"):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_bytes(b"5.0")
+        now = fingerprint(str(folder))
+        assert (now["sha256"], now["contents"]) != (before["sha256"], before["contents"])
+        (folder / name).write_bytes(kept)
+    assert fingerprint(str(folder)) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
@@ -73,7 +117,7 @@ def test_a_member_that_unpacks_to_too_much_is_refused_unread(tmp_path):
     assert path.stat().st_size < 1 << 20
     with open_source(path) as source:
         assert source.read("happy/1.png") == b"small"
-        with pytest.raises(ValueError, match="67,108,865 bytes once unpacked"):
+        with pytest.raises(PictureError, match="67,108,865 bytes once unpacked"):
             source.read("happy/2.png")
 
 

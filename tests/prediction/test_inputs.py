@@ -71,6 +71,14 @@ def test_several_inputs_come_one_after_another(tmp_path: Path) -> None:
     ]
 
 
+def test_one_that_is_missing_among_several_is_left_to_be_named_and_skipped(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    assert relative(list_pictures([str(tmp_path / "a.png"), str(tmp_path / "gone.png")]), tmp_path) == [
+        "a.png",
+        "gone.png",
+    ]
+
+
 def test_nothing_is_said_in_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "note.md")
     with pytest.raises(DataError, match="there is no"):

@@ -136,6 +136,7 @@ def test_what_is_no_picture_is_said_in_a_line(server: PageServer, content: bytes
         ("POST", "/faces", {"Content_Type": "text/plain"}, 415),
         ("POST", "/faces", {"Origin": "http://elsewhere.example"}, 403),
         ("POST", "/faces", {"Origin": "null"}, 403),
+        ("POST", "/faces", {"Origin": "http://[bad"}, 400),
         ("GET", "/about", {"Host": "rebound.example"}, 403),
         ("GET", "/../pyproject.toml", {}, 404),
         ("POST", "/", {}, 404),
@@ -146,6 +147,23 @@ def test_others_are_refused(server: PageServer, method: str, path: str, headers:
     found, _, content = ask(server, method, path, None, **headers)
     assert found == status
     assert list(json.loads(content)) == ["error"]
+
+
+@pytest.mark.parametrize(("full", "size", "status"), [(True, MOST, 503), (False, 4 * MOST, 413)])
+def test_a_refusal_reaches_whoever_is_still_sending(full: bool, size: int, status: int, server: PageServer) -> None:
+    held = [server.slots.acquire(timeout=10) for _ in range(AT_ONCE if full else 0)]
+    try:
+        for _ in range(3):
+            assert ask(server, "POST", "/faces", bytes(size))[0] == status
+    finally:
+        for _ in held:
+            server.slots.release()
+
+
+def test_an_address_that_is_none_is_refused(server: PageServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
+        connection.sendall(b"GET http://[bad/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert b" 400 " in connection.recv(4096).splitlines()[0]
 
 
 def test_a_picture_that_breaks_off_is_forgotten(server: PageServer) -> None:
