@@ -61,5 +61,10 @@ def test_an_expected_error_is_one_line(tmp_path: Path) -> None:
         ("outputs/a/checkpoints/last.ckpt", "outputs/a"),
     ],
 )
-def test_a_resumed_run_stays_in_its_folder(resume: str | None, folder: str) -> None:
+def test_a_resumed_run_stays_in_its_folder(
+    resume: str | None, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_folder(resume, "fresh") == "fresh"  # there is nothing yet to stay in
+    (tmp_path / "outputs" / "a").mkdir(parents=True)
     assert run_folder(resume, "fresh") == folder

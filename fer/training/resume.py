@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
@@ -72,6 +71,8 @@ def checkpoint_to_resume(cfg: DictConfig, folder: Path) -> Path | None:
 
 def _can_go_on(checkpoint: Path) -> bool:
     """Whether a checkpoint has the state of the optimizer; one that cannot be read is told of where it is loaded."""
+    import torch  # heavy, and sweeps ask this module for differences alone
+
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     except Exception:
