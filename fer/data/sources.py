@@ -66,7 +66,7 @@ class FolderSource:
     def _files(self, folder: str, inside: str) -> Iterator[str]:
         try:
             with os.scandir(folder) as listing:
-                entries = list(listing)
+                entries = sorted(listing, key=lambda entry: entry.name)
         except PermissionError:
             return
         for entry in entries:

@@ -1,6 +1,5 @@
 """Evaluate trained models, one or several voting, on a split of any data set; and runs of all folds."""
 
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from fer.errors import RunError
+from fer.evaluation.captions import CAPTIONS
 from fer.evaluation.fold_runs import runs_of_folds, score_folds
 from fer.evaluation.folds import FOLDS, write_table
 from fer.evaluation.gallery import draw_figures, save_figures
@@ -18,7 +19,7 @@ from fer.evaluation.summary import print_evaluation
 from fer.evaluation.trained import TrainedModel
 from fer.files import write_json
 from fer.sweep.names import typeable
-from fer.training.folder import METRICS
+from fer.training.folder import CONFIG, METRICS
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
 # Of what else may be given, what asks something else than the run did and is not named by itself
@@ -90,10 +91,18 @@ def _name(models: Sequence[TrainedModel], metrics: dict[str, Any]) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier answer, of which not everything may be written anew; `metrics.json` first, it came last."""
+    """Remove an earlier answer, of which not everything may be written anew; `metrics.json` first, it came last.
+
+    Raises:
+        RunError: a run stands there.
+    """
+    if (folder / CONFIG).exists():
+        raise RunError(f"{folder} holds a run, whose own numbers would go; give another hydra.run.dir")
     for name in (METRICS, CALIBRATION, SUBJECTS, FOLDS):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "figures", ignore_errors=True)
+    for name in CAPTIONS:
+        for figure in (folder / "figures").glob(f"{name}.*"):
+            figure.unlink()
 
 
 def evaluation_folder(run: Path | None, name: str) -> Path:

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from fer.cli import CONF, register_resolvers
-from fer.errors import CheckpointError, ConfigError, DataError, FERError
+from fer.errors import CheckpointError, ConfigError, DataError, FERError, RunError
 from fer.evaluation.evaluate import evaluate, evaluation_folder
 from fer.evaluation.outcome import softmax
 from fer.evaluation.score import score
@@ -221,10 +221,15 @@ def test_nothing_of_an_earlier_answer_stays(run, tmp_path):
     evaluate(cfg, tmp_path / "answer", given)
     assert (tmp_path / "answer" / "figures").exists()
     (tmp_path / "answer" / "subjects.csv").touch()
+    (tmp_path / "answer" / "figures" / "mine.png").touch()
     cfg, given = evaluation(f"checkpoint={run}", "figures=false", "split=val")
     evaluate(cfg, tmp_path / "answer", given)
-    assert not (tmp_path / "answer" / "figures").exists()
+    assert [path.name for path in (tmp_path / "answer" / "figures").iterdir()] == ["mine.png"]
     assert not (tmp_path / "answer" / "subjects.csv").exists()
+    before = (run / "metrics.json").read_bytes()
+    with pytest.raises(RunError, match="holds a run"):
+        evaluate(cfg, run, given)
+    assert (run / "metrics.json").read_bytes() == before
 
 
 def test_another_size_counts_where_it_is_given(run):
