@@ -13,6 +13,7 @@ from fer.comparison.groups import Group
 from fer.comparison.pairs import Difference, answers
 from fer.comparison.runs import Run, Unfinished, is_number
 from fer.comparison.statistics import Estimate
+from fer.evaluation.evaluate import OTHERWISE
 from fer.files import replacing
 
 METRICS = ("test/accuracy", "test/macro_f1", "test/balanced_accuracy", "test/nll", "test/ece", "test/ece_calibrated",
@@ -112,6 +113,7 @@ def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:
         split in ("test", "all")
         and metrics.get("tta") in (None, "none")
         and not metrics.get(f"{split}/images_trained_on")
+        and not any(given.lstrip("+~").startswith(OTHERWISE) for given in metrics.get("overrides") or [])
         and (checkpoint.suffix != ".ckpt" or checkpoint.name == "best.ckpt")
         and (size is None or own_size is None or size == own_size)
     )

@@ -87,7 +87,7 @@ def _split(path: PurePosixPath) -> str:
     prefix = FER2013_NAME.match(path.stem)
     if prefix:
         return FER2013_SPLITS[prefix[1]]
-    named = (split_of_word(part) for part in path.parts[:-1])
+    named = (split_of_word(part) for part in reversed(path.parts[:-1]))  # the nearest: training_data/test/happy/1.png
     return next(filter(None, named), "all")
 
 

@@ -50,6 +50,8 @@ class Source(Protocol):
 
     def open(self, name: str) -> IO[bytes]: ...
 
+    def size(self, name: str) -> int: ...
+
 
 class FolderSource:
     """Every regular file under a folder; clutter is not listed.
@@ -60,11 +62,15 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._root = folder, os.path.realpath(folder)
-        self._seen = {self._root}
+        self._entered: set[tuple[int, int]] = set()
         self.names = sorted(self._files(str(folder), ""))
 
     def _files(self, folder: str, inside: str) -> Iterator[str]:
         try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in self._entered:
+                return
+            self._entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except PermissionError:
@@ -73,7 +79,7 @@ class FolderSource:
             name = f"{inside}{entry.name}"
             if _is_clutter(entry.name):
                 continue
-            if entry.is_symlink() and not self._is_new(entry.path):
+            if entry.is_symlink() and not self._leads_out(entry.path):
                 continue
             try:
                 is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -84,20 +90,22 @@ class FolderSource:
             elif is_file:
                 yield name
 
-    def _is_new(self, link: str) -> bool:
-        """Whether a link leads out of the folder, and not to a folder that another one led to."""
+    def _leads_out(self, link: str) -> bool:
+        """Whether a link leads elsewhere: neither into the folder nor to one that holds it."""
         target = os.path.realpath(link)
-        if target == self._root or target.startswith(self._root + os.sep) or self._root.startswith(target + os.sep):
-            return False
-        known = os.path.isdir(target) and target in self._seen
-        self._seen.add(target)
-        return not known
+        try:
+            return os.path.commonpath([self._root, target]) not in (self._root, target)
+        except ValueError:  # on another drive
+            return True
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
 
     def open(self, name: str) -> IO[bytes]:
         return (self.folder / name).open("rb")
+
+    def size(self, name: str) -> int:
+        return (self.folder / name).stat().st_size
 
 
 class FileSource:
@@ -111,6 +119,9 @@ class FileSource:
 
     def open(self, name: str) -> IO[bytes]:
         return self.path.open("rb")
+
+    def size(self, name: str) -> int:
+        return self.path.stat().st_size
 
 
 class ZipSource:
@@ -128,11 +139,13 @@ class ZipSource:
             return self.archive.open(self.entries[name])
 
     def read(self, name: str) -> bytes:
-        size = self.sizes[self.entries[name]]
-        if size > LARGEST_MEMBER:
-            raise PictureError(f"{name} has {size:,} bytes once unpacked, more than any face picture")
+        if self.size(name) > LARGEST_MEMBER:
+            raise PictureError(f"{name} has {self.size(name):,} bytes once unpacked, more than any face picture")
         with self._telling(name):
             return self.archive.read(self.entries[name])
+
+    def size(self, name: str) -> int:
+        return self.sizes[self.entries[name]]
 
     @contextmanager
     def _telling(self, name: str) -> Iterator[None]:
@@ -162,9 +175,12 @@ class TarSource:
         return file
 
     def read(self, name: str) -> bytes:
-        if self.members[name].size > LARGEST_MEMBER:
-            raise PictureError(f"{name} has {self.members[name].size:,} bytes, more than any face picture")
+        if self.size(name) > LARGEST_MEMBER:
+            raise PictureError(f"{name} has {self.size(name):,} bytes, more than any face picture")
         return self.open(name).read()
+
+    def size(self, name: str) -> int:
+        return self.members[name].size
 
 
 class NestedSource:
@@ -183,6 +199,10 @@ class NestedSource:
     def open(self, name: str) -> IO[bytes]:
         source, inner = self.of[name]
         return source.open(inner)
+
+    def size(self, name: str) -> int:
+        source, inner = self.of[name]
+        return source.size(inner)
 
 
 def _check_names(names: list[str], where: str) -> None:
@@ -276,7 +296,7 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
         return source
     if depth > DEEPEST:
         raise DataError(f"{where}: archives within archives more than {DEEPEST} deep ({found[0]})")
-    inner = {}
+    inner, beside = {}, set(source.names)
     for name in found:
         file = stack.enter_context(source.open(name))
         if not isinstance(source, FolderSource):
@@ -286,18 +306,25 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
                 reason = " ".join(str(error).split())[:120]
                 raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
         opened = _open_archive(file, name, f"{where}, {name}", stack)
-        if _is_extracted(name, opened.names, source.names):
+        if _is_extracted(name, opened, source, beside):
             log.warning("%s: what %s holds lies beside it, too; it is read once", where, name)
             continue
         inner[name] = _with_inner(opened, f"{where}, {name}", stack, depth + 1)
     return NestedSource(source, inner)
 
 
-def _is_extracted(archive: str, members: list[str], beside: list[str]) -> bool:
-    """Whether all that an archive holds lies beside it, or in a folder of its name: read twice it would be its twin."""
-    names = set(beside) - {archive}
+def _is_extracted(archive: str, opened: Source, outer: Source, beside: set[str]) -> bool:
+    """Whether all that an archive holds lies beside it, or in a folder of its name: read twice it would be its twin.
+
+    By names and sizes: `train.zip` and `test.zip` may hold other pictures of the same names.
+    """
+
+    def lies(place: str, name: str) -> bool:
+        there = f"{place}/{name}".lstrip("/")
+        return there in beside and outer.size(there) == opened.size(name)
+
     places = (archive.rpartition("/")[0], _without_suffix(archive))
-    return any(all(f"{place}/{name}".lstrip("/") in names for name in members) for place in places) and bool(members)
+    return bool(opened.names) and any(all(lies(place, name) for name in opened.names) for place in places)
 
 
 def _unpacked(stream: IO[bytes] | BufferedIOBase, where: str, stack: ExitStack) -> IO[bytes]:
@@ -331,7 +358,10 @@ def fingerprint(source: str) -> dict[str, Any]:
         for name in names:
             listing.update(f"{printable(name)}\0{sizes[name]}\n".encode())
         for name in _sample([name for name in names if sizes[name] <= LARGEST_SAMPLED]):
-            contents.update((path / name).read_bytes())
+            try:
+                contents.update((path / name).read_bytes())
+            except OSError:  # it will be left out, named
+                contents.update(b"unreadable")
         return {"path": str(path), "sha256": listing.hexdigest(), "contents": contents.hexdigest()}
     if not path.exists():
         raise DataError(f"data.source={source} does not exist")

@@ -17,6 +17,7 @@ from fer.sweep.status import LOG, Status
 from fer.sweep.stop import stopped_by_signals
 from fer.sweep.watch import Watch
 from fer.training.folder import CONFIG, is_finished, last_checkpoint, only_writer
+from fer.training.resume import with_overrides
 
 ALL = "all"
 COMMAND = "overrides.json"  # what the command line said, to go on with
@@ -144,9 +145,8 @@ def _taken_up(
         before = json.loads(command.read_text(encoding="utf-8"))
         begun = [word for word in before if word.startswith("--")]
         kept = [word for word in before if word not in begun and _key(word) not in changed]
-        for key in changed:  # or the next resume would go back to how it was begun
-            OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
-        _write_down(folder, saved, [*begun, *kept, *own])
+        # Or the next resume would go back to how it was begun.
+        _write_down(folder, with_overrides(saved, cfg, own), [*begun, *kept, *own])
         return begun, [*kept, *own], int(saved.data.folds)
     with open_dict(cfg):
         cfg.data.fold = 0

@@ -90,7 +90,7 @@ class Search(Grid):
         asked = sorted(
             str(override.input_line)
             for key, override in overrides.items()
-            if not (key == "sweep" or key.startswith("hydra.") or done_elsewhere(key))
+            if not (key in ("sweep", "figures") or key.startswith("hydra.") or ("." in key and done_elsewhere(key)))
         )
         before = study.user_attrs.get(ASKED)
         if before is not None and before != asked and study.get_trials(deepcopy=False):

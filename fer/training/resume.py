@@ -90,7 +90,7 @@ def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> D
         RunError: naming each key that cannot change.
     """
     saved = cast(DictConfig, OmegaConf.load(folder / CONFIG))
-    wanted = cfg if cfg.resume is None else _with_overrides(saved, cfg, overrides)
+    wanted = cfg if cfg.resume is None else with_overrides(saved, cfg, overrides)
     changes = differences(saved, wanted)
     refused = {key: change for key, change in changes.items() if not may_change(key)}
     if refused:
@@ -137,7 +137,12 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
     return flat
 
 
-def _with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A saved config with the single values that were given anew.
+
+    Raises:
+        RunError: something else than a single value was given.
+    """
     wanted = saved.copy()
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]

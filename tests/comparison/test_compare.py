@@ -111,6 +111,7 @@ def test_only_the_best_model_on_unseen_images_asked_as_in_its_run_is_a_transfer(
             {"all/accuracy": 0.9, "split": "all", "data": "ckplus", "all/images_trained_on": 800},
             {"val/accuracy": 0.9, "split": "val"},
             {"test/accuracy": 0.6, "data": "rafdb", "fold": 3},
+            {"test/accuracy": 0.9, "overrides": ["data=fer2013", "data.classes=[happy,sad]"]},
         )
     ):
         folder = run / "evaluations" / str(number)

@@ -93,6 +93,11 @@ def test_splits_have_many_names(listed):
     assert {sample.name.split("/")[0]: sample.split for sample in samples} == named
 
 
+def test_the_nearest_folder_names_the_split(listed):
+    samples = listed("training_data/test/happy/1.png", "training_data/val/happy/2.png").samples
+    assert {sample.split for sample in samples} == {"test", "val"}
+
+
 def test_what_is_no_face_picture_is_left_out_with_the_reason(listed):
     listing = listed("happy/1.png", "README.txt", "happy/notes.csv", "unknown/2.png", "3.png")
     assert [sample.name for sample in listing.samples] == ["happy/1.png"]

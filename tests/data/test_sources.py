@@ -1,5 +1,6 @@
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -54,11 +55,15 @@ def test_links_out_of_a_folder_are_followed_and_nothing_is_read_twice(tmp_path, 
     (folder / "scared").symlink_to(outside, target_is_directory=True)  # the same once more
     (folder / "all").symlink_to(folder, target_is_directory=True)
     (folder / "up").symlink_to(tmp_path, target_is_directory=True)
+    (folder / "top").symlink_to("/", target_is_directory=True)
+    write_folder(tmp_path / "elsewhere", {"in/8.png": b"eight"})
+    (folder / "part").symlink_to(tmp_path / "elsewhere" / "in", target_is_directory=True)
+    (folder / "whole").symlink_to(tmp_path / "elsewhere", target_is_directory=True)  # with the part once more
     (folder / "again.png").symlink_to(folder / "train" / "sad" / "2.png")
     (folder / "itself").symlink_to("itself")
     found = names_in(folder)
     assert sorted(set(found) - set(FILES)) in (
-        [f"{name}/9.png", "train/happy/linked.png"] for name in ("fear", "scared")
+        [f"{name}/9.png", "part/8.png", "train/happy/linked.png"] for name in ("fear", "scared")
     )
     with open_source(folder) as source:
         assert source.read("train/happy/linked.png") == b"nine"
@@ -71,10 +76,12 @@ def test_an_archive_beside_its_contents_is_read_once(root, tmp_path, write_folde
     write_folder(folder / "other", FILES)
     write_zip(folder / "other.zip", FILES)  # unpacked into a folder of its name
     write_zip(folder / "more.zip", {"fear/3.png": b"new", **FILES})
+    write_zip(folder / "test.zip", dict.fromkeys(FILES, b"other pictures of the same names"))
     found = names_in(folder)
     assert [name for name in found if name.startswith("archive")] == ["archive.zip"]
     assert [name for name in found if name.startswith("other")] == ["other.zip", *(f"other/{n}" for n in sorted(FILES))]
     assert "more/fear/3.png" in found  # there is more in it than lies there
+    assert {f"test/{name}" for name in FILES} <= set(found)
     assert caplog.text.count("it is read once") == 2
 
 
@@ -85,10 +92,13 @@ def test_names_of_other_systems_are_paths(tmp_path, write_zip):
         assert (source.read("happy/1.png"), source.read("sad/2.png")) == (b"one", b"two")
 
 
-def test_a_folder_with_other_contents_of_the_same_sizes_is_another(tmp_path, write_folder):
+def test_a_folder_with_other_contents_of_the_same_sizes_is_another(tmp_path, write_folder, monkeypatch):
     folder = write_folder(tmp_path / "download", {"a/label.txt": b"3.0", "happy/1.bmp": b"abc", "happy/2.bmp": b"abc"})
     before = fingerprint(str(folder))
     assert fingerprint(str(folder)) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: exec("raise PermissionError"))
+        assert fingerprint(str(folder))["sha256"] == before["sha256"]  # what cannot be read will be left out, named
     for name in ("a/label.txt", "happy/2.bmp"):
         kept = (folder / name).read_bytes()
         (folder / name).write_bytes(b"5.0")

@@ -54,6 +54,7 @@ def test_trials_of_another_command_are_not_taken_up(tmp_path: Path) -> None:
         (["data=ckplus", rate], "data=fer2013 there, data=ckplus here"),
         (["data=fer2013", rate.replace("1e-5", "1e-6")], "1e-6"),
         (["data=fer2013", rate, "trainer.max_epochs=3"], "nothing there, trainer.max_epochs=3 here"),
+        (["data=fer2013", rate, "callbacks=early_stopping"], "nothing there, callbacks=early_stopping here"),
     ):
         with pytest.raises(ConfigError, match=told):
             searched(tmp_path, *lines)
