@@ -118,6 +118,7 @@ def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(t
         Image.fromarray(pixels).save(content, "PNG")
         return content.getvalue()
 
+    caplog.set_level("WARNING")  # whatever a test before set
     source = write_folder(tmp_path / "source", {"happy/1.png": banded(32), "happy/2.png": banded(64)})
     images = open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images
     assert images.shape == (2, 16, 16)
