@@ -16,12 +16,11 @@ from fer.data.loader import DeviceLoader, class_shares
 from fer.data.mix import Mix
 from fer.data.pack import Pack, open_pack
 from fer.data.packing import ensure_pack
-from fer.data.readers import CLASS_FOLDERS
 from fer.data.splits import (
     held_out,
     named_subjects,
     subject_fold_splits,
-    subjects_on_both_sides,
+    tell_of_own_splits,
     with_validation,
 )
 from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
@@ -204,31 +203,11 @@ class FERDataModule(LightningDataModule):
                 f"data={self.name} has no official split ({self._describe(pack)}); "
                 "give data.folds=10 for subject-exclusive folds"
             )
-        self._tell_of_own_splits(pack)
+        tell_of_own_splits(pack, self.name, official=self.pack_name.startswith("fer2013"))
         if "val" not in pack.splits:
             log.warning("%s has no validation split: a ninth of its training images validates", self.name)
             return with_validation(pack.splits, pack.emotions, pack.subjects)
         return pack.splits
-
-    def _tell_of_own_splits(self, pack: Pack) -> None:
-        """What a user may not know of the splits that the data brought along."""
-        nowhere = int((pack.splits == "all").sum())
-        if nowhere:
-            log.warning("%d of %d images of %s are in no split: they are left out", nowhere, len(pack), self.name)
-        shared = subjects_on_both_sides(pack.subjects, pack.splits)
-        if shared:
-            log.warning(
-                "%d people of %s stand in more than one split: the accuracy is too high for new people; "
-                "data.folds=10 folds=all tests everybody by a model that has not seen them",
-                shared,
-                self.name,
-            )
-        if self.pack_name.startswith("fer2013") and pack.manifest["layout"] == CLASS_FOLDERS:
-            log.warning(
-                "%s: neither a column Usage nor prefixes as PublicTest_ tell which images are of the official split: "
-                "this accuracy compares with no published one",
-                self.name,
-            )
 
     def _drop_leaks(self, pack: Pack) -> None:
         marks = signatures(pack.images)

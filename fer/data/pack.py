@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fer.data.sources import owner_of
+from fer.data.origin import owner_of
 from fer.errors import DataError
 
 FORMAT = 1

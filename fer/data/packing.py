@@ -21,12 +21,13 @@ import numpy as np
 from rich.progress import track
 
 from fer.data.faces import central_square, crop_face, find_faces
+from fer.data.origin import DRAWN, fingerprint, local_path
 from fer.data.pack import AUDIT, FORMAT, TWINS, digest, no_pack, read_manifest
 from fer.data.pictures import decode_picture
 from fer.data.readers import CLASS_FOLDERS, list_samples
 from fer.data.samples import RawSample
 from fer.data.sharpness import match_sharpness as match_sharpness_of
-from fer.data.sources import DRAWN, Source, fingerprint, local_path, open_source
+from fer.data.sources import Source, open_source
 from fer.data.spool import PictureSpool, square
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError

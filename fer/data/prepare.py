@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.data.audit import UNLIKE, Audit, audit_pack
+from fer.data.origin import owner_of
 from fer.data.pack import AUDIT, TWINS, Pack, open_pack
 from fer.data.packing import make_pack
-from fer.data.sources import owner_of
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
 from fer.evaluation.sheets import twins_figure

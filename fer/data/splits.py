@@ -1,10 +1,15 @@
 """Who trains and who is tested: official splits as they are, or subject-exclusive folds."""
 
+import logging
 import re
 
 import numpy as np
 
+from fer.data.pack import Pack
+from fer.data.readers import CLASS_FOLDERS
 from fer.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
 
 VALIDATION_EVERY = 9  # one training subject in nine validates
 HELD_OUT = 10  # one image in ten tests, where there is neither a split nor a subject to go by
@@ -96,6 +101,33 @@ def subjects_on_both_sides(subjects: np.ndarray, splits: np.ndarray) -> int:
     known = subjects != ""
     people = np.unique(np.stack([subjects[known], splits[known]], axis=1), axis=0)
     return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
+
+
+def tell_of_own_splits(pack: Pack, name: str | None, official: bool) -> None:
+    """Warn of what a user may not know of the splits that the data brought along.
+
+    Args:
+        pack: with splits of its own.
+        name: what the user calls it.
+        official: whether it goes by the name of a set with an official split.
+    """
+    nowhere = int((pack.splits == "all").sum())
+    if nowhere:
+        log.warning("%d of %d images of %s are in no split: they are left out", nowhere, len(pack), name)
+    shared = subjects_on_both_sides(pack.subjects, pack.splits)
+    if shared:
+        log.warning(
+            "%d people of %s stand in more than one split: the accuracy is too high for new people; "
+            "data.folds=10 folds=all tests everybody by a model that has not seen them",
+            shared,
+            name,
+        )
+    if official and pack.manifest["layout"] == CLASS_FOLDERS:
+        log.warning(
+            "%s: neither a column Usage nor prefixes as PublicTest_ tell which images are of the official split: "
+            "this accuracy compares with no published one",
+            name,
+        )
 
 
 def named_subjects(names: np.ndarray, pattern: str) -> np.ndarray:

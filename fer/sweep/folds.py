@@ -116,14 +116,12 @@ def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> 
     Raises:
         RunError: naming the fold, and what differs.
     """
-    changed = [_key(override) for override in overrides if _key(override) not in OWN]
+    own = [override for override in overrides if _key(override) not in OWN]
     for standing in sorted(folder.glob("fold*/" + CONFIG)):
         if not (is_finished(standing.parent) or last_checkpoint(standing.parent).exists()):
             continue  # it failed before it had learned anything
         if _goes_on(cfg, folder):  # all else is as it was begun
-            wanted = cast(DictConfig, OmegaConf.load(standing))
-            for key in changed:
-                OmegaConf.update(wanted, key, OmegaConf.select(cfg, key))
+            wanted = with_overrides(cast(DictConfig, OmegaConf.load(standing)), cfg, own)
         else:
             wanted = cfg.copy()
             wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
