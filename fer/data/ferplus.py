@@ -13,6 +13,7 @@ import numpy as np
 
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
+from fer.data.tables import split_of_usage
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
@@ -49,7 +50,6 @@ def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing
             f"{where}: {name} has {len(rows):,} rows and the faces {len(faces.samples):,}; FER+ is read row by row "
             "beside the whole fer2013.csv of the contest"
         )
-    splits = {"training": "train", "publictest": "val", "privatetest": "test"}
     kept: list[int] = []
     samples: list[RawSample] = []
     distributions: list[np.ndarray] = []
@@ -59,7 +59,7 @@ def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing
         if len(fields) != len(columns):
             raise DataError(f"{place} has {len(fields)} fields, its header {len(columns)}")
         row = dict(zip(columns, fields, strict=True))
-        if splits.get(row["usage"].strip().lower()) != sample.split:
+        if split_of_usage(row["usage"]) != sample.split:
             raise DataError(f"{place} says {row['usage']}, the face beside it is of {sample.split}: not the same order")
         counts = _counts(row, columns, place)
         winner = max(counts, key=lambda column: counts[column])

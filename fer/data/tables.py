@@ -151,8 +151,13 @@ def _emotion(text: str, place: str) -> str:
     return emotion
 
 
+def split_of_usage(text: str) -> str | None:
+    """The split of a value of the column Usage; None where it is none."""
+    return USAGE.get(text.strip().lower()) or split_of_word(text)
+
+
 def _split(text: str, place: str) -> str:
-    split = USAGE.get(text.strip().lower()) or split_of_word(text)
+    split = split_of_usage(text)
     if split is None:
         raise DataError(f"{place}: Usage {text.strip()!r} is none of Training, PublicTest, PrivateTest")
     return split

@@ -10,7 +10,6 @@ from fer.data.augment import Augment, resample
 from fer.data.datamodule import FERDataModule, pixel_statistics
 from fer.data.pack import open_pack
 from fer.data.packing import make_pack
-from fer.data.splits import with_validation
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError, DataError
 
@@ -174,32 +173,6 @@ def test_without_a_val_split_a_ninth_of_train_is_taken(without_validation, caplo
     chosen = without_validation.splits
     assert (without_validation.pack.splits[chosen["val"]] == "train").all()
     assert (without_validation.pack.splits[chosen["test"]] == "test").all()
-
-
-def test_what_one_may_not_know_of_splits_of_ones_own_is_told(tmp_path, write_folder, picture, caplog):
-    files = {
-        f"{split}/{emotion}/P{person}_{number}.png": picture(hash((split, emotion, person, number)) % 10_000)
-        for split, people in (("train", (1, 2, 3)), ("val", (4,)), ("test", (3, 5)))
-        for emotion in ("happy", "sad")
-        for person in people
-        for number in range(2)
-    }
-    files |= {f"fear/{number}_P9.png": picture(number) for number in range(5)}
-    make_pack(tmp_path, "fer2013_mine", str(write_folder(tmp_path / "source", files)))
-    module = FERDataModule("fer2013_mine", root=str(tmp_path), subject="(P[0-9])")
-    module.setup()
-    assert "5 of 29 images of fer2013_mine are in no split: they are left out" in caplog.text
-    assert "1 people of fer2013_mine stand in more than one split" in caplog.text
-    assert "no training image of fear, which cannot be learned" in caplog.text
-    assert "compares with no published one" in caplog.text
-    assert sum(len(rows) for rows in module.splits.values()) == 24
-
-
-def test_a_single_training_image_trains():
-    splits = with_validation(
-        np.array(["train"] * 10 + ["test"]), np.array(["happy"] * 9 + ["sad", "sad"]), np.array([""] * 11)
-    )
-    assert splits.tolist() == ["val", *["train"] * 9, "test"]
 
 
 def test_a_split_without_images_of_the_classes_is_refused(tmp_path, write_folder, picture):

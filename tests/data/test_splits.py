@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from fer.data.datamodule import FERDataModule
+from fer.data.packing import make_pack
 from fer.data.splits import held_out, named_subjects, subject_fold_splits, with_validation
 from fer.errors import ConfigError, DataError
 
@@ -136,3 +138,29 @@ def test_a_name_without_a_person_is_told():
 def test_no_pattern_is_told():
     with pytest.raises(ConfigError, match=r"data\.subject=\(: no regular expression"):
         named_subjects(NAMES, "(")
+
+
+def test_what_one_may_not_know_of_splits_of_ones_own_is_told(tmp_path, write_folder, picture, caplog):
+    files = {
+        f"{split}/{emotion}/P{person}_{number}.png": picture(hash((split, emotion, person, number)) % 10_000)
+        for split, people in (("train", (1, 2, 3)), ("val", (4,)), ("test", (3, 5)))
+        for emotion in ("happy", "sad")
+        for person in people
+        for number in range(2)
+    }
+    files |= {f"fear/{number}_P9.png": picture(number) for number in range(5)}
+    make_pack(tmp_path, "fer2013_mine", str(write_folder(tmp_path / "source", files)))
+    module = FERDataModule("fer2013_mine", root=str(tmp_path), subject="(P[0-9])")
+    module.setup()
+    assert "5 of 29 images of fer2013_mine are in no split: they are left out" in caplog.text
+    assert "1 people of fer2013_mine stand in more than one split" in caplog.text
+    assert "no training image of fear, which cannot be learned" in caplog.text
+    assert "compares with no published one" in caplog.text
+    assert sum(len(rows) for rows in module.splits.values()) == 24
+
+
+def test_a_single_training_image_trains():
+    splits = with_validation(
+        np.array(["train"] * 10 + ["test"]), np.array(["happy"] * 9 + ["sad", "sad"]), np.array([""] * 11)
+    )
+    assert splits.tolist() == ["val", *["train"] * 9, "test"]
