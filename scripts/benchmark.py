@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from fer.cli import command, output_folder
+from fer.cli.app import command, output_folder
 
 
 @command("benchmark")
 def main(cfg: DictConfig) -> None:
-    from fer.benchmark import benchmark
+    from fer.training.benchmark import benchmark
 
     benchmark(cfg, output_folder())
 

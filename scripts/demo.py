@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from fer.cli import command
+from fer.cli.app import command
 
 
 @command("demo")
 def main(cfg: DictConfig) -> None:
-    from fer.prediction.page.serve import serve
+    from fer.inference.page.serve import serve
 
     serve(cfg.checkpoint, cfg.host, cfg.port, cfg.upload_megabytes, cfg.device, own_network=cfg.get("model"))
 

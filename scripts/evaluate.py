@@ -4,12 +4,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from fer.cli import command, given_overrides, output_folder
+from fer.cli.app import command, given_overrides, output_folder
 
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    from fer.evaluation.evaluate import PLACE, evaluate
+    from fer.cli.evaluate import PLACE, evaluate
 
     folder: Path | None = output_folder()
     evaluate(cfg, None if folder == PLACE else folder, given_overrides())

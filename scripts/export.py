@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from fer.cli import command
+from fer.cli.app import command
 
 
 @command("export")

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from fer.cli import command, output_folder
+from fer.cli.app import command, output_folder
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    from fer.prediction.predict import predict
+    from fer.inference.predict import predict
 
     predict(
         cfg.checkpoint,

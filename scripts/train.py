@@ -3,11 +3,11 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fer.cli import command, given_overrides, output_folder
-from fer.sweep.folds import fold_wise, train_folds
-from fer.sweep.grid import run_config
-from fer.sweep.job import command_options, in_sweep, run_job
-from fer.sweep.process import end_with_parent
+from fer.cli.app import command, given_overrides, output_folder
+from fer.sweeps.folds import fold_wise, train_folds
+from fer.sweeps.grid import run_config
+from fer.sweeps.job import command_options, in_sweep, run_job
+from fer.sweeps.process import end_with_parent
 
 
 @command("train")
@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> float | None:
     cfg = run_config(cfg)
     if fold_wise(cfg, output_folder()):
         return train_folds(cfg, output_folder(), given_overrides(), command_options(HydraConfig.get()))
-    from fer.training.run import train
+    from fer.training.train import train
 
     train(cfg, output_folder(), given_overrides())
     return None

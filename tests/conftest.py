@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli import CONF, ConsoleHandler, register_resolvers
-from fer.data.demo import draw_faces
-from fer.data.packing import make_pack
+from fer.cli.app import CONF, ConsoleHandler, register_resolvers
+from fer.data.build_pack import make_pack
+from fer.data.datasets.drawn import draw_faces
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
 os.environ["OMP_NUM_THREADS"] = "1"

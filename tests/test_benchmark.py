@@ -8,9 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from fer.benchmark import BARE, ORDINARY, ORDINARY_FP32, OURS, _Clock, benchmark, summarise
-from fer.cli import CONF, register_resolvers
+from fer.cli.app import CONF, register_resolvers
 from fer.errors import ConfigError
+from fer.training.benchmark import BARE, ORDINARY, ORDINARY_FP32, OURS, _Clock, benchmark, summarise
 
 
 def test_ratios_are_formed_within_rounds() -> None:
@@ -70,7 +70,7 @@ def test_what_cannot_be_timed_is_said_at_once(tiny_overrides: list[str], tmp_pat
 @pytest.mark.parametrize("warmup_steps", [0, 3])
 def test_the_clock_counts_steps_after_the_warm_up(warmup_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("fer.benchmark.time.perf_counter", lambda: now)
+    monkeypatch.setattr("fer.training.benchmark.time.perf_counter", lambda: now)
     clock, module = _Clock(warmup_steps, 4), SimpleNamespace(device=torch.device("cpu"))
     clock.on_train_start(None, module)  # type: ignore[arg-type]
     for step in range(1, warmup_steps + 5):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fer.cli import run_folder
+from fer.cli.app import run_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,10 +8,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from fer.cli import CONF, register_resolvers
+from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
-from fer.training.build import build
+from fer.instantiate import build
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 OPTIONS = sorted(

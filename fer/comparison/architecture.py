@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fer.evaluation.cost import multiply_accumulates
-from fer.model.network import timm_network
+from fer.models.network import timm_network
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 SIDE = 224  # pixels

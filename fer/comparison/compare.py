@@ -17,10 +17,10 @@ from fer.comparison.groups import group_runs
 from fer.comparison.pairs import accuracies_of, compare_all, in_words
 from fer.comparison.report import blocks, results_table
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
-from fer.comparison.runs import find_runs
 from fer.comparison.statistics import RESAMPLES
 from fer.errors import ConfigError, RunError
 from fer.files import replacing
+from fer.runs.finished import find_runs
 
 ON_CONSOLE = ("model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1")
 SENTENCES = 12  # on the console; the page has all

@@ -15,8 +15,8 @@ from fer.comparison.groups import Group
 from fer.device import accelerator_kind, device_name, fp32_without_tf32, wait_for
 from fer.errors import FERError
 from fer.evaluation.cost import multiply_accumulates
-from fer.model.load import OWN_BUILDER
-from fer.model.network import timm_network
+from fer.models.load import OWN_BUILDER
+from fer.models.network import timm_network
 
 BATCH = 64
 PATIENCE = 2.0  # seconds of measuring, after a warm-up

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fer.comparison.statistics import Estimate
-from fer.evaluation.figures import BLUE, GREY, ORANGE, STYLE
+from fer.reporting.figures import BLUE, GREY, ORANGE, STYLE
 
 # Okabe & Ito 2008; with the markers, told apart without colour too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#222222")

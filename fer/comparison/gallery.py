@@ -15,7 +15,7 @@ from fer.comparison.document import Picture
 from fer.comparison.figures import Row
 from fer.comparison.result import Comparison, Entry, confusion, transfers
 from fer.files import replacing
-from fer.sweep.names import typeable
+from fer.sweeps.names import typeable
 
 KINDS = ("accuracy_macs", "accuracy_latency", "seeds", "differences", "recall", "confusion_difference", "transfer")
 

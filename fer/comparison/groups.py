@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fer.comparison.runs import Run, is_number
+from fer.runs.finished import Run, is_number
 
 # Keys that leave what is learned as it is, or that are told apart otherwise
 PASSED_OVER = re.compile(

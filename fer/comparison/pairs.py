@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from fer.comparison.groups import Group, differing_keys, without_arguments
-from fer.comparison.runs import Predictions
 from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference, seed_spread
+from fer.runs.finished import Predictions
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
 LEVEL = 0.05

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fer.cli.evaluate import OTHERWISE
 from fer.comparison.cost import Cost
 from fer.comparison.groups import Group
 from fer.comparison.pairs import Difference, answers
-from fer.comparison.runs import Run, Unfinished, is_number
 from fer.comparison.statistics import Estimate
-from fer.evaluation.evaluate import OTHERWISE
 from fer.files import replacing
+from fer.runs.finished import Run, Unfinished, is_number
 
 METRICS = ("test/accuracy", "test/macro_f1", "test/balanced_accuracy", "test/nll", "test/ece", "test/ece_calibrated",
            "test/accuracy_deduplicated", "val/accuracy")  # fmt: skip

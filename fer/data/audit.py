@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from fer.data.duplicates import SIMILARITY, blank, exact_groups, groups_of_pairs, near_pairs, signatures
 from fer.data.pack import Pack
 from fer.data.sharpness import evenly
 from fer.data.splits import subjects_on_both_sides
-from fer.data.twins import SIMILARITY, blank, exact_groups, groups_of_pairs, near_pairs, signatures
 
 LOOKED_AT = 2000  # images of a split whose sharpness is measured
 MOST_SHOWN = 20_000  # pairs of which a sheet is drawn
@@ -28,7 +28,7 @@ def audit_pack(pack: Pack) -> Audit:
     """Look a pack over.
 
     `exact` counts images with the same pixels; `near` images of the same photograph, the exact ones included
-    (`fer.data.twins` says how, and how many it misses). `test_in_train` is the number of test images that have a
+    (`fer.data.duplicates` says how, and how many it misses). `test_in_train` is the number of test images that have a
     twin in training. A group is conflicting where its labels differ.
     """
     exact = exact_groups(pack.images)

@@ -12,10 +12,12 @@ from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from fer.data.augment import Augment
+from fer.data.build_pack import ensure_pack
+from fer.data.duplicates import has_exact_twin, has_near_twin, signatures
+from fer.data.image_store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.loader import DeviceLoader, class_shares
 from fer.data.mix import Mix
 from fer.data.pack import Pack, open_pack
-from fer.data.packing import ensure_pack
 from fer.data.splits import (
     held_out,
     named_subjects,
@@ -23,8 +25,6 @@ from fer.data.splits import (
     tell_of_own_splits,
     with_validation,
 )
-from fer.data.store import RESIDENCIES, ImageStore, Residency, open_store
-from fer.data.twins import has_exact_twin, has_near_twin, signatures
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
 from fer.epochs import course, value_at
 from fer.errors import ConfigError, DataError

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer.data.augment import Augment, resample
+from fer.data.image_store import ImageStore, ResidentImages
 from fer.data.mix import Mix
-from fer.data.store import ImageStore, ResidentImages
 from fer.errors import ConfigError
 
 AHEAD = 3  # batches read before they are asked for, where images come from disk

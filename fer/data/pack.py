@@ -1,7 +1,7 @@
 """Packs: a data set decoded once, as one array, one table and one manifest.
 
 `<data.root>/<name>/` holds `images.npy` (uint8 [N, H, W], or [N, H, W, 3] where there is colour), `table.csv` (name,
-emotion, split, subject) and `manifest.json`. `fer.data.packing` makes them.
+emotion, split, subject) and `manifest.json`. `fer.data.build_pack` makes them.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fer.data.origin import owner_of
+from fer.data.provenance import owner_of
 from fer.errors import DataError
 
 FORMAT = 1

@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.data.audit import UNLIKE, Audit, audit_pack
-from fer.data.origin import owner_of
+from fer.data.build_pack import make_pack
 from fer.data.pack import AUDIT, TWINS, Pack, open_pack
-from fer.data.packing import make_pack
+from fer.data.provenance import owner_of
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
-from fer.evaluation.sheets import twins_figure
 from fer.files import replacing, write_json
+from fer.reporting.face_grids import twins_figure
 
 NAMED = 3  # rejected files that are named; the manifest has all
 SHOWN = 12  # pairs of twins in the sheet

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
+from fer.data.layouts import CLASS_FOLDERS
 from fer.data.pack import Pack
-from fer.data.readers import CLASS_FOLDERS
 from fer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)

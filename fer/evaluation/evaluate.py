@@ -1,117 +1,218 @@
-"""Evaluate trained models, one or several voting, on a split of any data set; and runs of all folds."""
+"""What trained models, one or several voting, make of a split of any data set; nothing is written."""
 
+import logging
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from fer.errors import RunError
-from fer.evaluation.captions import CAPTIONS
-from fer.evaluation.fold_runs import runs_of_folds, score_folds
-from fer.evaluation.folds import FOLDS, write_table
-from fer.evaluation.gallery import draw_figures, save_figures
-from fer.evaluation.html import write_report
-from fer.evaluation.report import CALIBRATION, SUBJECTS, write_calibration, write_outcome
-from fer.evaluation.score import score
-from fer.evaluation.summary import print_evaluation
-from fer.evaluation.trained import TrainedModel
-from fer.files import write_json
-from fer.sweep.names import typeable
-from fer.training.folder import CONFIG, METRICS
+from fer.data.datamodule import FERDataModule
+from fer.data.pack import read_manifest
+from fer.device import choose_device, choose_precision, device_name, keep_freed_memory, set_gpu_precision
+from fer.emotions import SPLITS
+from fer.errors import ConfigError, DataError
+from fer.evaluation.calibration import fit_temperature
+from fer.evaluation.leakage import TwinFinder
+from fer.evaluation.predict_split import Voter, predict_split
+from fer.evaluation.report import judge
+from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.trained_model import OWN_DATA, TrainedModel, load_trained, same_data, seen_images, training_data
+from fer.evaluation.tta import VIEWS
+from fer.instantiate import build
 
-NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
-# Of what else may be given, what asks something else than the run did and is not named by itself
-OTHERWISE = (
-    "precision",
-    "data.classes",
-    "data.votes",
-    "data.match_sharpness",
-    "data.drop_leaks",
-    "data.folds",
-    "data.subject",
-)
-PLACE = Path("outputs/evaluations")  # of votes, and of checkpoints without a run folder
+log = logging.getLogger(__name__)
+
+ALL = "all"
 
 
-def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Score one checkpoint, or the vote of several, on a split, and write what a run folder says of its test.
-
-    Runs of all folds are scored fold by fold, each model on the images that its fold left out, and pooled.
+def score(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Outcome, dict[str, Any]]:
+    """The models, what they made of the split, and the metrics; nothing is written.
 
     Args:
         cfg: as `conf/evaluate.yaml` composes it.
-        folder: to write into; None is `evaluations/DATA_SPLIT…` in the run's own folder, or one under
-            `outputs/evaluations` for votes and for checkpoints without a run.
         overrides: what the command line said: its `data.` keys count for a run's own data too.
-
-    Returns:
-        The content of `metrics.json`.
 
     Raises:
         FERError: whatever a user can mend, in one line.
     """
-    runs = runs_of_folds(cfg)
-    models, outcome, metrics = score_folds(cfg, runs, overrides) if runs else score(cfg, overrides)
-    owners: list[Path | None] = [*runs] or [model.folder for model in models]
-    metrics["overrides"] = [each for each in overrides if not each.lstrip("+~").startswith(NOT_REPEATED)]
-    folder = folder or evaluation_folder(owners[0] if len(owners) == 1 else None, _name(models, metrics))
-    _clear(folder)
-    if metrics["temperature"] is not None and metrics["temperature_fitted_on"] is not None:
-        write_calibration(folder, metrics["temperature"], metrics["temperature_fitted_on"], metrics)
-    write_outcome(folder, outcome)
-    if cfg.figures:
-        looked_into = models[0].classifier if len(models) == 1 and not runs else None
-        save_figures(draw_figures(outcome, looked_into), folder / "figures")
-    if runs:
-        write_table(folder / FOLDS, metrics["folds"])
-    write_report(folder, metrics)
-    write_json(folder / METRICS, metrics)
-    print_evaluation(metrics, folder)
-    return metrics
-
-
-def _name(models: Sequence[TrainedModel], metrics: dict[str, Any]) -> str:
-    """`DATA_SPLIT`, and what sets the evaluation apart from that of the best model asked as in its run."""
-    model, own = models[0], models[0].data or {}
-    own_fold = own.get("fold", 0) if model.trained_on == metrics["data"] else 0
-    apart = {
-        metrics["tta"]: metrics["tta"] != "none",
-        f"fold{metrics['fold']}": metrics["fold"] not in (None, own_fold),
-        f"{metrics['image_size']}px": metrics["image_size"] != model.classifier.image_size,
-        model.path.stem: model.path.suffix == ".ckpt" and model.path.name != "best.ckpt",
+    for key, choices in (("tta", list(VIEWS)), ("split", [*SPLITS, ALL])):
+        if cfg[key] not in choices:
+            raise ConfigError(f"{key}={cfg[key]}: choose {', '.join(choices)}")
+    device = choose_device(cfg.device)
+    models = [load_trained(path, cfg.get("model")) for path in given_checkpoints(cfg)]
+    classes = models[0].classifier.classes
+    voters = [_voter(model, cfg.precision, device) for model in models]
+    datamodule = open_evaluated(cfg, overrides, models)
+    assert datamodule.pack is not None, "set up"
+    training = training_data(models, datamodule)
+    _tell_data(datamodule, cfg.split, classes, own=any(same_data(data, datamodule) for data in training))
+    _make_ready(device)
+    predictions = predict_split(voters, datamodule, cfg.split, device, cfg.tta)
+    temperature, fitted_on = _temperature(models, voters, datamodule, training, device, cfg.tta)
+    twins = TwinFinder(datamodule.pack, seen_images(training))
+    outcome = judge(predictions, classes, datamodule, cfg.split, temperature, twins)
+    _tell_seen(outcome)
+    metrics = {
+        **{f"{cfg.split}/{name}": value for name, value in outcome.metrics.items()},
+        "checkpoint": str(models[0].path) if len(models) == 1 else [str(model.path) for model in models],
+        "trained_on": models[0].trained_on if len(models) == 1 else [model.trained_on for model in models],
+        "data": outcome.data,
+        "fold": datamodule.fold if datamodule.folds and cfg.split != ALL else None,
+        "match_sharpness": datamodule.match_sharpness,
+        "split": cfg.split,
+        "tta": cfg.tta,
+        "classes": classes,
+        "temperature": temperature,
+        "temperature_fitted_on": fitted_on,
+        "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
+        "precision": voters[0].precision,
+        "device": device_name(device),
     }
-    given = (override.lstrip("+~").partition("=") for override in metrics["overrides"])
-    apart |= {
-        f"{key.removeprefix('data.')}-{typeable(value).strip('-')}": key.startswith(OTHERWISE)
-        for key, _, value in given
-    }
-    return "_".join([f"{metrics['data']}_{metrics['split']}", *(what for what, holds in apart.items() if holds)])
+    return models, outcome, metrics
 
 
-def _clear(folder: Path) -> None:
-    """Remove an earlier answer, of which not everything may be written anew; `metrics.json` first, it came last.
+def _make_ready(device: torch.device) -> None:
+    """As `build_trainer` does, so that a run's own numbers come again."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    if device.type == "cuda":
+        set_gpu_precision("high")
+
+
+def given_checkpoints(cfg: DictConfig) -> list[str]:
+    """What `checkpoint` names: one path, or several that vote.
 
     Raises:
-        RunError: a run stands there.
+        ConfigError: nothing, or something twice.
     """
-    if (folder / CONFIG).exists():
-        raise RunError(f"{folder} holds a run, whose own numbers would go; give another hydra.run.dir")
-    for name in (METRICS, CALIBRATION, SUBJECTS, FOLDS):
-        (folder / name).unlink(missing_ok=True)
-    for name in CAPTIONS:
-        for figure in (folder / "figures").glob(f"{name}.*"):
-            figure.unlink()
+    if not cfg.checkpoint:
+        raise ConfigError("give checkpoint=RUN_OR_CKPT: a run folder or a checkpoint, or several as [A,B,C] to vote")
+    given = cfg.checkpoint if isinstance(cfg.checkpoint, ListConfig) else [cfg.checkpoint]
+    paths = [str(path) for path in given]
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise ConfigError("checkpoint names a model twice: it would have two votes")
+    return paths
 
 
-def evaluation_folder(run: Path | None, name: str) -> Path:
-    """Where an evaluation goes: into the run's folder, or a fresh one."""
-    if run is not None:
-        return run / "evaluations" / typeable(name)
-    fresh = PLACE / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    number = 2
-    folder = fresh
-    while folder.exists():
-        folder, number = Path(f"{fresh}_{number}"), number + 1
-    return folder
+def _voter(model: TrainedModel, precision: str, device: torch.device) -> Voter:
+    """A model in the precision it was tested in, unless another one is asked for."""
+    if precision != "auto":
+        precision = choose_precision(precision, device)
+    elif model.precision is None or (model.precision == "16-mixed" and device.type != "cuda"):
+        precision = choose_precision("auto", device)
+    else:
+        precision = model.precision
+    return Voter(model.classifier, precision, model.temperature or 1.0, str(model.path))
+
+
+def open_evaluated(cfg: DictConfig, overrides: Sequence[str], models: Sequence[TrainedModel]) -> FERDataModule:
+    """The data to evaluate on, set up: those of the config, or of the models' own run where it names none.
+
+    Images have the models' own size, unless the command line gives another.
+
+    Raises:
+        ConfigError: no data named, and none known of the models, or different ones.
+        DataError: see `FERDataModule`; no images in the split.
+    """
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    given = {key.removeprefix("data."): OmegaConf.select(cfg, key) for key in keys if key.startswith("data.")}
+    node = cfg.data.copy() if cfg.data.name is not None else OmegaConf.create(_own_data(models) | given)
+    if "image_size" not in given:
+        node.image_size = None
+    datamodule: FERDataModule = build(node, "data")
+    datamodule.prepare_data()
+    split, splits = cfg.split, read_manifest(Path(datamodule.root) / datamodule.pack_name)["counts"]
+    own = datamodule.pack_name in {(model.data or {}).get("pack") or model.trained_on for model in models}
+    if split == ALL or (datamodule.folds is None and "train" not in splits and not own):
+        datamodule.setup_whole()
+    else:
+        datamodule.setup()
+    if len(datamodule.splits[split]) == 0:
+        raise DataError(
+            f"data={datamodule.name} has no {split} images of its classes ({', '.join(splits)}: "
+            f"{', '.join(datamodule.classes) or 'none'}); split=all evaluates every image"
+        )
+    return datamodule
+
+
+def _own_data(models: Sequence[TrainedModel]) -> dict[str, Any]:
+    first = models[0].data
+    if first is None:
+        raise ConfigError(f"{models[0].path} does not say what data it was trained on: give data=NAME")
+    for model in models[1:]:
+        other = model.data or {}
+        if any(other.get(key) != first.get(key) for key in ("name", "pack", "folds", "fold", "subject", "classes")):
+            raise ConfigError(f"{model.path} and {models[0].path} were trained on different data: give data=NAME")
+    stands = (Path(str(first.get("root", "data"))) / str(first.get("pack") or first["name"])).exists()
+    return {"_target_": OWN_DATA, **first, **({"source": None} if stands else {})}
+
+
+def _temperature(
+    models: Sequence[TrainedModel],
+    voters: Sequence[Voter],
+    datamodule: FERDataModule,
+    training: Sequence[FERDataModule],
+    device: torch.device,
+    tta: str,
+) -> tuple[float, str | None]:
+    """The temperature, and what it was fitted on; 1 and None where nothing could be.
+
+    A model that is asked as it was in its run has that run's. A vote, of models or views, has its own fitted, on
+    validation images of the very data of training: those of other data would be a second training set.
+    """
+    single = models[0].temperature if len(models) == 1 else None
+    of_run = f"validation images of {models[0].trained_on}, in the run"
+    if single is not None and tta == "none":
+        return single, of_run
+    own = bool(training) and all(same_data(data, datamodule) for data in training)
+    asked = training[0] if own else datamodule  # where every image is asked for, training has the fold's own splits
+    asked.requested_image_size = datamodule.requested_image_size
+    if own and len(asked.splits["val"]):
+        found = predict_split(voters, asked, "val", device, tta)
+        known = found.labels >= 0
+        if known.any():
+            return fit_temperature(found.logits[known], found.labels[known]), "validation images, asked the same way"
+    return (1.0, None) if single is None else (single, of_run)
+
+
+def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:
+    """Say what the numbers will be about, where that is not what the models were trained for.
+
+    Raises:
+        DataError: the models know no class of the data.
+    """
+    labels = datamodule.labels[datamodule.splits[split]]
+    counts = {emotion: int((labels == k).sum()) for k, emotion in enumerate(datamodule.classes)}
+    unknown = [emotion for emotion, count in counts.items() if count and emotion not in classes]
+    absent = [emotion for emotion in classes if not counts.get(emotion)]
+    if len(absent) == len(classes):
+        raise DataError(
+            f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
+        )
+    if unknown:
+        left_out = sum(counts[emotion] for emotion in unknown)
+        log.warning(
+            "%d of %d images are %s, which the model does not know: they are left out of the score",
+            left_out,
+            len(labels),
+            " or ".join(unknown),
+        )
+    if absent:
+        log.info("no image is %s; the model may still say so", " or ".join(absent))
+    if datamodule.folds and split != ALL and not own:
+        log.info(
+            "data=%s is folded: these are the %s images of fold %d; split=all evaluates every image",
+            datamodule.name,
+            split,
+            datamodule.fold,
+        )
+
+
+def _tell_seen(outcome: Outcome) -> None:
+    known = outcome.metrics["images_trained_on"]
+    if known:
+        log.warning(
+            "%d of %d images were trained or selected on: believe the accuracy without twins alone", known, len(outcome)
+        )

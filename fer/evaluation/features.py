@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fer.data.augment import resample
 from fer.evaluation.tta import in_channels
-from fer.model.classifier import ExpressionClassifier
+from fer.models.classifier import ExpressionClassifier
 
 BATCH = 64
 

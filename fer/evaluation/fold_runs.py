@@ -8,11 +8,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from fer.errors import ConfigError, RunError
+from fer.evaluation.evaluate import given_checkpoints, score
 from fer.evaluation.folds import Fold, pool_read
-from fer.evaluation.outcome import Outcome
-from fer.evaluation.score import given_checkpoints, score
-from fer.evaluation.trained import TrainedModel, is_run_of_folds, run_data
-from fer.training.folder import is_finished
+from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.trained_model import TrainedModel, is_run_of_folds, run_data
+from fer.runs.folder import is_finished
 
 log = logging.getLogger(__name__)
 

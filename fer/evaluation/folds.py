@@ -16,15 +16,15 @@ import numpy as np
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import FERError, RunError
-from fer.evaluation.gallery import draw_figures, save_figures
-from fer.evaluation.html import write_report
 from fer.evaluation.metrics import classification_metrics
-from fer.evaluation.outcome import Outcome
 from fer.evaluation.report import CALIBRATION, PREDICTIONS, SUBJECTS, write_outcome
-from fer.evaluation.summary import print_evaluation
-from fer.evaluation.trained import run_data
+from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.trained_model import run_data
 from fer.files import replacing, write_json
-from fer.training.folder import METRICS
+from fer.reporting.evaluation_figures import draw_figures, save_figures
+from fer.reporting.evaluation_summary import print_evaluation
+from fer.reporting.html import write_report
+from fer.runs.folder import METRICS
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fer.evaluation.features import as_seen, judging_network
-from fer.model.classifier import ExpressionClassifier
+from fer.models.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_stat_scores,
 )
 
-from fer.evaluation.outcome import softmax
+from fer.evaluation.split_predictions import softmax
 
 RESAMPLES = 10_000
 

@@ -10,13 +10,13 @@ import torch
 from fer.data.datamodule import FERDataModule
 from fer.errors import DataError
 from fer.evaluation.calibration import fit_temperature
-from fer.evaluation.gallery import draw_figures, save_figures
+from fer.evaluation.leakage import Seen, TwinFinder
 from fer.evaluation.metrics import classification_metrics
-from fer.evaluation.outcome import Outcome
-from fer.evaluation.predict import Predictions, Voter, predict_split
-from fer.evaluation.seen import Seen, TwinFinder
+from fer.evaluation.predict_split import Predictions, Voter, predict_split
+from fer.evaluation.split_predictions import Outcome
 from fer.files import replacing, write_json
-from fer.model.classifier import ExpressionClassifier
+from fer.models.classifier import ExpressionClassifier
+from fer.reporting.evaluation_figures import draw_figures, save_figures
 
 PREDICTIONS, SUBJECTS, CALIBRATION = "predictions.csv", "subjects.csv", "calibration.json"
 

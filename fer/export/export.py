@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.errors import ConfigError, DataError, ExportError
-from fer.evaluation.trained import TrainedModel, load_trained
+from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.export.check import clock, compare, judge
 from fer.export.faces import Faces, drawn_faces, faces_of, open_data
 from fer.export.formats import (

@@ -8,9 +8,9 @@ import torch
 
 from fer.data.augment import resample
 from fer.data.datamodule import FERDataModule
-from fer.data.demo import draw_faces
+from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
-from fer.evaluation.trained import TrainedModel
+from fer.evaluation.trained_model import TrainedModel
 
 DRAWN = 256  # faces, where the run's own are not at hand
 BATCH = 64

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from fer.errors import CheckpointError, ConfigError, ExportError
 from fer.export.network import CalibratedNetwork
-from fer.model.classifier import ExpressionClassifier
-from fer.model.load import rebuild_network
+from fer.models.classifier import ExpressionClassifier
+from fer.models.load import rebuild_network
 
 Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> probabilities, float32 [B, K]
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from fer.model.classifier import ExpressionClassifier
+from fer.models.classifier import ExpressionClassifier
 
 
 class CalibratedNetwork(nn.Module):

@@ -13,9 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from fer.device import wait_for
-from fer.evaluation.figures import confusion_figure, save_figure
-from fer.model.classifier import ExpressionClassifier
-from fer.training.figures import schedule_figure
+from fer.models.classifier import ExpressionClassifier
+from fer.reporting.figures import confusion_figure, save_figure
+from fer.reporting.training_figures import schedule_figure
 
 log = logging.getLogger(__name__)
 

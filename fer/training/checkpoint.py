@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fer.errors import CheckpointError
 from fer.files import replacing
-from fer.model.accumulation import is_gathering
-from fer.model.weights import read_checkpoint
+from fer.models.accumulation import is_gathering
+from fer.models.weights import read_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -17,11 +17,11 @@ from rich.progress import track
 from fer.data.loader import DeviceLoader
 from fer.device import autocast
 from fer.errors import ConfigError
-from fer.evaluation.figures import save_figure
 from fer.files import write_json
-from fer.model.classifier import ExpressionClassifier, build_optimizer
-from fer.model.freeze import apply_freeze
-from fer.training.figures import range_test_figure
+from fer.models.classifier import ExpressionClassifier, build_optimizer
+from fer.models.freeze import apply_freeze
+from fer.reporting.figures import save_figure
+from fer.reporting.training_figures import range_test_figure
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from fer.device import accelerator_kind, best_precision, keep_freed_memory, known_precision, set_gpu_precision
 from fer.errors import ConfigError
-from fer.training.build import check_numbers
+from fer.instantiate import check_numbers
 from fer.training.checkpoint import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)

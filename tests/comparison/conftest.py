@@ -70,7 +70,7 @@ class RunFolder:
                 "seed": self.seed,
                 "data": {"name": self.data, "folds": None, "fold": 0, "image_size": 48, "classes": None,
                          "default_classes": self.classes, "seed": self.seed},
-                "model": {"_target_": "fer.model.network.timm_network", "backbone": self.backbone, "weights": "none",
+                "model": {"_target_": "fer.models.network.timm_network", "backbone": self.backbone, "weights": "none",
                           "stem": "default"},
                 "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001},
                 "trainer": {"max_epochs": 5, "accelerator": "auto"},

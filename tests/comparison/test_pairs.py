@@ -6,8 +6,8 @@ import pytest
 
 from fer.comparison.groups import group_runs
 from fer.comparison.pairs import ALL_PAIRS, Difference, accuracies_of, compare_all, in_words
-from fer.comparison.runs import find_runs
 from fer.comparison.statistics import Estimate
+from fer.runs.finished import find_runs
 
 
 def compared(folder):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fer.comparison.runs import find_runs, read_predictions, read_run
 from fer.errors import RunError
+from fer.runs.finished import find_runs, read_predictions, read_run
 
 
 def test_runs_are_found_at_any_depth_once(run_folder, tmp_path):

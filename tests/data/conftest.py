@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer.data.packing import make_pack
+from fer.data.build_pack import make_pack
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fer.data.build_pack import make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
 
 SIDE = 6
 FACES = np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE), dtype=np.uint8)

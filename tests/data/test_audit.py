@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fer.data.audit import audit_pack, sharpness
+from fer.data.build_pack import ensure_pack
 from fer.data.datamodule import FERDataModule
-from fer.data.demo import draw_faces
+from fer.data.datasets.drawn import draw_faces
 from fer.data.pack import open_pack
-from fer.data.packing import ensure_pack
 from fer.data.prepare import prepare
 from fer.errors import ConfigError
 
@@ -75,7 +75,7 @@ def test_the_audit_of_many_alike_frames_holds_few_pairs(tmp_path: Path, monkeypa
     whole = audit_pack(pack)
     assert whole.numbers["near"]["groups"] == 2
     assert whole.numbers["near"]["test_in_train"] == 60
-    monkeypatch.setattr("fer.data.twins.BLOCK", 16)
+    monkeypatch.setattr("fer.data.duplicates.BLOCK", 16)
     monkeypatch.setattr("fer.data.audit.MOST_SHOWN", 50)
     some = audit_pack(pack)
     assert some.numbers == whole.numbers

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from fer.data.build_pack import ensure_pack, make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import ensure_pack, make_pack
 from fer.errors import DataError
 
 

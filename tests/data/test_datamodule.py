@@ -7,9 +7,9 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from fer.data.augment import Augment, resample
+from fer.data.build_pack import make_pack
 from fer.data.datamodule import FERDataModule, pixel_statistics
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError, DataError
 

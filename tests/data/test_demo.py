@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fer.data.demo import ACTION_UNITS, PROTOTYPES, STYLES, draw_faces, draw_images, draw_parameters
+from fer.data.datasets.drawn import ACTION_UNITS, PROTOTYPES, STYLES, draw_faces, draw_images, draw_parameters
 
 SMALL = (70, 14, 14)
 EMOTIONS = {"angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"}

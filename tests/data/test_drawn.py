@@ -6,8 +6,8 @@ import pytest
 from given import content_of, entries
 
 from fer.data import demo
+from fer.data.build_pack import ensure_pack
 from fer.data.pack import open_pack
-from fer.data.packing import ensure_pack
 from fer.errors import DataError
 
 

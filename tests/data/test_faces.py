@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.data.demo import draw_faces
-from fer.data.faces import FaceBox, central_square, crop_face, find_faces
+from fer.data.datasets.drawn import draw_faces
+from fer.faces.detector import FaceBox, central_square, crop_face, find_faces
 
 SIDE = 160  # of a drawn face within its picture
 

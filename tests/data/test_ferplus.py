@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from given import FACES, USAGES, table
 
+from fer.data.build_pack import make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
 from fer.errors import DataError
 
 VOTE_COLUMNS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"

@@ -5,8 +5,8 @@ import types
 
 import pytest
 
+from fer.data.build_pack import ensure_pack
 from fer.data.pack import open_pack
-from fer.data.packing import ensure_pack
 from fer.errors import DataError
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fer.data.build_pack import make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
 from fer.errors import DataError
 
 EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)

@@ -10,13 +10,13 @@ import pytest
 from given import FACES, pack_of, png, table, tar_gz, zipped
 from PIL import Image
 
-from fer.data.demo import draw_faces
-from fer.data.faces import find_faces
+from fer.data.build_pack import make_pack
+from fer.data.datasets.drawn import draw_faces
+from fer.data.layouts import list_samples
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
-from fer.data.readers import list_samples
 from fer.data.sources import open_source
 from fer.errors import DataError
+from fer.faces.detector import find_faces
 
 
 @pytest.mark.parametrize(

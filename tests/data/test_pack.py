@@ -11,9 +11,9 @@ import pytest
 from given import PACK_FILES, content_of, entries
 from PIL import Image
 
+from fer.data.buffer import PictureSpool
+from fer.data.build_pack import ensure_pack, make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import ensure_pack, make_pack
-from fer.data.spool import PictureSpool
 from fer.errors import DataError
 
 

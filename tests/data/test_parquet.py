@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from given import FACES, png
 
+from fer.data.build_pack import make_pack
 from fer.data.pack import open_pack
-from fer.data.packing import make_pack
 from fer.errors import DataError
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer.data.pictures import decode_picture, read_picture
 from fer.errors import PictureError
+from fer.faces.pictures import decode_picture, read_picture
 
 GREY = np.arange(48 * 40, dtype=np.uint32).reshape(48, 40).astype(np.uint8)
 COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
@@ -54,7 +54,7 @@ def test_pictures_of_telephones_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
     smooth = np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
     content = encoded(Image.fromarray(smooth).convert("RGB"), "HEIF", quality=95)
     assert abs(decode_picture(content).reshape(64, 64, -1).mean(axis=2) - smooth).mean() < 3
-    monkeypatch.setattr("fer.data.pictures._formats", lambda: ["JPEG", "PNG"])
+    monkeypatch.setattr("fer.faces.pictures._formats", lambda: ["JPEG", "PNG"])
     with pytest.raises(PictureError, match=r"HEIC, which pip install .*\[heic\]"):
         decode_picture(content)
 

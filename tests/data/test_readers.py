@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from fer.data.readers import list_samples
+from fer.data.layouts import list_samples
 from fer.data.sources import open_source
 from fer.errors import DataError
 

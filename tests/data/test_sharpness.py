@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from fer.data.datamodule import FERDataModule
-from fer.data.demo import draw_faces
+from fer.data.datasets.drawn import draw_faces
 from fer.data.pack import open_pack
 from fer.data.prepare import prepare
 from fer.data.sharpness import match_sharpness, measure_blur, spectrum

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fer.data.origin import fingerprint
+from fer.data.provenance import fingerprint
 from fer.data.sources import LARGEST_MEMBER, open_source
 from fer.errors import DataError, PictureError
 

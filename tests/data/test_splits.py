@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fer.data.build_pack import make_pack
 from fer.data.datamodule import FERDataModule
-from fer.data.packing import make_pack
 from fer.data.splits import held_out, named_subjects, subject_fold_splits, with_validation
 from fer.errors import ConfigError, DataError
 

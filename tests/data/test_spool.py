@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer.data.spool import PictureSpool, square
+from fer.data.buffer import PictureSpool, square
 
 
 @pytest.mark.parametrize("in_memory", [1 << 20, 10])
 def test_pictures_come_back(in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer.data.spool.IN_MEMORY", in_memory)
+    monkeypatch.setattr("fer.data.buffer.IN_MEMORY", in_memory)
     pictures = np.random.default_rng(0).integers(0, 256, (7, 5, 6), dtype=np.uint8)
     with PictureSpool() as spool:
         for picture in pictures:

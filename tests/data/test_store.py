@@ -9,9 +9,9 @@ import torch
 from omegaconf import DictConfig
 
 from fer.data.augment import Augment
+from fer.data.image_store import MappedImages, ResidentImages, free_memory_bytes, open_store
 from fer.data.loader import DeviceLoader
-from fer.data.store import MappedImages, ResidentImages, free_memory_bytes, open_store
-from fer.training.run import train
+from fer.training.train import train
 
 CPU = torch.device("cpu")
 
@@ -69,7 +69,7 @@ def test_a_mapped_loader_goes_on_within_an_epoch(tmp_path: Path) -> None:
 def test_what_exceeds_half_of_the_free_memory_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = images_on_disk(tmp_path, (10, 8, 8))
     for free, kind in ((2 * images.nbytes, ResidentImages), (2 * images.nbytes - 1, MappedImages)):
-        monkeypatch.setattr("fer.data.store.free_memory_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("fer.data.image_store.free_memory_bytes", lambda _, free=free: free)
         assert isinstance(open_store(images, CPU), kind)
     assert isinstance(open_store(images, CPU, "device"), ResidentImages)
 

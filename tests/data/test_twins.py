@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.data.twins import blank, exact_groups, groups_of_pairs, has_exact_twin, has_near_twin, signatures
-from fer.data.twins import near_pairs as some_pairs
+from fer.data.duplicates import blank, exact_groups, groups_of_pairs, has_exact_twin, has_near_twin, signatures
+from fer.data.duplicates import near_pairs as some_pairs
 
 
 def near_pairs(marks: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_a_near_twin_is_found_among_given_rows_only(scenes: np.ndarray) -> None:
 def test_blocks_change_nothing(scenes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.concatenate([scenes, scenes[:9]])
     whole = near_pairs(signatures(images))
-    monkeypatch.setattr("fer.data.twins.BLOCK", 7)
+    monkeypatch.setattr("fer.data.duplicates.BLOCK", 7)
     assert sorted(map(tuple, near_pairs(signatures(images)))) == sorted(map(tuple, whole))
 
 

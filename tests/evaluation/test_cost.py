@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
-from fer.model.network import timm_network
+from fer.models.network import timm_network
 
 
 @pytest.mark.parametrize(("backbone", "billions"), [("resnet18", 1.82), ("resnet50", 4.09)])

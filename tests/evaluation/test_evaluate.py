@@ -14,13 +14,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from fer.cli import CONF, register_resolvers
+from fer.cli.app import CONF, register_resolvers
+from fer.cli.evaluate import evaluate, evaluation_folder
 from fer.errors import CheckpointError, ConfigError, DataError, FERError, RunError
-from fer.evaluation.evaluate import evaluate, evaluation_folder
-from fer.evaluation.outcome import softmax
-from fer.evaluation.score import score
-from fer.evaluation.trained import load_trained
-from fer.training.run import train
+from fer.evaluation.evaluate import score
+from fer.evaluation.split_predictions import softmax
+from fer.evaluation.trained_model import load_trained
+from fer.training.train import train
 
 
 def evaluation(*overrides: str) -> tuple[DictConfig, tuple[str, ...]]:

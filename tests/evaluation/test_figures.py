@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fer.emotions import EMOTIONS
-from fer.evaluation.figures import (
+from fer.reporting.face_grids import attention_figure, predictions_figure
+from fer.reporting.figures import (
     BLUE,
     ORANGE,
     class_figure,
@@ -23,7 +24,6 @@ from fer.evaluation.figures import (
     reliability_figure,
     save_figure,
 )
-from fer.evaluation.sheets import attention_figure, predictions_figure
 
 
 def rendered(figure: Figure) -> np.ndarray:

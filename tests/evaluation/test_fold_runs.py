@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from fer.cli import CONF, register_resolvers
+from fer.cli.app import CONF, register_resolvers
+from fer.cli.evaluate import evaluate
 from fer.comparison.groups import group_runs
 from fer.comparison.result import transfers
-from fer.comparison.runs import find_runs
 from fer.errors import ConfigError, RunError
-from fer.evaluation.evaluate import evaluate
 from fer.evaluation.folds import pool_folds
-from fer.training.run import train
+from fer.runs.finished import find_runs
+from fer.training.train import train
 
 FOLDS = 2
 
@@ -111,7 +111,7 @@ def test_a_temperature_is_fitted_on_validation_images_of_the_fold_alone(
     """Every image is asked for, but those of training and test have no say in the temperature."""
     fitted: list[int] = []
     monkeypatch.setattr(
-        "fer.evaluation.score.fit_temperature", lambda logits, labels: fitted.append(len(labels)) or 1.0
+        "fer.evaluation.evaluate.fit_temperature", lambda logits, labels: fitted.append(len(labels)) or 1.0
     )
     fold = runs[0] / "fold0"
     whole = asked(f"checkpoint={fold}", "split=all", "tta=flip")

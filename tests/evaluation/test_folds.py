@@ -16,8 +16,8 @@ from fer.data.pack import open_pack
 from fer.errors import RunError
 from fer.evaluation.folds import pool, pool_folds, read_fold
 from fer.evaluation.metrics import accuracy_interval, classification_metrics
-from fer.evaluation.outcome import Outcome, softmax
 from fer.evaluation.report import write_predictions, write_subjects
+from fer.evaluation.split_predictions import Outcome, softmax
 
 FOLDS = 3
 TEMPERATURES = (0.5, 1.0, 2.0)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from fer.emotions import EMOTIONS
-from fer.evaluation.gallery import draw_figures, explained, save_figures
-from fer.evaluation.outcome import Outcome
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
+from fer.evaluation.split_predictions import Outcome
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
+from fer.reporting.evaluation_figures import draw_figures, explained, save_figures
 
 NUMBERS = {"confusion_matrix", "confused_pairs", "classes", "reliability", "precision_recall"}
 FACES = {"predictions", "top_losses"}

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fer.evaluation.gradcam import class_maps, layer_with_maps
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
 
 CPU = torch.device("cpu")
 

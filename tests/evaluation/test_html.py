@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from fer.evaluation.figures import confusion_figure, save_figure
-from fer.evaluation.html import write_report
 from fer.evaluation.metrics import classification_metrics
+from fer.reporting.figures import confusion_figure, save_figure
+from fer.reporting.html import write_report
 
 NASTY = '<img src=x onerror="alert(1)">&co'
 VOID = {"meta", "img", "br", "hr", "link"}

@@ -10,14 +10,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image, ImageFilter
 
-from fer.cli import CONF
+from fer.cli.app import CONF
+from fer.cli.evaluate import evaluate
 from fer.data.pack import open_pack
-from fer.evaluation.evaluate import evaluate
-from fer.evaluation.limits import MATCHED
-from fer.evaluation.trained import load_trained
-from fer.prediction.classifier import EmotionClassifier
-from fer.prediction.page.answer import about
-from fer.training.run import train
+from fer.evaluation.trained_model import load_trained
+from fer.inference.page.answer import about
+from fer.inference.predictor import EmotionClassifier
+from fer.reporting.limits import MATCHED
+from fer.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from fer.data.loader import DeviceLoader
-from fer.evaluation.predict import collect
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
+from fer.evaluation.predict_split import collect
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ from PIL import Image
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.calibration import fit_temperature
 from fer.evaluation.metrics import classification_metrics
-from fer.evaluation.outcome import Outcome
-from fer.evaluation.predict import collect
+from fer.evaluation.predict_split import collect
 from fer.evaluation.report import evaluate_run, write_predictions, write_subjects
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
+from fer.evaluation.split_predictions import Outcome
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
 
 CLASSES = ["angry", "happy", "sad"]
 NAMES = ['a, "b".png', "it's/ü\n.png", "test/happy/000.png", " leading.png", "=1+1.png"]

@@ -8,10 +8,10 @@ from PIL import Image
 from fer.data.augment import resample
 from fer.data.loader import DeviceLoader
 from fer.errors import ConfigError
-from fer.evaluation.predict import collect
+from fer.evaluation.predict_split import collect
 from fer.evaluation.tta import CROP, VIEWS, flip, in_channels, ten_crop, views
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
 
 
 def pictures(count: int = 3, channels: int = 1, side: int = 20, width: int | None = None) -> torch.Tensor:

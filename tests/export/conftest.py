@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import fer.export.check
-from fer.cli import CONF, register_resolvers
+from fer.cli.app import CONF, register_resolvers
 from fer.export.faces import drawn_faces
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
-from fer.model.weights import FORMAT
-from fer.training.build import build
+from fer.instantiate import build
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
+from fer.models.weights import FORMAT
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 TEMPERATURE = 1.7
@@ -39,7 +39,7 @@ def write_checkpoint() -> Callable[..., Path]:
         facts = {"backbone": backbone, "num_classes": len(CLASSES), "in_chans": channels}
         network = timm_network(**facts, weights="none")
         mean, std = [0.5] * channels, [0.25] * channels
-        spec = {"_target_": "fer.model.network.timm_network", **facts, "weights": "none"}
+        spec = {"_target_": "fer.models.network.timm_network", **facts, "weights": "none"}
         classifier = ExpressionClassifier(
             network, network_spec=spec, classes=CLASSES, image_size=size, stored_size=48, mean=mean, std=std
         )

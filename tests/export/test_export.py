@@ -19,8 +19,8 @@ from fer.export.export import export
 from fer.export.faces import drawn_faces
 from fer.export.formats import load_safetensors, run_network
 from fer.export.network import CalibratedNetwork
-from fer.model.load import load_classifier
-from fer.model.network import timm_network
+from fer.models.load import load_classifier
+from fer.models.network import timm_network
 from tests.export.conftest import CLASSES, TEMPERATURE
 
 onnx = pytest.importorskip("onnx")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fer.training.run import train
+from fer.training.train import train
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,7 @@ def finished(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
     """The folder and the metrics of a run that came to its end."""
     from hydra import compose, initialize_config_dir
 
-    from fer.cli import CONF, register_resolvers
+    from fer.cli.app import CONF, register_resolvers
 
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -11,9 +11,11 @@ from pytorch_lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.data.datamodule import FERDataModule
-from fer.model.classifier import ExpressionClassifier
-from fer.model.freeze import FreezeSchedule
-from fer.model.network import timm_network
+from fer.models.classifier import ExpressionClassifier
+from fer.models.freeze import FreezeSchedule
+from fer.models.network import timm_network
+from fer.reporting.tensorboard import RunLogger
+from fer.reporting.training_figures import training_figure
 from fer.training.callbacks import (
     ConfusionMatrix,
     EpochLines,
@@ -22,8 +24,6 @@ from fer.training.callbacks import (
     ScheduleFigure,
     Throughput,
 )
-from fer.training.dashboard import RunLogger
-from fer.training.figures import training_figure
 
 CLASSES = ["angry", "happy", "sad"]
 

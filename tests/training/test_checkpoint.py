@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fer.errors import CheckpointError
-from fer.model.weights import FORMAT
+from fer.models.weights import FORMAT
 from fer.training.checkpoint import AtomicCheckpointIO
 
 resource = pytest.importorskip("resource")

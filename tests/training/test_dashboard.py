@@ -14,12 +14,12 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util import tensor_util
 
-from fer.evaluation.figures import save_figure
-from fer.evaluation.outcome import Outcome
-from fer.model.classifier import ExpressionClassifier
-from fer.model.network import timm_network
-from fer.training.dashboard import RunLogger, declare_run, log_results, principal_components, result_table
-from fer.training.history import History, read_history
+from fer.evaluation.split_predictions import Outcome
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
+from fer.reporting.figures import save_figure
+from fer.reporting.tensorboard import RunLogger, declare_run, log_results, principal_components, result_table
+from fer.runs.history import History, read_history
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {
@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str], cla
     """The folder of a run of two epochs, without the training."""
     from hydra import compose, initialize_config_dir
 
-    from fer.cli import CONF, register_resolvers
+    from fer.cli.app import CONF, register_resolvers
 
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):

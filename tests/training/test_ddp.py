@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fer.model.load import load_classifier
-from fer.training.run import train
+from fer.models.load import load_classifier
+from fer.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent

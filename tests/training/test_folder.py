@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from fer.errors import RunError
-from fer.training.folder import best_checkpoint, is_finished, last_checkpoint, only_writer
+from fer.runs.folder import best_checkpoint, is_finished, last_checkpoint, only_writer
 
 HOLD = """
 import sys
 from pathlib import Path
 from fer.errors import RunError
-from fer.training.folder import only_writer
+from fer.runs.folder import only_writer
 try:
     with only_writer(Path(sys.argv[1])):
         print("held", flush=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from readings import events
 
-from fer.model.load import load_classifier
-from fer.training.run import train
+from fer.models.load import load_classifier
+from fer.training.train import train
 
 
 @pytest.mark.parametrize("schedule", ["linear_probe", "head_first", "gradual", "partial"])

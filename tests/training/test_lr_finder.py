@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fer.errors import ConfigError
-from fer.model.freeze import head_first
+from fer.models.freeze import head_first
 from fer.training.lr_finder import RangeTest, find_learning_rate, range_test
-from fer.training.run import build, build_classifier, train
+from fer.training.train import build, build_classifier, train
 
 RATES = np.geomspace(1e-6, 1, 100)
 

@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli import CONF
-from fer.data.demo import draw_faces
+from fer.cli.app import CONF
+from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
-from fer.evaluation.score import score
-from fer.training.run import train
+from fer.evaluation.evaluate import score
+from fer.training.train import train
 
 
 @pytest.fixture(scope="module")

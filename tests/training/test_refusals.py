@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fer.errors import ConfigError, RunError, WeightsError
-from fer.training.run import train
+from fer.training.train import train
 
 
 def test_a_finished_folder_is_not_overwritten(finished: tuple[Path, dict], tiny_config: Callable) -> None:

@@ -13,10 +13,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from readings import DETERMINISTIC
 
-from fer.cli import run_folder
+from fer.cli.app import run_folder
 from fer.errors import DivergenceError, RunError
-from fer.training.resume import NOT_SET, differences, may_change
-from fer.training.run import train
+from fer.runs.resume import NOT_SET, differences, may_change
+from fer.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 # 210 training images, 6 steps an epoch, 18 in all; the freeze changes after the first epoch.
@@ -37,7 +37,7 @@ def whole(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -
     """The folder of an uninterrupted run."""
     from hydra import compose, initialize_config_dir
 
-    from fer.cli import CONF, register_resolvers
+    from fer.cli.app import CONF, register_resolvers
 
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -14,10 +14,10 @@ from torch import nn
 
 from fer.data.datamodule import FERDataModule
 from fer.errors import FERError
-from fer.evaluation.predict import collect
-from fer.model.load import load_classifier
+from fer.evaluation.predict_split import collect
+from fer.models.load import load_classifier
 from fer.training import run as run_module
-from fer.training.run import train
+from fer.training.train import train
 
 CONTRACT = {
     *(

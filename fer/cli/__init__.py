@@ -1,0 +1,1 @@
+"""The commands behind scripts/: arguments checked before heavy imports, errors in one line."""

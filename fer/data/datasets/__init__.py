@@ -1,0 +1,1 @@
+"""One module per data set: layout, protocol, owner, licence, caveats, references."""

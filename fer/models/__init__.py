@@ -1,0 +1,1 @@
+"""Networks, weights, stages, losses and parameter groups."""

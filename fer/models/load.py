@@ -1,0 +1,68 @@
+"""Classifiers back from their checkpoints, without any config and without running what a checkpoint names."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fer.errors import CheckpointError, FERError
+from fer.models.classifier import ExpressionClassifier
+from fer.models.network import timm_network
+from fer.models.weights import read_checkpoint
+
+OWN_BUILDER = "fer.models.network.timm_network"
+
+
+def load_classifier(path: Path | str, network: nn.Module | None = None) -> ExpressionClassifier:
+    """Rebuild a classifier from a checkpoint or run folder of this project, on the CPU, in evaluation mode.
+
+    Args:
+        path: the checkpoint, or a run folder (its best one).
+        network: the network to load into, where it is not one of timm's: a checkpoint is never allowed to name
+            code that we then run.
+
+    Raises:
+        CheckpointError: missing, damaged, foreign, or of a network that cannot be rebuilt.
+    """
+    checkpoint = read_checkpoint(path)
+    facts, state = checkpoint["fer"], checkpoint["state_dict"]
+    spec = facts["network"]
+    if network is None:
+        network = rebuild_network(spec, path)
+    mean, std = (state[name].flatten().tolist() for name in ("mean", "std"))
+    classifier = ExpressionClassifier(
+        network,
+        network_spec=spec,
+        classes=facts["classes"],
+        image_size=facts["image_size"],
+        stored_size=facts.get("stored_size"),
+        mean=mean,
+        std=std,
+    )
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the network it names ({spec.get('backbone')})") from error
+    return classifier.eval()
+
+
+def rebuild_network(spec: dict[str, Any], path: Path | str) -> nn.Module:
+    """The network that plain constructor arguments describe, with random weights.
+
+    Args:
+        spec: arguments of `timm_network`, with `_target_`.
+        path: where they were read, for errors.
+
+    Raises:
+        CheckpointError: another builder, arguments that are no plain values, a network that cannot be built.
+    """
+    if spec.get("_target_") != OWN_BUILDER:
+        raise CheckpointError(f"{path} holds a {spec.get('_target_')}: build that network and pass it in")
+    arguments = {key: value for key, value in spec.items() if key not in ("_target_", "weights")}
+    for key, value in arguments.items():
+        if not isinstance(value, str | int | float | None):
+            raise CheckpointError(f"{path} gives the network {key}={value}, which is no plain value")
+    try:
+        return timm_network(**arguments, weights="none")
+    except (TypeError, ValueError, RuntimeError, AttributeError, FERError) as error:
+        raise CheckpointError(f"{path} names a network that cannot be built: {error}") from error

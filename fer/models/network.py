@@ -1,0 +1,137 @@
+"""timm networks for faces: one grey channel, a head for our classes, weights from wherever they are."""
+
+import difflib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import load_state_dict
+from torch import nn
+
+from fer.errors import ConfigError, WeightsError
+from fer.models.weights import hub_file, load_own_weights
+
+log = logging.getLogger(__name__)
+
+STEMS = ("default", "small")
+
+
+def timm_network(
+    backbone: str,
+    *,
+    num_classes: int,
+    in_chans: int = 1,
+    weights: str | Path = "imagenet",
+    stem: str = "default",
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    classes: Sequence[str] | None = None,
+) -> nn.Module:
+    """Build a timm network whose last layer is replaced for `num_classes` classes.
+
+    Args:
+        backbone: any model name of timm, with or without the tag of its weights.
+        num_classes: outputs of the new head.
+        in_chans: input channels; for one, timm sums the filters of a pretrained RGB stem.
+        weights: `imagenet` (timm's from the Hugging Face hub, or its local cache), `none`, a path to a file in
+            timm's format (.safetensors, .pth), or to a checkpoint or run folder of this project.
+        stem: `default`, or `small` for inputs of about 48 pixels: a ResNet's first convolution becomes 3x3 with
+            stride 1 and its pooling goes (He et al. 2016, section 4.2), so that stages see 16 times the pixels.
+        drop_rate: dropout before the head.
+        drop_path_rate: stochastic depth.
+        classes: names of the outputs; the head of a checkpoint is taken over only where it has the same.
+
+    Raises:
+        ConfigError: an unknown backbone, or a stem it cannot have.
+        WeightsError: weights that cannot be had or do not fit.
+    """
+    if stem not in STEMS:
+        raise ConfigError(f"model.stem={stem}: choose {' or '.join(STEMS)}")
+    if not _is_known(backbone):
+        close = difflib.get_close_matches(backbone, timm.list_models() + timm.list_pretrained(), n=3)
+        raise ConfigError(
+            f"model.backbone={backbone}: timm has no such model" + (f"; near: {', '.join(close)}" if close else "")
+        )
+    options = {"num_classes": num_classes, "in_chans": in_chans, "drop_rate": drop_rate}
+    if drop_path_rate:
+        options["drop_path_rate"] = drop_path_rate
+    source = _weights_source(backbone, str(weights))
+    own = source is not None and (source.is_dir() or source.suffix == ".ckpt")
+    network = _create(backbone, None if own else source, options)
+    if stem == "small":
+        _make_stem_small(network, backbone, pretrained=source is not None and not own)
+    if source is not None and own:
+        load_own_weights(network, source, backbone, classes)
+    return network
+
+
+def _is_known(backbone: str) -> bool:
+    if not timm.is_model(backbone):
+        return False
+    try:
+        timm.get_pretrained_cfg(backbone)
+    except RuntimeError:  # a tag that this model does not have
+        return False
+    return True
+
+
+def _weights_source(backbone: str, weights: str) -> Path | None:
+    """The file that holds the weights; None for random ones."""
+    if weights == "none":
+        return None
+    if weights == "imagenet":
+        return hub_file(backbone)
+    path = Path(weights)
+    if not path.exists():
+        raise WeightsError(f"model.weights={weights}: no such file; or give imagenet or none")
+    return path
+
+
+def _create(backbone: str, file: Path | None, options: dict) -> nn.Module:
+    if file is None:
+        return timm.create_model(backbone, pretrained=False, **options)
+    try:
+        state = load_state_dict(str(file), weights_only=True)
+        # Built for the file's own classes, for with others timm passes over missing and unknown keys in silence.
+        own = {"num_classes": _classes_in(state, backbone), "label_offset": 0}
+        overlay = {"state_dict": state, "source": "timm", **own}
+        network: Any = timm.create_model(
+            backbone, pretrained=True, pretrained_cfg_overlay=overlay, **{**options, "num_classes": own["num_classes"]}
+        )
+        network.pretrained_cfg.pop("state_dict", None)
+        network.reset_classifier(options["num_classes"])
+        return network
+    except Exception as error:  # timm, safetensors and torch raise many kinds for a file that does not fit
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{file} does not fit model.backbone={backbone}: {reason}") from error
+
+
+def _classes_in(state: dict[str, torch.Tensor], backbone: str) -> int:
+    """How many classes a file in timm's format tells apart; 0 where it has no head."""
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None or not config.classifier:
+        return 1000
+    name = config.classifier if isinstance(config.classifier, str) else config.classifier[0]
+    if f"{name}.weight" in state:
+        return state[f"{name}.weight"].shape[0]
+    headless = not any(key.split(".")[0] == name.split(".")[0] for key in state)
+    return 0 if headless else config.num_classes  # another head is an older layout, which timm will rename
+
+
+def _make_stem_small(network: nn.Module, backbone: str, pretrained: bool) -> None:
+    old = getattr(network, "conv1", None)
+    if not isinstance(old, nn.Conv2d) or not hasattr(network, "maxpool"):
+        raise ConfigError(f"model.stem=small serves timm's plain ResNets, which {backbone} is not")
+    new = nn.Conv2d(old.in_channels, old.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
+    if pretrained:
+        centre = (old.kernel_size[0] - 3) // 2
+        with torch.no_grad():
+            new.weight.copy_(old.weight[:, :, centre : centre + 3, centre : centre + 3])
+        log.warning("model.stem=small keeps only the 3x3 centres of the pretrained first filters")
+    else:
+        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    network.conv1 = new
+    network.maxpool = nn.Identity()

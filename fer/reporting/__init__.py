@@ -1,0 +1,1 @@
+"""What a person sees: figures, tables, pages, TensorBoard, the console."""

@@ -1,0 +1,1 @@
+"""The run folder: its files, their names and formats, and who may write them."""

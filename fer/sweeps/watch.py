@@ -1,0 +1,137 @@
+"""Progress over many jobs, read from their folders: the same for jobs in this process and on other machines."""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from fer.runs.status import DONE, LOG, Status, read_status
+from fer.sweeps.grid import Job
+from fer.sweeps.job import read_metrics
+
+POLL_SECONDS = 0.5
+
+
+class Watch(AbstractContextManager["Watch"]):
+    """A line for each job that ends, and in a terminal a bar with what runs now.
+
+    Args:
+        total: number of jobs.
+        console: where to.
+    """
+
+    def __init__(self, total: int, console: Console) -> None:
+        self.total, self.console = total, console
+        self.outcomes: dict[str, Status] = {}  # of jobs that ended, by name
+        self._running: list[Job] = []
+        self._started = time.monotonic()
+        self._done_before = 0
+        self._ended = 0  # in this sweep, skipped ones aside
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task: TaskID = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> "Watch":
+        self._bar.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+        self._bar.stop()
+
+    def before(self, count: int) -> None:
+        """Count what was done before, and is no job of this sweep."""
+        self._done_before = count
+
+    def follow(self, jobs: Sequence[Job]) -> None:
+        """Watch these until they end."""
+        with self._lock:
+            self._running += jobs
+
+    def ended(self, job: Job, status: Status) -> None:
+        """Say that a job came to its end."""
+        with self._lock:
+            if job.name in self.outcomes:
+                return
+            self._running = [other for other in self._running if other is not job]
+            if status.state == "waiting":
+                return
+            self.outcomes[job.name] = status
+            self._ended += status.attempts > 0 and status.state != "skipped"
+            self._say(job, status)
+            self._bar.update(self._task, completed=self._done_before + len(self.outcomes))
+
+    def _follow(self) -> None:
+        while not self._over.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        now = []
+        for job in list(self._running):
+            status = read_status(job.folder)
+            if status is not None and status.state in DONE:
+                self.ended(job, status)
+            elif status is not None and status.state == "running":
+                now.append(f"{job.name}: {_last_line(job)}" if _last_line(job) else job.name)
+        if not self._bar.disable:
+            self._bar.update(self._task, description=escape("\n".join(now)))
+
+    def _say(self, job: Job, status: Status) -> None:
+        done = self._done_before + len(self.outcomes)
+        line = f"[{done}/{self.total}] {job.name} {_verdict(job, status)}"
+        if status.attempts > 0 and status.state != "skipped":
+            line += f", took {told_seconds(status.seconds)}"
+            left = self.total - done
+            if left and self._ended and status.state != "stopped":
+                line += f"; about {told_seconds((time.monotonic() - self._started) / self._ended * left)} left"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.file.flush()  # a log that somebody follows
+
+
+def accuracy(job: Job) -> str:
+    """Test accuracy of a finished job, or nothing."""
+    value = read_metrics(job.folder).get("test/accuracy")
+    return "" if value is None else f"{value:.2%}"
+
+
+def told_seconds(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _verdict(job: Job, status: Status) -> str:
+    if status.state == "skipped":
+        return f"was finished already, {accuracy(job)}"
+    if status.state == "finished":
+        return f"finished, {accuracy(job)}"
+    return f"{status.state}: {status.cause}" if status.cause else status.state
+
+
+def _last_line(job: Job) -> str:
+    try:
+        with (job.folder / LOG).open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 1000))
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return lines[-1][:80] if lines else ""

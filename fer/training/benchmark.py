@@ -1,0 +1,294 @@
+"""Throughput of training against its ceiling, and against the loader that people usually write.
+
+Contenders take turns within each round, and ratios are formed within a round, so that a machine whose speed
+drifts does not favour one of them.
+"""
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+from fer.data.datamodule import FERDataModule
+from fer.device import autocast, device_name, wait_for
+from fer.errors import ConfigError
+from fer.evaluation.cost import peak_memory_bytes
+from fer.files import write_json
+from fer.instantiate import build
+from fer.models.classifier import ExpressionClassifier
+from fer.models.stages import parameter_groups
+from fer.reporting.tensorboard import RunLogger
+from fer.training.train import build_callbacks, build_classifier
+from fer.training.trainer import quiet_lightning
+
+log = logging.getLogger(__name__)
+
+BARE, OURS, ORDINARY, ORDINARY_FP32 = "bare step", "this project", "ImageFolder, matched", "ImageFolder, fp32"
+MEANING = {
+    BARE: "forward, backward, optimizer step on one resident random batch: the ceiling",
+    OURS: "the training loop with data, augmentation, metrics, logging",
+    ORDINARY: "torchvision ImageFolder, transforms and DataLoader, plain loop, same precision and memory format",
+    ORDINARY_FP32: "the same as people mostly run it: fp32, default memory format",
+}
+
+
+def benchmark(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Time all contenders in turn; print a table and write `benchmark.json`.
+
+    Returns:
+        The content of `benchmark.json`.
+
+    Raises:
+        FERError: a number that cannot work, fewer images than a batch, anything a training refuses.
+    """
+    if cfg.rounds < 1 or cfg.steps < 1 or cfg.warmup_steps < 0:
+        raise ConfigError(
+            f"rounds={cfg.rounds}, steps={cfg.steps}, warmup_steps={cfg.warmup_steps}: give 1, 1 and 0 or more"
+        )
+    quiet_lightning()
+    datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
+    datamodule.prepare_data()
+    datamodule.setup()
+    exported = min(cfg.images, len(datamodule.splits["train"]))
+    if exported < cfg.data.batch_size:
+        raise ConfigError(
+            f"a batch of {cfg.data.batch_size} cannot be filled from {exported} images (images={cfg.images}, "
+            f"{len(datamodule.splits['train'])} to train on); give a smaller data.batch_size or more images"
+        )
+    classifier = build_classifier(cfg, datamodule)
+    trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
+    device, precision = trainer.strategy.root_device, trainer.precision
+    with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as images:
+        export_class_folders(datamodule, Path(images), cfg.images)
+        contenders = {
+            BARE: lambda: _bare(cfg, datamodule, classifier, device, precision),
+            OURS: lambda: _ours(cfg, datamodule, classifier, folder),
+            ORDINARY: lambda: _ordinary(cfg, datamodule, Path(images), device, precision, matched=True),
+            ORDINARY_FP32: lambda: _ordinary(cfg, datamodule, Path(images), device, "32-true", matched=False),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        peaks: dict[str, int | None] = {}
+        for turn in range(cfg.rounds):
+            for name, images_per_second in contenders.items():
+                if device.type == "cuda":
+                    torch.cuda.reset_peak_memory_stats(device)
+                rates[name].append(images_per_second())
+                peaks[name] = peak_memory_bytes(device)
+                log.info("round %d of %d: %-22s %8.1f images/s", turn + 1, cfg.rounds, name, rates[name][-1])
+    results = summarise(rates, peaks, cfg.data.batch_size)
+    results["settings"] = {
+        "device": device_name(device),
+        "precision": precision,
+        "torch": torch.__version__,
+        "model": cfg.model.get("backbone"),
+        "image_size": datamodule.image_size,
+        "batch_size": cfg.data.batch_size,
+        "rounds": cfg.rounds,
+        "steps": cfg.steps,
+    }
+    write_json(folder / "benchmark.json", results)
+    print_results(results)
+    log.info("written to %s", folder / "benchmark.json")
+    return results
+
+
+def summarise(rates: dict[str, list[float]], peaks: dict[str, int | None], batch_size: int) -> dict[str, Any]:
+    """Medians over rounds; ratios and overheads are formed within each round first.
+
+    Args:
+        rates: images/s of each contender in each round.
+        peaks: most memory held, bytes: of the contender on a GPU, of the process so far on a CPU.
+        batch_size: images a step.
+    """
+    ratios = {
+        f"{OURS} / {other}": statistics.median(
+            ours / theirs for ours, theirs in zip(rates[OURS], rates[other], strict=True)
+        )
+        for other in (BARE, ORDINARY, ORDINARY_FP32)
+    }
+    overheads = [1000 * batch_size * (1 / ours - 1 / bare) for ours, bare in zip(rates[OURS], rates[BARE], strict=True)]
+    contenders = {
+        name: {
+            "images_per_second": statistics.median(values),
+            "rounds": values,
+            "peak_memory_bytes": peaks[name],
+            "meaning": MEANING[name],
+        }
+        for name, values in rates.items()
+    }
+    return {"contenders": contenders, "ratios": ratios, "overhead_ms_per_step": statistics.median(overheads)}
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """The table of medians, then ratios."""
+    settings = results["settings"]
+    title = f"{settings['model']}, {settings['image_size']} px, batch {settings['batch_size']}, {settings['precision']}"
+    table = Table(title=f"{title}, {settings['device']}", box=None)
+    for heading, justify in (("", "left"), ("images/s", "right"), ("lowest", "right"), ("highest", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("peak memory", justify="right")
+    for name, row in results["contenders"].items():
+        rounds = row["rounds"]
+        peak = "" if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / 2**30:.2f} GiB"
+        table.add_row(name, *(f"{n:,.1f}" for n in (row["images_per_second"], min(rounds), max(rounds))), peak)
+    console = Console()
+    console.print(table)
+    for name, ratio in results["ratios"].items():
+        console.print(f"{name:<38} {ratio:.2f}", highlight=False)
+    console.print(f"overhead over the bare step: {results['overhead_ms_per_step']:.1f} ms", highlight=False)
+
+
+def _bare(
+    cfg: DictConfig,
+    datamodule: FERDataModule,
+    classifier: ExpressionClassifier,
+    device: torch.device,
+    precision: str,
+) -> float:
+    shape = (cfg.data.batch_size, datamodule.channels, datamodule.image_size, datamodule.image_size)
+    images = torch.randn(shape, device=device)
+    labels = torch.randint(len(datamodule.classes), (cfg.data.batch_size,), device=device)
+    step = _training_step(cfg, classifier.network.to(device), device, precision)
+    return _rate(cfg, lambda: step(images, labels), device)
+
+
+def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionClassifier, folder: Path) -> float:
+    clock = _Clock(cfg.warmup_steps, cfg.steps)
+    callbacks = [c for c in build_callbacks(cfg, folder) if not isinstance(c, Checkpoint)]
+    trainer = build(
+        cfg.trainer,
+        "trainer",
+        callbacks=[*callbacks, clock],
+        logger=RunLogger(folder),
+        default_root_dir=str(folder),
+        accumulate_grad_batches=1,
+        enable_checkpointing=False,
+    )
+    trainer.fit_loop.max_epochs = None
+    trainer.fit_loop.epoch_loop.max_steps = cfg.warmup_steps + cfg.steps
+    trainer.limit_val_batches = 0
+    trainer.fit(classifier, datamodule=datamodule)
+    return cfg.steps * cfg.data.batch_size / clock.seconds
+
+
+class _Clock(Callback):
+    """Seconds of the steps after the warm-up."""
+
+    def __init__(self, warmup_steps: int, steps: int) -> None:
+        self.first, self.last = warmup_steps, warmup_steps + steps
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        wait_for(module.device)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        if trainer.global_step in (self.first, self.last):
+            wait_for(module.device)
+            self.seconds = time.perf_counter() - self._started
+            self._started = time.perf_counter()
+
+
+def _ordinary(
+    cfg: DictConfig,
+    datamodule: FERDataModule,
+    images: Path,
+    device: torch.device,
+    precision: str,
+    matched: bool,
+) -> float:
+    size = datamodule.image_size
+    transform = transforms.Compose(
+        [
+            *([transforms.Grayscale()] if datamodule.channels == 1 else []),
+            transforms.RandomHorizontalFlip(),
+            transforms.RandomAffine(12, translate=(0.06, 0.06), scale=(0.9, 1.15)),
+            transforms.Resize((size, size)),
+            transforms.ColorJitter(brightness=0.15, contrast=0.25),
+            transforms.ToTensor(),
+            transforms.Normalize(datamodule.mean, datamodule.std),
+            transforms.RandomErasing(0.25),
+        ]
+    )
+    loader = DataLoader(
+        datasets.ImageFolder(str(images), transform),
+        batch_size=cfg.data.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=min(os.cpu_count() or 1, 8),
+        pin_memory=device.type == "cuda",
+        persistent_workers=True,
+    )
+    network = build(cfg.model, "model", num_classes=len(datamodule.classes), in_chans=datamodule.channels).to(device)
+    if matched and cfg.module.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    step = _training_step(cfg, network, device, precision)
+    batches = _endless(loader)
+
+    def fed_step() -> None:
+        faces, labels = next(batches)
+        step(faces.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+
+    return _rate(cfg, fed_step, device)
+
+
+def _training_step(
+    cfg: DictConfig, network: nn.Module, device: torch.device, precision: str
+) -> Callable[[Tensor, Tensor], None]:
+    optimizer = build(cfg.optimizer, "optimizer")(parameter_groups(network))
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
+    network.train()
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        with autocast(device, precision):
+            loss = F.cross_entropy(network(images).float(), labels)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _rate(cfg: DictConfig, step: Callable[[], None], device: torch.device) -> float:
+    for _ in range(cfg.warmup_steps):
+        step()
+    wait_for(device)
+    started = time.perf_counter()
+    for _ in range(cfg.steps):
+        step()
+    wait_for(device)
+    return cfg.steps * cfg.data.batch_size / (time.perf_counter() - started)
+
+
+def export_class_folders(datamodule: FERDataModule, folder: Path, count: int) -> None:
+    """Write training images as PNG files in a folder per class, as ImageFolder wants them."""
+    assert datamodule.pack is not None, "setup comes first"
+    rows = datamodule.splits["train"]
+    for row in np.random.default_rng(0).permutation(rows)[:count]:
+        target = folder / datamodule.classes[datamodule.labels[row]]
+        target.mkdir(exist_ok=True)
+        Image.fromarray(datamodule.pack.images[row]).save(target / f"{row}.png")
+
+
+def _endless(loader: DataLoader) -> Iterator[Any]:
+    while True:
+        yield from loader

@@ -1,0 +1,138 @@
+"""EmotionClassifier: training's own probabilities, whatever kind of picture comes."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fer import EmotionClassifier, Prediction
+from fer.errors import CheckpointError, ConfigError, PictureError
+from fer.inference.predictor import run_temperature
+
+
+def test_the_probabilities_are_those_of_the_run(
+    classifier: EmotionClassifier, trained_run: Path, drawn_folder: Path
+) -> None:
+    rows = list(csv.DictReader((trained_run / "predictions.csv").open()))
+    predicted = classifier.predict([drawn_folder / row["name"] for row in rows], faces="none")
+    temperature = json.loads((trained_run / "calibration.json").read_text())["temperature"]
+    assert abs(temperature - 1) > 0.01
+    for row, faces in zip(rows, predicted, strict=True):
+        trained = np.array([float(row[name]) for name in classifier.classes])
+        expected = trained ** (1 / temperature)
+        got = np.array([faces[0].probabilities[name] for name in classifier.classes])
+        assert np.allclose(got, expected / expected.sum(), atol=1e-4)
+        assert faces[0].emotion == row["predicted"]
+
+
+def test_a_prediction_says_what_how_sure_and_where(
+    classifier: EmotionClassifier, seen_faces: list[np.ndarray], put_faces: Callable[..., np.ndarray]
+) -> None:
+    picture = put_faces([(seen_faces[0], 20, 30), (seen_faces[1], 360, 120)])
+    faces = classifier.predict(picture)[0]
+    assert len(faces) == 2
+    for face in faces:
+        assert isinstance(face, Prediction)
+        assert list(face.probabilities) == classifier.classes
+        assert sum(face.probabilities.values()) == pytest.approx(1)
+        assert face.probability == max(face.probabilities.values()) == face.probabilities[face.emotion]
+        assert face.box is not None
+    assert {round(face.box.left / 360) for face in faces if face.box} == {0, 1}
+
+
+def test_kinds_of_pictures_agree(classifier: EmotionClassifier, drawn_folder: Path, tmp_path: Path) -> None:
+    path = next(drawn_folder.rglob("*.png"))
+    pixels = np.asarray(Image.open(path))
+    kinds = [
+        path,
+        str(path),
+        Image.open(path),
+        pixels,
+        pixels[..., None],
+        np.repeat(pixels[..., None], 3, axis=2),
+        pixels.astype(np.uint16) << 8,
+        pixels / 255,
+        torch.from_numpy(pixels.copy()),
+        torch.from_numpy(pixels.copy())[None],
+        torch.from_numpy(pixels / 255).expand(3, -1, -1),
+        Image.fromarray(pixels).convert("RGBA"),
+    ]
+    expected = classifier.predict(pixels)[0][0]
+    for faces in classifier.predict(kinds, batch_size=5):
+        assert faces[0].probability == pytest.approx(expected.probability, abs=1e-5)
+    stack = np.stack([pixels] * 3)
+    for several in (stack, stack[..., None], torch.from_numpy(stack)[:, None], list(stack)):
+        assert len(classifier.predict(several)) == 3
+    assert classifier.predict([]) == []
+
+
+def test_the_batch_changes_nothing(classifier: EmotionClassifier, drawn_folder: Path) -> None:
+    paths = sorted(drawn_folder.rglob("*.png"))[:20]
+    one, all_ = (classifier.predict(paths, batch_size=size) for size in (1, 64))
+    for a, b in zip(one, all_, strict=True):
+        assert a[0].probability == pytest.approx(b[0].probability, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros(5), np.full((4, 4), 2.0), np.full((4, 4), -1), np.zeros((0, 4)), 7],
+)
+def test_what_is_no_picture_is_refused(classifier: EmotionClassifier, picture: object) -> None:
+    with pytest.raises(PictureError, match="is no picture"):
+        classifier.predict([picture])  # type: ignore[list-item]
+
+
+def test_a_path_that_cannot_be_read_is_named(classifier: EmotionClassifier, tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    with pytest.raises(PictureError, match=r"cut\.png cannot be read: not an image"):
+        classifier.predict(tmp_path / "cut.png")
+
+
+def test_faces_are_as_sharp_as_those_of_training(trained_run: Path, drawn_folder: Path) -> None:
+    classifier = EmotionClassifier.load(trained_run, device="cpu")
+    assert (classifier.face_size, classifier.image_size) == (48, 32)
+    pixels = np.asarray(Image.open(next(drawn_folder.rglob("*.png"))))
+    large = np.asarray(Image.fromarray(pixels).resize((480, 480), Image.Resampling.NEAREST))
+    assert classifier.frame(large, "none").faces.shape == (1, 48, 48)
+    assert abs(classifier.frame(large, "none").faces[0].astype(int) - pixels).mean() < 2
+
+
+def test_calibration_belongs_to_the_best_checkpoint(trained_run: Path, tmp_path: Path) -> None:
+    fitted = json.loads((trained_run / "calibration.json").read_text())["temperature"]
+    checkpoints = trained_run / "checkpoints"
+    assert run_temperature(trained_run) == run_temperature(checkpoints / "best.ckpt") == fitted
+    assert run_temperature(checkpoints / "last.ckpt") == 1
+    shutil.copy(checkpoints / "best.ckpt", tmp_path / "best.ckpt")
+    assert run_temperature(tmp_path / "best.ckpt") == 1
+    for content in ("{}", "nonsense", '{"temperature": 0}', '{"temperature": "NaN"}', "[]"):
+        (tmp_path / "calibration.json").write_text(content)
+        with pytest.raises(CheckpointError, match="holds no temperature"):
+            run_temperature(tmp_path)
+
+
+def test_what_cannot_work_is_one_line(classifier: EmotionClassifier, trained_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        EmotionClassifier.load(tmp_path)
+    with pytest.raises(ConfigError, match="device=tpu9"):
+        EmotionClassifier.load(trained_run, device="tpu9")
+    with pytest.raises(ConfigError, match="precision=8"):
+        EmotionClassifier.load(trained_run, precision="8")
+    with pytest.raises(ConfigError, match="faces=some"):
+        classifier.predict([], faces="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        classifier.predict([], batch_size=0)
+
+
+def test_the_package_imports_torch_only_when_asked() -> None:
+    code = "import sys, fer; assert 'torch' not in sys.modules; assert 'EmotionClassifier' in fer.__all__"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(ImportError):
+        from fer import Nothing  # type: ignore[attr-defined]  # noqa: F401
