@@ -10,7 +10,7 @@ def main(cfg: DictConfig) -> None:
     from fer.data.prepare import prepare
 
     data = cfg.data
-    prepare(data.pack or data.name, data.source, data.root, data.store_size, data.votes, data.match_sharpness)
+    prepare(data.pack or data.name, data.source, data.root, data.store_size, data.votes)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ OTHERWISE = (
     "precision",
     "data.classes",
     "data.votes",
-    "data.match_sharpness",
     "data.drop_leaks",
     "data.folds",
     "data.subject",

@@ -7,7 +7,6 @@ import numpy as np
 
 from fer.data.duplicates import SIMILARITY, blank, exact_groups, groups_of_pairs, near_pairs, signatures
 from fer.data.pack import Pack
-from fer.data.sharpness import evenly
 from fer.data.splits import subjects_on_both_sides
 
 LOOKED_AT = 2000  # images of a split whose sharpness is measured
@@ -47,7 +46,7 @@ def audit_pack(pack: Pack) -> Audit:
         "counts": counts,
         "largest_to_smallest_class": max(per_emotion.values()) / min(per_emotion.values()),
         "subjects_on_both_sides": subjects_on_both_sides(pack.subjects, pack.splits),
-        "sharpness": {split: sharpness(pack.images[evenly(pack.splits == split, LOOKED_AT)]) for split in counts},
+        "sharpness": {split: sharpness(pack.images[_evenly(pack.splits == split, LOOKED_AT)]) for split in counts},
     }
     return Audit(numbers, _worth_a_look(twins.shown, pack))
 
@@ -62,6 +61,12 @@ def sharpness(images: np.ndarray) -> float:
     """
     steps = np.abs(np.diff(images.astype(np.int16), axis=2))
     return float(np.median(steps.reshape(len(images), -1).mean(axis=1)))
+
+
+def _evenly(chosen: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` rows, evenly spaced, of those chosen, bool [N]."""
+    rows = np.flatnonzero(chosen)
+    return rows[:: -(-len(rows) // most)]
 
 
 def _pairs_of_groups(groups: np.ndarray) -> np.ndarray:

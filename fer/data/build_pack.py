@@ -25,7 +25,6 @@ from fer.data.layouts import CLASS_FOLDERS, list_samples
 from fer.data.pack import AUDIT, FORMAT, TWINS, digest, no_pack, read_manifest
 from fer.data.provenance import DRAWN, fingerprint, local_path
 from fer.data.samples import RawSample
-from fer.data.sharpness import match_sharpness as match_sharpness_of
 from fer.data.sources import Source, open_source
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
@@ -46,41 +45,37 @@ def ensure_pack(
     source: str | None,
     store_size: int = 48,
     votes: bool = False,
-    match_sharpness: bool = False,
 ) -> Path:
     """The folder of the pack `name`, made from `source` if it does not stand yet.
 
     Raises:
         DataError: no pack and no source; a source given that is not the one the pack was made from; a pack made
-            with another `match_sharpness` or `votes` than is asked for.
+            with other `votes` than are asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
         if source is None:
             raise no_pack(folder)
-        return make_pack(root, name, source, store_size, votes, match_sharpness)
+        return make_pack(root, name, source, store_size, votes)
     manifest = read_manifest(folder)
     if source is not None:
         made_from, given = manifest["source"], fingerprint(source)
         drawn = source.startswith(DRAWN)
         same = made_from == given if drawn else _is_same(made_from, given)
         if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
-            return make_pack(root, name, source, store_size, votes, match_sharpness)
+            return make_pack(root, name, source, store_size, votes)
         if not same:
             raise DataError(
                 f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
                 f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
             )
-    for key, asked, found in (
-        ("match_sharpness", match_sharpness, "sharpness" in manifest),
-        ("votes", votes, (folder / "votes.npy").exists()),
-    ):
-        if asked != found:
-            raise DataError(
-                f"the pack at {folder} was made with{'' if found else 'out'} data.{key}=true, data.{key}="
-                f"{str(asked).lower()} is asked for; give another name (data.name=NAME), or remake it with "
-                "scripts/prepare.py"
-            )
+    found = (folder / "votes.npy").exists()
+    if votes != found:
+        raise DataError(
+            f"the pack at {folder} was made with{'' if found else 'out'} data.votes=true, data.votes="
+            f"{str(votes).lower()} is asked for; give another name (data.name=NAME), or remake it with "
+            "scripts/prepare.py"
+        )
     size = manifest.get("store_size", store_size)
     if size != store_size:
         log.warning("%s holds images of %d px; data.store_size=%d needs a new pack", folder, size, store_size)
@@ -98,12 +93,8 @@ def make_pack(
     source: str,
     store_size: int = 48,
     votes: bool = False,
-    match_sharpness: bool = False,
 ) -> Path:
     """Read `source` and write its pack, in place of an older one.
-
-    With `match_sharpness` splits of unequal sharpness are brought to the same (`fer.data.sharpness`), and the manifest
-    says so under `sharpness`.
 
     Raises:
         DataError: nothing readable in the source, a pack that cannot be written, files in its place that are no
@@ -129,7 +120,7 @@ def make_pack(
     }
     try:
         with pictures:
-            _write(folder, decoded, manifest, stood, store_size, match_sharpness)
+            _write(folder, decoded, manifest, stood, store_size)
     except OSError as error:
         raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
     if decoded.rejected:
@@ -162,7 +153,6 @@ def _write(
     manifest: dict[str, Any],
     stood: Identity,
     store_size: int,
-    match_sharpness: bool,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -174,8 +164,6 @@ def _write(
         else:
             manifest["shape"] = list(decoded.images.shape)
             np.save(temporary / "images.npy", decoded.images)
-        if match_sharpness:
-            manifest["sharpness"] = _match_sharpness(temporary / "images.npy", decoded.samples)
         if decoded.votes is not None:
             np.save(temporary / "votes.npy", decoded.votes)
         table = _table(decoded.samples)
@@ -189,15 +177,6 @@ def _write(
         _move_into_place(temporary, folder, stood)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _match_sharpness(path: Path, samples: list[RawSample]) -> dict[str, Any] | None:
-    images = np.lib.format.open_memmap(path, mode="r+")
-    done = match_sharpness_of(images, np.array([sample.split for sample in samples]))
-    images.flush()
-    if done is None:
-        log.warning("data.match_sharpness: the splits are equally sharp as far as can be told; no picture was changed")
-    return done
 
 
 def _move_into_place(temporary: Path, folder: Path, stood: Identity) -> None:

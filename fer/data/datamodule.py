@@ -60,7 +60,6 @@ class FERDataModule(LightningDataModule):
             (a start is an epoch or a fraction of the run); None is `image_size` all along.
         soft_labels: train on the shares of the votes (FER+) in place of the label that most gave.
         balanced: draw the classes of training images evenly, with replacement.
-        match_sharpness: bring splits of unequal sharpness to the same when the pack is made.
         augment: random changes of training images.
         mix: training images mixed in pairs.
         seed: of order, augmentation and mixing.
@@ -88,7 +87,6 @@ class FERDataModule(LightningDataModule):
         train_image_size: Mapping[int | float, int] | Sequence[Sequence[Any]] | None = None,
         soft_labels: bool = False,
         balanced: bool = False,
-        match_sharpness: bool = False,
         augment: Augment | None = None,
         mix: Mix | None = None,
         seed: int = 0,
@@ -104,7 +102,7 @@ class FERDataModule(LightningDataModule):
         if residency not in RESIDENCIES:
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
-        self.drop_leaks, self.votes, self.match_sharpness = drop_leaks, votes, match_sharpness
+        self.drop_leaks, self.votes = drop_leaks, votes
         self.soft_labels, self.balanced = soft_labels, balanced
         sizes = None if train_image_size is None else course("data.train_image_size", train_image_size)
         if sizes is not None and any(type(size) is not int or size < 1 for size in sizes.values()):
@@ -116,7 +114,7 @@ class FERDataModule(LightningDataModule):
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
     def prepare_data(self) -> None:
-        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes, self.match_sharpness)
+        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes)
 
     def setup(self, stage: str | None = None) -> None:
         if self.pack is not None:
@@ -132,8 +130,8 @@ class FERDataModule(LightningDataModule):
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = pack.sharp_side
-        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
+        self.stored_size = pack.stored_size
+        self.image_size = self.requested_image_size or pack.stored_size
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if unseen := [emotion for emotion, seen in zip(self.classes, self.class_counts, strict=True) if not seen]:
@@ -154,8 +152,8 @@ class FERDataModule(LightningDataModule):
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = pack.sharp_side
-        self.image_size = self.requested_image_size or min(pack.images.shape[1:3])
+        self.stored_size = pack.stored_size
+        self.image_size = self.requested_image_size or pack.stored_size
         self.pack = pack
 
     def _open_pack(self) -> Pack:

@@ -40,10 +40,9 @@ class Pack:
         return len(self.images)
 
     @property
-    def sharp_side(self) -> int:
-        """Side that is enough to show what the pictures show, pixels: theirs, or less where their blur was matched."""
-        matched = self.manifest.get("sharpness")
-        return int(matched["sharp_side"]) if matched else min(self.images.shape[1:3])
+    def stored_size(self) -> int:
+        """Shorter side of the stored pictures, pixels."""
+        return min(self.images.shape[1:3])
 
 
 def open_pack(folder: Path | str) -> Pack:

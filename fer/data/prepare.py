@@ -19,9 +19,7 @@ NAMED = 3  # rejected files that are named; the manifest has all
 SHOWN = 12  # pairs of twins in the sheet
 
 
-def prepare(
-    name: str, source: str | None, root: str, store_size: int, votes: bool = False, match_sharpness: bool = False
-) -> None:
+def prepare(name: str, source: str | None, root: str, store_size: int, votes: bool = False) -> None:
     """Pack a source anew, in place of an older pack; audit it; print counts, what was left out, and the audit.
 
     Raises:
@@ -33,18 +31,9 @@ def prepare(
         where = f"; its owners give access at {owner}" if owner else ""
         raise ConfigError(f"say what you downloaded: data.source=PATH (a folder, archive or table){where}")
     console = Console()
-    pack = open_pack(make_pack(root, name, source, store_size, votes, match_sharpness))
+    pack = open_pack(make_pack(root, name, source, store_size, votes))
     console.print(f"pack: {pack.folder}", highlight=False, soft_wrap=True)
     console.print(counts_table(pack))
-    matched = pack.manifest.get("sharpness")
-    if matched:
-        found = ", ".join(f"{split} {sigma:g}" for split, sigma in matched["sigma"].items())
-        console.print(
-            f"sharpness matched: pictures differed by a Gaussian blur of ({found}) px; what "
-            f"{matched['sharp_side']} px can show is left in all of them",
-            highlight=False,
-            soft_wrap=True,
-        )
     rejected = pack.manifest["rejected"]
     for entry in rejected[:NAMED]:
         console.print(f"left out: {entry['name']}: {entry['reason']}", highlight=False, markup=False, soft_wrap=True)
@@ -111,7 +100,7 @@ def _remarks(numbers: dict[str, Any]) -> str:
         remarks.append(
             f"{blurriest} pictures are far blurrier than those of {sharpest} (neighbouring pixels differ by "
             f"{numbers['sharpness'][blurriest]:.1f} and {numbers['sharpness'][sharpest]:.1f} grey levels): this "
-            "copy is damaged, and accuracies on it compare with no others; data.match_sharpness=true blurs all alike"
+            "copy is damaged: accuracies on it compare with no others; get another copy"
         )
     return "; ".join(remarks)
 

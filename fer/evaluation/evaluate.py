@@ -60,7 +60,6 @@ def score(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedM
         "trained_on": models[0].trained_on if len(models) == 1 else [model.trained_on for model in models],
         "data": outcome.data,
         "fold": datamodule.fold if datamodule.folds and cfg.split != ALL else None,
-        "match_sharpness": datamodule.match_sharpness,
         "split": cfg.split,
         "tta": cfg.tta,
         "classes": classes,

@@ -17,7 +17,7 @@ from fer.runs.folder import is_finished
 log = logging.getLogger(__name__)
 
 PROTOCOL = ("fold", "folds", "subject", "name", "pack")  # keys of the data that decide who is tested where
-AS_IN_EACH = ("trained_on", "match_sharpness", "tta", "temperature_fitted_on", "image_size", "precision", "device")
+AS_IN_EACH = ("trained_on", "tta", "temperature_fitted_on", "image_size", "precision", "device")
 
 
 def runs_of_folds(cfg: DictConfig) -> list[Path]:

@@ -21,6 +21,7 @@ from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
 from fer.runs.folder import CONFIG, METRICS, best_checkpoint
+from fer.runs.renamed import without_removed
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
 
@@ -99,7 +100,7 @@ def run_data(folder: Path) -> dict[str, Any] | None:
 
 def _config(file: Path) -> dict[str, Any]:
     try:
-        config = OmegaConf.load(file)
+        config = without_removed(OmegaConf.load(file))
         content = OmegaConf.to_container(config, resolve=True)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise CheckpointError(f"{file} is damaged ({' '.join(str(error).split())[:200]})") from error

@@ -188,14 +188,12 @@ def _evaluation_command(metrics: Mapping[str, Any]) -> str:
 
 def _limits(metrics: Mapping[str, Any], config: DictConfig | None, judged: str) -> str:
     pack, fold, classes = str(metrics.get("data", "")), "", len(metrics.get("classes") or [])
-    matched = bool(metrics.get("match_sharpness"))  # an evaluation's own; a run's stand in its config
     if isinstance(metrics.get("fold"), int):
         fold = f"fold {metrics['fold']}"
     if config is not None:
         pack = str(OmegaConf.select(config, "data.pack") or data_name(config))
-        matched = matched or bool(OmegaConf.select(config, "data.match_sharpness"))
         if OmegaConf.select(config, "data.folds") and "folds" not in metrics:
             fold = f"fold {OmegaConf.select(config, 'data.fold')} of {OmegaConf.select(config, 'data.folds')}"
     classes = classes or sum(name.startswith(f"{judged}/support_") for name in metrics)
-    items = "".join(f"<li>{escape(line)}</li>" for line in limits(pack, classes, metrics, judged, fold, matched))
+    items = "".join(f"<li>{escape(line)}</li>" for line in limits(pack, classes, metrics, judged, fold))
     return f"<ul>{items}</ul>"

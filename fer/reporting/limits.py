@@ -15,10 +15,6 @@ ALWAYS = (
     "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
     "and cultures usually give lower ones, and differences between groups of people were not measured.",
 )
-MATCHED = (
-    "All pictures, those of the test too, were brought to the sharpness of the blurriest split (data.match_sharpness): "
-    "these numbers compare with no published ones."
-)
 DATA = {
     "fer2013": (
         "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
@@ -53,9 +49,7 @@ DATA = {
 OTHER = "Ask of this data, of which nothing is known here: who is in it, who labelled it, and did they agree?"
 
 
-def limits(
-    pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "", matched: bool = False
-) -> list[str]:
+def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
     """Sentences for a report.
 
     Args:
@@ -64,10 +58,9 @@ def limits(
         metrics: by the names of `metrics.json`.
         split: that was judged.
         fold: which one was judged, in words; empty where the data is not folded or all folds are pooled.
-        matched: whether splits of unequal sharpness were brought to the same.
     """
     known = [sentences for name, sentences in DATA.items() if pack.startswith(name)]
-    of_data = (*([MATCHED] if matched else []), *(known[0] if known else (OTHER,)))
+    of_data = known[0] if known else (OTHER,)
     said = [FEELINGS, *of_data, *(line.format(classes=classes) for line in ALWAYS)]
     bounds = metrics.get(f"{split}/accuracy_ci95")
     if bounds:

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from fer.errors import RunError
 from fer.runs.folder import CONFIG, METRICS, best_checkpoint
+from fer.runs.renamed import without_removed
 
 PREDICTIONS, SUBJECTS, STATUS = "predictions.csv", "subjects.csv", "status.json"
 COLUMNS = ["name", "label", "predicted", "loss"]  # then one of each class
@@ -157,7 +158,7 @@ def read_run(folder: Path, name: str) -> Run | Unfinished:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=False)
+        config = OmegaConf.to_container(without_removed(OmegaConf.load(folder / CONFIG)), resolve=False)
     except Exception as error:  # whatever the YAML parser says of a damaged file
         raise ValueError(_one_line(error)) from error
     if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in ("data", "model")):

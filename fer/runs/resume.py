@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
 from fer.runs.folder import CONFIG, last_checkpoint
+from fer.runs.renamed import without_removed
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> D
     Raises:
         RunError: naming each key that cannot change.
     """
-    saved = cast(DictConfig, OmegaConf.load(folder / CONFIG))
+    saved = cast(DictConfig, without_removed(OmegaConf.load(folder / CONFIG)))
     wanted = cfg if cfg.resume is None else with_overrides(saved, cfg, overrides)
     changes = differences(saved, wanted)
     refused = {key: change for key, change in changes.items() if not may_change(key)}

@@ -12,6 +12,7 @@ from rich.console import Console
 from fer.errors import ConfigError, RunError
 from fer.files import replacing, write_json
 from fer.runs.folder import CONFIG, is_finished, last_checkpoint, only_writer
+from fer.runs.renamed import without_removed
 from fer.runs.resume import with_overrides
 from fer.runs.status import LOG, Status
 from fer.sweeps.grid import Job, other_settings
@@ -121,7 +122,7 @@ def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> 
         if not (is_finished(standing.parent) or last_checkpoint(standing.parent).exists()):
             continue  # it failed before it had learned anything
         if _goes_on(cfg, folder):  # all else is as it was begun
-            wanted = with_overrides(cast(DictConfig, OmegaConf.load(standing)), cfg, own)
+            wanted = with_overrides(cast(DictConfig, without_removed(OmegaConf.load(standing))), cfg, own)
         else:
             wanted = cfg.copy()
             wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
@@ -138,7 +139,7 @@ def _taken_up(
     command = folder / COMMAND
     own = [override for override in overrides if _key(override) not in OWN]
     if _goes_on(cfg, folder):
-        saved = cast(DictConfig, OmegaConf.load(folder / CONFIG))
+        saved = cast(DictConfig, without_removed(OmegaConf.load(folder / CONFIG)))
         changed = {_key(override) for override in own}
         before = json.loads(command.read_text(encoding="utf-8"))
         begun = [word for word in before if word.startswith("--")]

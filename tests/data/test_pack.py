@@ -1,6 +1,7 @@
 """Packs: what they hold, when they are made again, and that nothing is lost where making one fails."""
 
 import errno
+import json
 import multiprocessing
 import os
 import zipfile
@@ -44,6 +45,15 @@ def test_the_manifest_counts_by_split_and_emotion(data_root):
     assert [set(by.values()) for by in counts.values()] == [{11}, {2}, {3}]
     counts = open_pack(data_root / "ckplus").manifest["counts"]
     assert counts == {"all": dict.fromkeys([*emotions[:6], "contempt"], 12)}
+
+
+def test_a_pack_whose_manifest_says_more_opens(tmp_path, small):
+    folder = make_pack(tmp_path / "packs", "faces", str(small))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sharpness"] = {"sigma": {"train": 3.3}, "noise": 0.1, "sharp_side": 16}  # of an older version
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert open_pack(folder).stored_size == min(open_pack(folder).images.shape[1:3])
+    assert ensure_pack(tmp_path / "packs", "faces", str(small)) == folder
 
 
 def test_a_zip_and_the_folder_it_holds_give_the_same_pack(tmp_path, data_root, fer2013_folder):

@@ -77,7 +77,6 @@ def about(model: TrainedModel) -> dict[str, Any]:
         metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
     classifier = model.classifier
     data = model.data or {}
-    matched = bool(data.get("match_sharpness"))
     return {
         "network": str(classifier.network_spec.get("backbone", "a network")).split(".")[0],
         "trained_on": model.trained_on,
@@ -87,7 +86,7 @@ def about(model: TrainedModel) -> dict[str, Any]:
         "accuracy_ci95": metrics.get("test/accuracy_ci95"),
         "images": metrics.get("test/images"),
         "calibrated": model.temperature is not None,
-        "limits": limits(str(data.get("name", "")), len(classifier.classes), metrics, matched=matched),
+        "limits": limits(str(data.get("name", "")), len(classifier.classes), metrics),
     }
 
 
