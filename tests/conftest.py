@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli.app import CONF, ConsoleHandler, register_resolvers
+from fer.cli.app import CONF, register_resolvers
+from fer.console import ConsoleHandler
 from fer.data.build_pack import make_pack
 from fer.data.datasets.drawn import draw_faces
 

@@ -22,17 +22,6 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 log = logging.getLogger(__name__)
 
 
-class ConsoleHandler(logging.StreamHandler):
-    """Logs to what `sys.stdout` is at the time, so that lines appear above a live progress bar."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stdout
-
-
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a Hydra app of a function of the config, with the project's way of telling errors."""
     register_resolvers()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from fer import page
+from fer.reporting import page
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
+from fer.console import ConsoleHandler
 from fer.errors import ConfigError, FERError, RunError
 from fer.files import replacing
 from fer.runs.folder import CONFIG, METRICS, is_finished, only_writer
@@ -175,8 +176,6 @@ class Grid(Callback):
 
     def _carefully(self, failure: str, act: Callable[[], Any]) -> None:
         """Do what must not cost the sweep anything if it fails."""
-        from fer.cli.app import ConsoleHandler
-
         handler = ConsoleHandler()
         logging.getLogger().addHandler(handler)
         logging.getLogger().setLevel(logging.INFO)
