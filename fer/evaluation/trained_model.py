@@ -10,18 +10,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
-from yaml import YAMLError
 
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
-from fer.errors import CheckpointError, DataError, FERError
+from fer.errors import CheckpointError, DataError, FERError, RunError
 from fer.evaluation.leakage import Seen
 from fer.instantiate import accepts, build
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
-from fer.runs.folder import CONFIG, METRICS, best_checkpoint
-from fer.runs.renamed import without_removed
+from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
 
@@ -100,13 +98,9 @@ def run_data(folder: Path) -> dict[str, Any] | None:
 
 def _config(file: Path) -> dict[str, Any]:
     try:
-        config = without_removed(OmegaConf.load(file))
-        content = OmegaConf.to_container(config, resolve=True)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        return cast(dict[str, Any], OmegaConf.to_container(RunFolder(file.parent).read_config(), resolve=True))
+    except (RunError, OmegaConfBaseException) as error:
         raise CheckpointError(f"{file} is damaged ({' '.join(str(error).split())[:200]})") from error
-    if not isinstance(config, DictConfig):
-        raise CheckpointError(f"{file} is no config of a run")
-    return cast(dict[str, Any], content)
 
 
 def _arguments(data: Any) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ from fer.evaluation.features import penultimate_features
 from fer.evaluation.split_predictions import Outcome
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.captions import in_order
-from fer.runs.history import History
+from fer.runs.folder import RunFolder
+from fer.runs.tables import History
 
 POINTS, DIMENSIONS, SPRITE = 400, 48, 32  # of the projector: images, principal components, pixels on a side
 
@@ -60,7 +61,7 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "tensorboard", name="", version="", default_hp_metric=False)
-        self.history = History(folder)
+        self.history = History(RunFolder(folder).history_file)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -15,8 +15,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from fer.errors import RunError
-from fer.runs.folder import CONFIG, METRICS, best_checkpoint
-from fer.runs.renamed import without_removed
+from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint
 
 PREDICTIONS, SUBJECTS, STATUS = "predictions.csv", "subjects.csv", "status.json"
 COLUMNS = ["name", "label", "predicted", "loss"]  # then one of each class
@@ -158,8 +157,8 @@ def read_run(folder: Path, name: str) -> Run | Unfinished:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = OmegaConf.to_container(without_removed(OmegaConf.load(folder / CONFIG)), resolve=False)
-    except Exception as error:  # whatever the YAML parser says of a damaged file
+        config = OmegaConf.to_container(RunFolder(folder).read_config(), resolve=False)
+    except RunError as error:
         raise ValueError(_one_line(error)) from error
     if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in ("data", "model")):
         raise ValueError("it is not the config of a run: it has no data and model")

@@ -1,59 +1,381 @@
-"""The run folder: one writer, and finished where `metrics.json` stands."""
+"""The run folder: names and formats of its files, and who may write them. No other module spells a file name of a run.
 
-import errno
+Nothing heavy is imported here, for the commands ask it before they load torch; tables are read by `fer.runs.tables`.
+"""
+
+import json
 import logging
-import os
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import filelock
+from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
+from fer.files import replacing, write_json
+from fer.runs.renamed import translated
+
+if TYPE_CHECKING:
+    from fer.runs.tables import Predictions
 
 log = logging.getLogger(__name__)
 
-METRICS = "metrics.json"
-CONFIG = "config.yaml"
-TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # what a lock that another holds is told by
+Content = TypeVar("Content")
+
+
+class RunFolder:
+    """One folder of `outputs/`: of a run, of a run of all folds, or of an evaluation, which has the same files.
+
+    Args:
+        path: of the folder; it need not exist.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path | str) -> "RunFolder | None":
+        """The run in whose `checkpoints/` a file lies; None for a checkpoint that lies elsewhere."""
+        folder = cls(Path(checkpoint).parent.parent)
+        return folder if Path(checkpoint).parent == folder.checkpoints else None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config; a run can be repeated from it."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Written last: where it exists, the run is finished."""
+        return self.path / "metrics.json"
+
+    @property
+    def predictions_file(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def subjects_file(self) -> Path:
+        return self.path / "subjects.csv"
+
+    @property
+    def calibration_file(self) -> Path:
+        """The temperature, fitted on validation for the best checkpoint."""
+        return self.path / "calibration.json"
+
+    @property
+    def history_file(self) -> Path:
+        """What was logged of each epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def folds_file(self) -> Path:
+        """A row of metrics per fold, where folds were pooled."""
+        return self.path / "folds.csv"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def status_file(self) -> Path:
+        """State of a job of a sweep, see `fer.runs.status`."""
+        return self.path / "status.json"
+
+    @property
+    def overrides_file(self) -> Path:
+        """Command line of a run of all folds."""
+        return self.path / "overrides.json"
+
+    @property
+    def lr_find_file(self) -> Path:
+        """Result of the learning-rate range test."""
+        return self.path / "lr_find.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What the process of a job printed."""
+        return self.path / "output.log"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    def fold(self, number: int) -> "RunFolder":
+        """The folder of one fold, in that of a run of all folds."""
+        return RunFolder(self.path / f"fold{number}")
+
+    @property
+    def fold_number(self) -> int | None:
+        """Which fold this is, by its name; None for other folders."""
+        found = re.fullmatch(r"fold(\d+)", self.name)
+        return int(found[1]) if found else None
+
+    def folds(self) -> list["RunFolder"]:
+        """Folders of the folds that exist, by number."""
+        children = [RunFolder(path) for path in self.path.glob("fold*") if path.is_dir()]
+        return sorted((c for c in children if c.fold_number is not None), key=lambda c: c.fold_number or 0)
+
+    def evaluation(self, name: str) -> "RunFolder":
+        """The folder of one evaluation of this run on other data, or by other views."""
+        return RunFolder(self.evaluations / name)
+
+    def finished_evaluations(self) -> list["RunFolder"]:
+        """Evaluations of this run, by name."""
+        found = [RunFolder(path) for path in sorted(self.evaluations.glob("*"))]
+        return [evaluation for evaluation in found if evaluation.is_finished()]
+
+    def is_run(self) -> bool:
+        """Whether a run was started here; an evaluation is none."""
+        return self.config_file.exists()
+
+    def is_finished(self) -> bool:
+        return self.metrics_file.exists()
+
+    def is_run_of_folds(self) -> bool:
+        """Whether a model of each fold is here, and none of the whole."""
+        return not self.best_checkpoint.exists() and self.fold(0).best_checkpoint.exists()
+
+    @contextmanager
+    def only_writer(self, what: str = "another run", key: str = "hydra.run.dir") -> Iterator[None]:
+        """Lock the folder; the operating system frees it when the process ends, however it ends.
+
+        Args:
+            what: writes here, for the error.
+            key: of the config that names another folder.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / ".lock"
+        file.touch()
+        lock = filelock.FileLock(file, timeout=0, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            told = f"{self.path} is being written by {what}; wait for it, or give another {key}"
+            raise RunError(told) from None
+        except OSError as error:
+            log.warning("this file system has no locks (%s): make sure that only one run writes here", error.strerror)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read_config(self) -> DictConfig:
+        """The config of the run, as today's version would have written it (see `fer.runs.renamed`).
+
+        Raises:
+            RunError: absent, damaged, or no mapping.
+        """
+
+        def parse(file: Path) -> DictConfig:
+            try:
+                config = OmegaConf.load(file)
+            except OSError:
+                raise
+            except Exception as error:  # whatever the YAML parser says of a damaged file
+                raise ValueError(error) from error
+            if not isinstance(config, DictConfig):
+                raise ValueError("it is not the config of a run")
+            return translated(config)
+
+        return _read(self.config_file, parse)
+
+    def write_config(self, config: DictConfig) -> None:
+        with replacing(self.config_file) as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Metrics by name, such as `test/accuracy`.
+
+        Raises:
+            RunError: the run is not finished, or the file is damaged.
+        """
+        return _read(self.metrics_file, _object)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write last: it says that the run is finished."""
+        write_json(self.metrics_file, dict(metrics))
+
+    def read_predictions(self) -> "Predictions":
+        """`predictions.csv` with its subjects.
+
+        Raises:
+            RunError: absent, or damaged.
+        """
+        from fer.runs.tables import read_predictions
+
+        return _read(self.predictions_file, lambda file: read_predictions(file, self.read_subjects()))
+
+    def write_predictions(self, predictions: "Predictions") -> None:
+        """Write `predictions.csv`, and `subjects.csv` where subjects are known."""
+        from fer.runs.tables import write_predictions, write_subjects
+
+        write_predictions(self.predictions_file, predictions)
+        if predictions.subjects is not None:
+            write_subjects(self.subjects_file, predictions.names, predictions.subjects)
+
+    def read_subjects(self) -> dict[str, str] | None:
+        """Subject by the name of the image; None where they are not recorded.
+
+        Raises:
+            RunError: a damaged file.
+        """
+        from fer.runs.tables import read_subjects
+
+        return _read(self.subjects_file, read_subjects) if self.subjects_file.exists() else None
+
+    def read_temperature(self) -> float | None:
+        """The temperature of the best checkpoint; None where none was fitted.
+
+        Raises:
+            RunError: a damaged file, or no positive number in it.
+        """
+        if not self.calibration_file.exists():
+            return None
+
+        def parse(file: Path) -> float:
+            temperature = _object(file).get("temperature")
+            if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+                raise ValueError(f"it holds no temperature: {temperature}")
+            return float(temperature)
+
+        return _read(self.calibration_file, parse)
+
+    def write_calibration(self, temperature: float, fitted_on: str, metrics: Mapping[str, Any]) -> None:
+        """Write the temperature, on what it was fitted, and of the metrics the calibration errors."""
+        errors = {name: metrics[name] for name in metrics if name.endswith(("/ece", "/ece_calibrated"))}
+        write_json(self.calibration_file, {"temperature": temperature, "fitted_on": fitted_on, **errors})
+
+    def read_history(self) -> dict[int, dict[str, float]]:
+        """Logged numbers by epoch and name; empty where nothing was logged.
+
+        Raises:
+            RunError: a damaged file.
+        """
+        from fer.runs.tables import read_history
+
+        return _read(self.history_file, read_history) if self.history_file.exists() else {}
+
+    def read_folds(self) -> list[dict[str, str]]:
+        """Rows of `folds.csv`; empty where no folds were pooled.
+
+        Raises:
+            RunError: a damaged file.
+        """
+        from fer.runs.tables import read_rows
+
+        return _read(self.folds_file, read_rows) if self.folds_file.exists() else []
+
+    def write_folds(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        from fer.runs.tables import write_rows
+
+        write_rows(self.folds_file, list(rows[0]), rows)
+
+    def read_overrides(self) -> list[str] | None:
+        """The command line of a run of all folds; None for other runs.
+
+        Raises:
+            RunError: a damaged file.
+        """
+        if not self.overrides_file.exists():
+            return None
+        return _read(self.overrides_file, lambda file: [str(word) for word in _json(file)])
+
+    def write_overrides(self, overrides: Sequence[str]) -> None:
+        write_json(self.overrides_file, list(overrides))
+
+    def read_found_lr(self) -> float | None:
+        """The learning rate that the range test found; None where none was run.
+
+        Raises:
+            RunError: a damaged file.
+        """
+        if not self.lr_find_file.exists():
+            return None
+        return _read(self.lr_find_file, lambda file: float(_object(file)["used"]))
+
+    def write_lr_find(self, result: Mapping[str, Any]) -> None:
+        """Write the result of the range test; `used` is the learning rate that was found."""
+        write_json(self.lr_find_file, dict(result))
+
+
+def _read(file: Path, parse: Callable[[Path], Content]) -> Content:
+    """A file's content.
+
+    Raises:
+        RunError: absent, or not of the form that `parse` wants.
+    """
+    try:
+        return parse(file)
+    except FileNotFoundError:
+        raise RunError(f"{file.parent} has no {file.name}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from error
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _object(file: Path) -> dict[str, Any]:
+    content = _json(file)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
+METRICS, CONFIG = "metrics.json", "config.yaml"  # below: for callers that do not have a RunFolder yet
 
 
 def best_checkpoint(folder: Path) -> Path:
-    return folder / "checkpoints" / "best.ckpt"
+    return RunFolder(folder).best_checkpoint
 
 
 def last_checkpoint(folder: Path) -> Path:
-    return folder / "checkpoints" / "last.ckpt"
+    return RunFolder(folder).last_checkpoint
 
 
 def is_finished(folder: Path) -> bool:
-    return (folder / METRICS).exists()
+    return RunFolder(folder).is_finished()
 
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a run folder; the lock goes with the process, however it ends.
-
-    Raises:
-        RunError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as lock:
-        if not _take(lock.fileno()):
-            raise RunError(f"{folder} is being written by another run; wait for it, or give another hydra.run.dir")
+    with RunFolder(folder).only_writer():
         yield
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in TAKEN:
-            return False
-        log.warning("this file system has no locks (%s): see to it that only one run writes here", error.strerror)
-    return True

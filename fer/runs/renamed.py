@@ -1,18 +1,46 @@
-"""Configs of runs that an older version wrote, read as the present version writes them."""
+"""Configs and checkpoints of earlier versions: what they name is translated to the names of today.
+
+Whoever moves a class that configs name adds a line to `MOVED`; whoever removes a key of the config adds it
+to `REMOVED`. Lines are never taken away: runs and checkpoints of any age still resume, evaluate and compare.
+"""
 
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# Keys that no longer exist: their runs are read, resumed, evaluated and compared as if they had never been set.
+# Start of a `_target_` -> what it became. All lines apply in order, so that what moved twice has two.
+MOVED = (
+    ("fer.model.rates.", "fer.models.lr_multipliers."),
+    ("fer.model.", "fer.models."),
+)
+# Keys that no longer exist: runs that have them are read, resumed, evaluated and compared as if they had not.
 REMOVED = ("data.match_sharpness",)
 
 
-def without_removed(config: Any) -> Any:
-    """A saved config without the keys of `REMOVED`, which are deleted in place."""
-    for key in REMOVED if isinstance(config, DictConfig) else ():
+def translated_target(target: str) -> str:
+    """The name of today for a `_target_`."""
+    for old, new in MOVED:
+        if target.startswith(old):
+            target = new + target.removeprefix(old)
+    return target
+
+
+def translated(config: DictConfig) -> DictConfig:
+    """A config as today's version would have written it; the one that is given stays as it is."""
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {
+                key: translated_target(value) if key == "_target_" and isinstance(value, str) else walk(value)
+                for key, value in node.items()
+            }
+        return [walk(value) for value in node] if isinstance(node, list) else node
+
+    renamed = OmegaConf.create(walk(OmegaConf.to_container(config, resolve=False)))
+    assert isinstance(renamed, DictConfig)
+    for key in REMOVED:
         parent, _, name = key.rpartition(".")
-        node = OmegaConf.select(config, parent)
+        node = OmegaConf.select(renamed, parent) if parent else renamed
         if isinstance(node, DictConfig):
             node.pop(name, None)
-    return config
+    return renamed

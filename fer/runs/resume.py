@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
-from fer.runs.folder import CONFIG, last_checkpoint
-from fer.runs.renamed import without_removed
+from fer.runs.folder import CONFIG, RunFolder, last_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> D
     Raises:
         RunError: naming each key that cannot change.
     """
-    saved = cast(DictConfig, without_removed(OmegaConf.load(folder / CONFIG)))
+    saved = RunFolder(folder).read_config()
     wanted = cfg if cfg.resume is None else with_overrides(saved, cfg, overrides)
     changes = differences(saved, wanted)
     refused = {key: change for key, change in changes.items() if not may_change(key)}

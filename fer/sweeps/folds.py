@@ -4,15 +4,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from fer.errors import ConfigError, RunError
 from fer.files import replacing, write_json
-from fer.runs.folder import CONFIG, is_finished, last_checkpoint, only_writer
-from fer.runs.renamed import without_removed
+from fer.runs.folder import CONFIG, RunFolder, is_finished, last_checkpoint, only_writer
 from fer.runs.resume import with_overrides
 from fer.runs.status import LOG, Status
 from fer.sweeps.grid import Job, other_settings
@@ -122,7 +120,7 @@ def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> 
         if not (is_finished(standing.parent) or last_checkpoint(standing.parent).exists()):
             continue  # it failed before it had learned anything
         if _goes_on(cfg, folder):  # all else is as it was begun
-            wanted = with_overrides(cast(DictConfig, without_removed(OmegaConf.load(standing))), cfg, own)
+            wanted = with_overrides(RunFolder(standing.parent).read_config(), cfg, own)
         else:
             wanted = cfg.copy()
             wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
@@ -139,7 +137,7 @@ def _taken_up(
     command = folder / COMMAND
     own = [override for override in overrides if _key(override) not in OWN]
     if _goes_on(cfg, folder):
-        saved = cast(DictConfig, without_removed(OmegaConf.load(folder / CONFIG)))
+        saved = RunFolder(folder).read_config()
         changed = {_key(override) for override in own}
         before = json.loads(command.read_text(encoding="utf-8"))
         begun = [word for word in before if word.startswith("--")]

@@ -11,8 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fer.errors import ConfigError
-from fer.runs.folder import CONFIG, is_finished
-from fer.runs.renamed import without_removed
+from fer.runs.folder import CONFIG, RunFolder, is_finished
 from fer.runs.resume import NOT_SET, differences, may_change
 from fer.runs.status import one_line
 from fer.sweeps.names import job_name
@@ -159,8 +158,7 @@ def other_settings(folder: Path, config: DictConfig, overrides: Sequence[str] = 
     """
     if not (folder / CONFIG).exists():
         return ""
-    saved = without_removed(OmegaConf.load(folder / CONFIG))
-    assert isinstance(saved, DictConfig)
+    saved = RunFolder(folder).read_config()
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
     passed_over = done_elsewhere if is_finished(folder) else may_change
     changed = {

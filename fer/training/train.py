@@ -29,8 +29,7 @@ from fer.reporting.html import write_report
 from fer.reporting.run_summary import print_summary
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results
 from fer.reporting.training_figures import training_figure
-from fer.runs.folder import CONFIG, METRICS, best_checkpoint, is_finished, only_writer
-from fer.runs.history import read_history
+from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint, is_finished, only_writer
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
@@ -129,7 +128,9 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         "device": device_name(device),
     }
     if cfg.figures:
-        save_figure(training_figure(read_history(folder), best["epoch"]), folder / "figures", "training_curves")
+        save_figure(
+            training_figure(RunFolder(folder).read_history(), best["epoch"]), folder / "figures", "training_curves"
+        )
     log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
     write_report(folder, metrics, cfg)
     write_json(folder / METRICS, metrics)

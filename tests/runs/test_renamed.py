@@ -1,4 +1,4 @@
-"""Runs whose config has keys that no longer exist are read and resumed like any other."""
+"""Configs and checkpoints of earlier versions mean the same today."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,64 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.trained_model import run_data
+from fer.runs.renamed import translated, translated_target
 from fer.runs.resume import resumed_config
 from fer.sweeps.grid import other_settings
+
+# `_target_`s that the version of 27 November 2026 wrote into config.yaml and checkpoints
+FIRST_VERSION = [
+    "fer.data.augment.Augment",
+    "fer.data.datamodule.FERDataModule",
+    "fer.data.mix.Mix",
+    "fer.model.classifier.ExpressionClassifier",
+    "fer.model.freeze.FreezeSchedule",
+    "fer.model.freeze.gradual",
+    "fer.model.freeze.head_first",
+    "fer.model.losses.ClassificationLoss",
+    "fer.model.network.timm_network",
+    "fer.model.rates.Equal",
+    "fer.model.rates.Geometric",
+    "fer.model.rates.LayerDecay",
+    "fer.model.schedule.Constant",
+    "fer.model.schedule.Cosine",
+    "fer.model.schedule.OneCycle",
+    "fer.training.callbacks.ConfusionMatrix",
+    "fer.training.callbacks.EarlyStop",
+    "fer.training.callbacks.EpochLines",
+    "fer.training.callbacks.LearningRates",
+    "fer.training.callbacks.SampleImages",
+    "fer.training.callbacks.ScheduleFigure",
+    "fer.training.callbacks.Throughput",
+    "fer.training.checkpoint.BestCheckpoint",
+    "fer.training.checkpoint.LastCheckpoint",
+    "fer.training.trainer.build_trainer",
+]
+
+
+@pytest.mark.parametrize("target", FIRST_VERSION)
+def test_every_class_that_was_ever_named_is_found(target: str) -> None:
+    module, _, name = translated_target(target).rpartition(".")
+    assert callable(getattr(__import__(module, fromlist=[name]), name))
+
+
+@pytest.mark.parametrize("target", ["torch.optim.AdamW", "fer.models.network.timm_network", "fer.modelling.mine"])
+def test_other_names_stay(target: str) -> None:
+    assert translated_target(target) == target
+
+
+def test_targets_are_translated_at_any_depth_and_nothing_else() -> None:
+    old = OmegaConf.create(
+        {
+            "model": {"_target_": "fer.model.network.timm_network", "weights": "fer.model.pth"},
+            "callbacks": {"all": [{"_target_": "fer.model.rates.Equal", "of": "${seed}"}]},
+            "seed": 3,
+        }
+    )
+    new = translated(old)
+    assert new.model == {"_target_": "fer.models.network.timm_network", "weights": "fer.model.pth"}
+    assert new.callbacks["all"][0]["_target_"] == "fer.models.lr_multipliers.Equal"
+    assert new.callbacks["all"][0]["of"] == 3
+    assert old.model["_target_"] == "fer.model.network.timm_network"
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.reporting.figures import save_figure
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results, principal_components, result_table
-from fer.runs.history import History, read_history
+from fer.runs.folder import RunFolder
+from fer.runs.tables import History
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {
@@ -164,7 +165,7 @@ def test_principal_components_keep_distances() -> None:
 
 
 def test_a_history_has_a_row_for_each_epoch(run: Path) -> None:
-    assert read_history(run) == {
+    assert RunFolder(run).read_history() == {
         0: {"val/loss": 1.0, "val/accuracy": 0.5, "train/loss": 2.0},
         1: {"val/loss": 0.5, "val/accuracy": 0.5, "train/loss": 1.0},
     }
@@ -173,13 +174,13 @@ def test_a_history_has_a_row_for_each_epoch(run: Path) -> None:
 
 def test_a_history_goes_on_and_forgets_epochs_that_are_run_again(tmp_path: Path) -> None:
     for epoch in range(4):
-        History(tmp_path).add(epoch, {"val/loss": float(epoch)})
-    resumed = History(tmp_path)
+        History(RunFolder(tmp_path).history_file).add(epoch, {"val/loss": float(epoch)})
+    resumed = History(RunFolder(tmp_path).history_file)
     resumed.add(2, {"val/loss": 9.0})
     resumed.add(2, {"train/loss": 8.0})
-    assert read_history(tmp_path) == {
+    assert RunFolder(tmp_path).read_history() == {
         0: {"val/loss": 0.0},
         1: {"val/loss": 1.0},
         2: {"val/loss": 9.0, "train/loss": 8.0},
     }
-    assert read_history(tmp_path / "elsewhere") == {}
+    assert RunFolder(tmp_path / "elsewhere").read_history() == {}
