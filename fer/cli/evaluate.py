@@ -9,28 +9,20 @@ from omegaconf import DictConfig
 
 from fer.errors import RunError
 from fer.evaluation.evaluate import score
+from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.fold_runs import runs_of_folds, score_folds
 from fer.evaluation.folds import FOLDS, write_table
 from fer.evaluation.report import CALIBRATION, SUBJECTS, write_calibration, write_outcome
 from fer.evaluation.trained_model import TrainedModel
 from fer.files import write_json
 from fer.reporting.captions import CAPTIONS
+from fer.reporting.console import print_evaluation
 from fer.reporting.evaluation_figures import draw_figures, save_figures
-from fer.reporting.evaluation_summary import print_evaluation
 from fer.reporting.html import write_report
 from fer.runs.folder import CONFIG, METRICS
 from fer.sweeps.names import typeable
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
-# Of what else may be given, what asks something else than the run did and is not named by itself
-OTHERWISE = (
-    "precision",
-    "data.classes",
-    "data.votes",
-    "data.drop_leaks",
-    "data.folds",
-    "data.subject",
-)
 PLACE = Path("outputs/evaluations")  # of votes, and of checkpoints without a run folder
 
 
@@ -83,7 +75,7 @@ def _name(models: Sequence[TrainedModel], metrics: dict[str, Any]) -> str:
     }
     given = (override.lstrip("+~").partition("=") for override in metrics["overrides"])
     apart |= {
-        f"{key.removeprefix('data.')}-{typeable(value).strip('-')}": key.startswith(OTHERWISE)
+        f"{key.removeprefix('data.')}-{typeable(value).strip('-')}": key.startswith(KEYS_THAT_CHANGE_RESULTS)
         for key, _, value in given
     }
     return "_".join([f"{metrics['data']}_{metrics['split']}", *(what for what, holds in apart.items() if holds)])

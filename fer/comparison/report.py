@@ -7,7 +7,8 @@ from fer.comparison.architecture import Architecture, table_of_layers, table_of_
 from fer.comparison.document import Block, Gallery, Heading, Items, Picture, Table, Text
 from fer.comparison.pairs import in_words
 from fer.comparison.references import NOTE, REFERENCES
-from fer.comparison.result import MISSING, Comparison, Entry, transfers
+from fer.comparison.result import Comparison, Entry, transfers
+from fer.evaluation.metric_table import MISSING, Metric, shown_in
 
 ONE_SEED = (
     "One seed compares two trained networks, not two architectures: it cannot see what other seeds would have given. "
@@ -73,20 +74,26 @@ def _count(number: int, noun: str) -> str:
 
 def results_table(entries: Sequence[Entry]) -> Table:
     """Quality, a row per model and data set."""
-    headings = ["model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1",
-                "ECE", "ECE calibrated", "test images"]  # fmt: skip
+    metrics = {metric.key: metric for metric in shown_in("comparison_page")}
+    accuracy_of_test, images = metrics.pop("accuracy"), metrics.pop("images")
+    others = list(metrics.values())
+    headings = ["model", "data", "seeds", "test accuracy", "95 % interval"]
+    headings += [*(metric.label for metric in others), "test images"]
     rows = []
     for entry in entries:
         group, accuracy = entry.group, entry.accuracy
-        interval = f"[{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]" if accuracy else MISSING
+        interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}" if accuracy else MISSING
         rows.append(
             [
-                group.model, group.data, str(len(group.runs)),
-                _spread(entry, "test/accuracy", 100, 2), interval, _spread(entry, "test/macro_f1", 1, 3),
-                _spread(entry, "test/ece", 1, 3),
-                _spread(entry, "test/ece_calibrated", 1, 3), _number(group.mean("test/images"), 1, 0),
+                group.model,
+                group.data,
+                str(len(group.runs)),
+                _spread(entry, accuracy_of_test),
+                interval,
+                *(_spread(entry, metric) for metric in others),
+                _number(group.mean(f"test/{images.key}"), 1, 0),
             ]
-        )  # fmt: skip
+        )
     return Table(headings, rows, 2, "Means over seeds ± standard deviation between seeds.")
 
 
@@ -186,10 +193,10 @@ def _missing(comparison: Comparison) -> list[Block]:
     return found
 
 
-def _spread(entry: Entry, key: str, factor: float, digits: int) -> str:
-    mean, spread = entry.group.mean(key), entry.group.spread(key)
-    text = _number(mean, factor, digits)
-    return text if spread is None else f"{text} ± {factor * spread:.{digits}f}"
+def _spread(entry: Entry, metric: Metric) -> str:
+    """Mean over seeds, and standard deviation where there are several."""
+    mean, spread = (of(f"test/{metric.key}") for of in (entry.group.mean, entry.group.spread))
+    return metric.text(mean) if spread is None else f"{metric.text(mean)} ± {metric.text(spread)}"
 
 
 def _number(value: float | None, factor: float, digits: int) -> str:

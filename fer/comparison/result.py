@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fer.cli.evaluate import OTHERWISE
 from fer.comparison.cost import Cost
 from fer.comparison.groups import Group
 from fer.comparison.pairs import Difference, answers
 from fer.comparison.statistics import Estimate
+from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
+from fer.evaluation.metric_table import shown_in
 from fer.files import replacing
 from fer.runs.finished import Run, Unfinished, is_number
 
-METRICS = ("test/accuracy", "test/macro_f1", "test/balanced_accuracy", "test/nll", "test/ece", "test/ece_calibrated",
-           "test/accuracy_deduplicated", "val/accuracy")  # fmt: skip
-MISSING = "–"
+SELECTED_BY = "val/accuracy"  # beside the metrics of the test
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ class Comparison:
 
     def of(self, data: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.group.data == data]
+
+
+def metric_keys() -> list[str]:
+    """Names in `metrics.json` of what the tables of the comparison hold."""
+    return [*(f"test/{metric.key}" for metric in shown_in("comparison")), SELECTED_BY]
 
 
 def confusion(group: Group) -> np.ndarray | None:
@@ -113,7 +117,7 @@ def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:
         split in ("test", "all")
         and metrics.get("tta") in (None, "none")
         and not metrics.get(f"{split}/images_trained_on")
-        and not any(given.lstrip("+~").startswith(OTHERWISE) for given in metrics.get("overrides") or [])
+        and not any(given.lstrip("+~").startswith(KEYS_THAT_CHANGE_RESULTS) for given in metrics.get("overrides") or [])
         and (checkpoint.suffix != ".ckpt" or checkpoint.name == "best.ckpt")
         and (size is None or own_size is None or size == own_size)
     )
@@ -132,7 +136,7 @@ def write_rows(path: Path, entries: Sequence[Entry]) -> None:
             "accuracy_low": entry.accuracy and entry.accuracy.low,
             "accuracy_high": entry.accuracy and entry.accuracy.high,
         }
-        for key in METRICS:
+        for key in metric_keys():
             row |= {f"{key}_mean": group.mean(key), f"{key}_sd": group.spread(key)}
         row |= {
             "test_images": group.mean("test/images"),
@@ -176,7 +180,7 @@ def write_differences(path: Path, differences: Sequence[Difference]) -> None:
 
 def write_runs(path: Path, entries: Sequence[Entry]) -> None:
     """`runs.csv`: a row per run, for one's own analysis."""
-    keys = [*METRICS, "best_epoch", "train_seconds", "train_images_per_second", "peak_memory_bytes", "device"]
+    keys = [*metric_keys(), "best_epoch", "train_seconds", "train_images_per_second", "peak_memory_bytes", "device"]
     rows: list[dict[str, object]] = [
         {"run": run.name, "model": entry.group.model, "data": entry.group.data, "seed": run.seed}
         | {key: run.metrics.get(key) for key in keys}

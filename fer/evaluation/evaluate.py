@@ -17,7 +17,7 @@ from fer.evaluation.calibration import fit_temperature
 from fer.evaluation.leakage import TwinFinder
 from fer.evaluation.predict_split import Voter, predict_split
 from fer.evaluation.report import judge
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.evaluation.trained_model import OWN_DATA, TrainedModel, load_trained, same_data, seen_images, training_data
 from fer.evaluation.tta import VIEWS
 from fer.instantiate import build
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 ALL = "all"
 
 
-def score(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Outcome, dict[str, Any]]:
+def score(
+    cfg: DictConfig, overrides: Sequence[str] = ()
+) -> tuple[list[TrainedModel], SplitPredictions, dict[str, Any]]:
     """The models, what they made of the split, and the metrics; nothing is written.
 
     Args:
@@ -209,7 +211,7 @@ def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], ow
         )
 
 
-def _tell_seen(outcome: Outcome) -> None:
+def _tell_seen(outcome: SplitPredictions) -> None:
     known = outcome.metrics["images_trained_on"]
     if known:
         log.warning(

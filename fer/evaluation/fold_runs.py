@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from fer.errors import ConfigError, RunError
 from fer.evaluation.evaluate import given_checkpoints, score
 from fer.evaluation.folds import Fold, pool_read
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.evaluation.trained_model import TrainedModel, is_run_of_folds, run_data
 from fer.runs.folder import is_finished
 
@@ -43,7 +43,7 @@ def runs_of_folds(cfg: DictConfig) -> list[Path]:
 
 def score_folds(
     cfg: DictConfig, runs: Sequence[Path], overrides: Sequence[str] = ()
-) -> tuple[list[TrainedModel], Outcome, dict[str, Any]]:
+) -> tuple[list[TrainedModel], SplitPredictions, dict[str, Any]]:
     """The models of the first fold, what all made of their test images, and the metrics; nothing is written.
 
     Args:
@@ -81,7 +81,7 @@ def score_folds(
     return models, whole, metrics
 
 
-def _fold(model: TrainedModel, outcome: Outcome, metrics: dict[str, Any]) -> Fold:
+def _fold(model: TrainedModel, outcome: SplitPredictions, metrics: dict[str, Any]) -> Fold:
     return Fold(
         folder=model.path,
         classes=outcome.classes,

@@ -7,7 +7,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import FERError, RunError
-from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.metric_table import compute_metrics, shown_in
 from fer.evaluation.report import CALIBRATION, PREDICTIONS, SUBJECTS, write_outcome
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.evaluation.trained_model import run_data
 from fer.files import replacing, write_json
+from fer.reporting.console import print_evaluation
 from fer.reporting.evaluation_figures import draw_figures, save_figures
-from fer.reporting.evaluation_summary import print_evaluation
 from fer.reporting.html import write_report
 from fer.runs.folder import METRICS
 
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 FOLDS = "folds.csv"
 HEADER = ["name", "label", "predicted", "loss"]  # of predictions.csv, before the classes
-TABLE = ("images", "subjects", "accuracy", "macro_f1", "balanced_accuracy", "nll", "ece", "ece_calibrated")
-SPREAD = ("accuracy", "macro_f1", "balanced_accuracy")  # whose mean and standard deviation over folds are told
 AS_IN_FIRST = ("parameters", "macs", "precision", "device")
 
 
@@ -83,7 +81,7 @@ def pool_folds(folders: Sequence[Path], folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def pool(folders: Sequence[Path]) -> tuple[Outcome, dict[str, Any]]:
+def pool(folders: Sequence[Path]) -> tuple[SplitPredictions, dict[str, Any]]:
     """The folds' test images together, and the metrics; nothing is written. See `pool_folds`."""
     folds = [read_fold(Path(each)) for each in folders]
     if not folds:
@@ -92,7 +90,7 @@ def pool(folders: Sequence[Path]) -> tuple[Outcome, dict[str, Any]]:
     return whole, metrics | _course(folds)
 
 
-def pool_read(folds: Sequence[Fold]) -> tuple[Outcome, dict[str, Any]]:
+def pool_read(folds: Sequence[Fold]) -> tuple[SplitPredictions, dict[str, Any]]:
     """The test images of folds together, and the numbers that are made of them alone.
 
     Raises:
@@ -180,22 +178,15 @@ def _check_exclusive(folds: Sequence[Fold]) -> None:
         raise RunError(f"a fold of {folds[0].folder.parent} tests an image twice")
 
 
-def _pooled(folds: Sequence[Fold]) -> Outcome:
+def _pooled(folds: Sequence[Fold]) -> SplitPredictions:
     subjects = None
     if all(fold.subjects is not None for fold in folds):
         subjects = np.concatenate([fold.subjects for fold in folds if fold.subjects is not None])
     logits, labels = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("logits", "labels"))
     names = np.concatenate([fold.names for fold in folds])
     temperatures = np.concatenate([np.full(len(fold.names), fold.temperature) for fold in folds])
-    numbers = classification_metrics(
-        logits, labels, classes=folds[0].classes, temperature=temperatures, subjects=subjects
-    )
-    for name, without in (("twins", "accuracy_deduplicated"), ("near_twins", "accuracy_without_near_twins")):
-        numbers |= _without(folds, name, without)
-    for name in ("images_of_unknown_classes", "images_trained_on"):
-        numbers[name] = sum(fold.metrics.get(f"test/{name}") or 0 for fold in folds)
     data = folds[0].data
-    return Outcome(
+    whole = SplitPredictions(
         classes=folds[0].classes,
         logits=logits,
         labels=labels,
@@ -203,9 +194,14 @@ def _pooled(folds: Sequence[Fold]) -> Outcome:
         subjects=subjects,
         images=_images(data, names),
         temperature=temperatures,
-        metrics=numbers,
         data=f"{'data' if data is None else data['name']}, {len(folds)} folds",
     )
+    numbers = compute_metrics(whole)
+    for name, without in (("twins", "accuracy_deduplicated"), ("near_twins", "accuracy_without_near_twins")):
+        numbers |= _without(folds, name, without)
+    for name in ("images_of_unknown_classes", "images_trained_on"):
+        numbers[name] = sum(fold.metrics.get(f"test/{name}") or 0 for fold in folds)
+    return replace(whole, metrics=numbers)
 
 
 def _without(folds: Sequence[Fold], twins: str, accuracy: str) -> dict[str, Any]:
@@ -222,8 +218,10 @@ def _without(folds: Sequence[Fold], twins: str, accuracy: str) -> dict[str, Any]
 def _spread(folds: Sequence[Fold]) -> dict[str, Any]:
     """Mean and standard deviation of the test numbers over folds."""
     numbers: dict[str, Any] = {}
-    for name in SPREAD:
-        values = [fold.metrics[f"test/{name}"] for fold in folds]
+    for name in (metric.key for metric in shown_in("folds_spread")):
+        values = [value for fold in folds if (value := fold.metrics.get(f"test/{name}")) is not None]
+        if not values:  # a metric that the folds' version did not have
+            continue
         numbers[f"test/{name}_folds_mean"] = statistics.fmean(values)
         numbers[f"test/{name}_folds_sd"] = statistics.stdev(values) if len(values) > 1 else None
     return numbers
@@ -246,7 +244,7 @@ def _course(folds: Sequence[Fold]) -> dict[str, Any]:
 
 
 def _row(fold: Fold) -> dict[str, Any]:
-    numbers = {name: fold.metrics.get(f"test/{name}") for name in TABLE}
+    numbers = {metric.key: fold.metrics.get(f"test/{metric.key}") for metric in shown_in("folds")}
     row = {"fold": fold.number, "folder": fold.folder.name, **numbers, "temperature": fold.temperature}
     return row | {name: fold.metrics[name] for name in ("best_epoch", "train_seconds") if name in fold.metrics}
 

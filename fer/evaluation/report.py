@@ -1,6 +1,7 @@
 """What is said of an evaluated model: numbers, predictions, calibration, figures."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from fer.data.datamodule import FERDataModule
 from fer.errors import DataError
 from fer.evaluation.calibration import fit_temperature
 from fer.evaluation.leakage import Seen, TwinFinder
-from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.predict_split import Predictions, Voter, predict_split
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.files import replacing, write_json
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.evaluation_figures import draw_figures, save_figures
@@ -28,7 +29,7 @@ def evaluate_run(
     device: torch.device,
     precision: str,
     figures: bool = True,
-) -> tuple[dict[str, Any], Outcome]:
+) -> tuple[dict[str, Any], SplitPredictions]:
     """Predict validation and test once, and write `predictions.csv`, `calibration.json` and (if asked) the figures.
 
     Returns:
@@ -61,7 +62,7 @@ def judge(
     split: str,
     temperature: float,
     twins: TwinFinder,
-) -> Outcome:
+) -> SplitPredictions:
     """The numbers of a split, over the images whose class the model knows.
 
     Args:
@@ -86,21 +87,8 @@ def judge(
     people = pack.subjects[rows]
     subjects = None if (people == "").any() else people
     exact, near = twins.exact(rows, split), twins.near(rows, split)
-    numbers = classification_metrics(
-        logits,
-        labels,
-        classes=classes,
-        temperature=temperature,
-        subjects=subjects,
-        twins=exact,
-        near_twins=near if near is None or exact is None else exact | near,
-    )
-    numbers["images_of_unknown_classes"] = int((~known).sum())
-    numbers["images_trained_on"] = twins.known(rows, split) if twins.seen else None
-    if datamodule.held_out:
-        numbers["held_out"] = True
     images = pack.images
-    return Outcome(
+    found = SplitPredictions(
         classes=classes,
         logits=logits,
         labels=labels,
@@ -108,13 +96,18 @@ def judge(
         subjects=subjects,
         images=lambda positions: images[rows[positions]],
         temperature=temperature,
-        metrics=numbers,
+        exact_duplicates=exact,
+        near_duplicates=near if near is None or exact is None else exact | near,
+        images_of_unknown_classes=int((~known).sum()),
+        images_trained_on=twins.known(rows, split) if twins.seen else None,
         split=split,
         data=str(datamodule.name),
     )
+    held_out = {"held_out": True} if datamodule.held_out else {}
+    return replace(found, metrics=compute_metrics(found) | held_out)
 
 
-def write_outcome(folder: Path, outcome: Outcome) -> None:
+def write_outcome(folder: Path, outcome: SplitPredictions) -> None:
     """Write `predictions.csv`, and `subjects.csv` where they are known."""
     write_predictions(folder / PREDICTIONS, outcome)
     if outcome.subjects is not None:
@@ -127,7 +120,7 @@ def write_calibration(folder: Path, temperature: float, fitted_on: str, metrics:
     write_json(folder / CALIBRATION, {"temperature": temperature, "fitted_on": fitted_on, **errors})
 
 
-def write_predictions(path: Path, outcome: Outcome) -> None:
+def write_predictions(path: Path, outcome: SplitPredictions) -> None:
     """A row per image: name, label, predicted, loss, and the probability of each class, as trained."""
     classes, probabilities = outcome.classes, outcome.probabilities
     with replacing(path) as file:

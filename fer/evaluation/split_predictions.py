@@ -1,4 +1,4 @@
-"""One evaluated split: what numbers, tables, figures and reports are made from."""
+"""The predictions for one split: metrics, tables, figures and reports are computed from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ import torch.nn.functional as F
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SplitPredictions:
     """Row i of every array belongs to image i of the split.
 
-    Where several models or views voted, the logits are logarithms of mean probabilities.
+    For an ensemble or several views, the logits are logarithms of mean probabilities.
     """
 
     classes: list[str]  # names of the K outputs
@@ -24,6 +24,10 @@ class Outcome:
     subjects: np.ndarray | None  # str [N]; None where somebody is unknown
     images: Callable[[np.ndarray], np.ndarray] | None  # positions, int [n] -> uint8 [n, H, W(, 3)]; None: not at hand
     temperature: float | np.ndarray = 1.0  # divisor of the logits, fitted on validation; pooled folds: of each image
+    exact_duplicates: np.ndarray | None = None  # bool [N], of an image known from training; None where unknown
+    near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
+    images_of_unknown_classes: int = 0  # images that were left out
+    images_trained_on: int | None = None  # images that were themselves trained or selected on; None where unknown
     metrics: dict[str, Any] = field(default_factory=dict)  # by plain names: accuracy, macro_f1, …
     split: str = "test"
     data: str = ""  # what was evaluated
@@ -40,6 +44,11 @@ class Outcome:
     def calibrated(self) -> np.ndarray:
         """Probabilities after temperature scaling, float64 [N, K]."""
         return softmax(self.logits, self.temperature)
+
+    @cached_property
+    def calibrated_logits(self) -> np.ndarray:
+        """Logits divided by the temperature, float64 [N, K]."""
+        return self.logits / np.asarray(self.temperature, dtype=np.float64).reshape(-1, 1)
 
     @cached_property
     def losses(self) -> np.ndarray:

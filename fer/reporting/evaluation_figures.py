@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from fer.evaluation.gradcam import class_maps
 from fer.evaluation.metrics import expected_calibration_error
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.face_grids import attention_figure, predictions_figure
 from fer.reporting.figures import (
@@ -27,7 +27,7 @@ WORST, EXAMPLES, EXPLAINED = 18, 9, 6  # images on each sheet; of Grad-CAM, of t
 
 
 def draw_figures(
-    outcome: Outcome, classifier: ExpressionClassifier | None = None, device: torch.device | None = None
+    outcome: SplitPredictions, classifier: ExpressionClassifier | None = None, device: torch.device | None = None
 ) -> dict[str, Figure]:
     """Figures by file name; those of faces where the images are at hand, Grad-CAM where one model made the outcome.
 
@@ -68,11 +68,11 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
         save_figure(figure, folder, name)
 
 
-def _names(outcome: Outcome, classes: np.ndarray) -> list[str]:
+def _names(outcome: SplitPredictions, classes: np.ndarray) -> list[str]:
     return [outcome.classes[index] for index in classes]
 
 
-def _sheet(outcome: Outcome, chosen: np.ndarray, **options: Any) -> Figure:
+def _sheet(outcome: SplitPredictions, chosen: np.ndarray, **options: Any) -> Figure:
     assert outcome.images is not None
     return predictions_figure(
         outcome.images(chosen),
@@ -83,7 +83,7 @@ def _sheet(outcome: Outcome, chosen: np.ndarray, **options: Any) -> Figure:
     )
 
 
-def _reliability(outcome: Outcome) -> Figure:
+def _reliability(outcome: SplitPredictions) -> Figure:
     temperature = np.asarray(outcome.temperature, dtype=np.float32).reshape(-1, 1)
     return reliability_figure(
         {
@@ -98,7 +98,7 @@ def _reliability(outcome: Outcome) -> Figure:
     )
 
 
-def _attention(outcome: Outcome, classifier: ExpressionClassifier, device: torch.device) -> dict[str, Figure]:
+def _attention(outcome: SplitPredictions, classifier: ExpressionClassifier, device: torch.device) -> dict[str, Figure]:
     assert outcome.images is not None
     chosen = explained(outcome)
     images, predicted, labels = outcome.images(chosen), outcome.predicted[chosen], outcome.labels[chosen]
@@ -111,7 +111,7 @@ def _attention(outcome: Outcome, classifier: ExpressionClassifier, device: torch
     return {"gradcam": attention_figure(images, truths, predictions, for_predictions, for_truths, title=title)}
 
 
-def explained(outcome: Outcome, count: int = EXPLAINED) -> np.ndarray:
+def explained(outcome: SplitPredictions, count: int = EXPLAINED) -> np.ndarray:
     """Images for Grad-CAM, as positions: right ones of as many classes as there are, then wrong ones, drawn at random.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from fer.evaluation.metric_table import class_rows, result_rows
 from fer.files import replacing
 from fer.reporting.captions import CAPTIONS, in_order
 from fer.reporting.facts import NAMES, data_name, facts, run_title
@@ -21,22 +22,6 @@ REPORT = "report.html"
 OVERRIDES = "overrides.json"  # of a run of all folds: what the command line said
 FACES = {"predictions", "top_losses", "gradcam"}  # figures whose brightness must stay what it is
 BROAD = {"top_losses", "gradcam", "classes", "precision_recall", "training_curves"}  # unreadable on a phone's width
-ROWS = (  # of the table of results, with their names in metrics.json
-    ("accuracy", "accuracy"),
-    ("95 % interval", "accuracy_ci95"),
-    ("without images that have a twin", "accuracy_without_near_twins"),
-    ("macro F1", "macro_f1"),
-    ("balanced accuracy", "balanced_accuracy"),
-    ("area under ROC, mean over classes", "macro_auroc"),
-    ("negative log-likelihood", "nll"),
-    ("after calibration", "nll_calibrated"),
-    ("Brier score", "brier"),
-    ("after calibration", "brier_calibrated"),
-    ("calibration error (ECE)", "ece"),
-    ("after calibration", "ece_calibrated"),
-)
-SHARES = {"accuracy", "accuracy_without_near_twins", "balanced_accuracy"}  # shown in per cent
-OF_CLASSES = {"precision": "precision", "recall": "recall", "F1": "f1", "area under ROC": "auroc", "images": "support"}
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | None = None) -> Path:
@@ -100,38 +85,15 @@ def _facts(metrics: Mapping[str, Any], config: DictConfig | None) -> str:
 
 
 def _results(metrics: Mapping[str, Any], splits: Sequence[str]) -> str:
-    def cell(split: str, name: str) -> str:
-        value = metrics.get(f"{split}/{name}")
-        if value is None:
-            return "–"
-        if isinstance(value, list):
-            return f"{value[0]:.1%} to {value[1]:.1%}"
-        return f"{value:.2%}" if name in SHARES else f"{value:.4f}"
-
-    rows = [
-        [said, *(cell(split, name) for split in splits)]
-        for said, name in ROWS
-        if any(f"{split}/{name}" in metrics for split in splits)
-    ]
-    unknown = [metrics.get(f"{split}/images_of_unknown_classes") or 0 for split in splits]
-    if any(unknown):
-        rows.append(["images left out: classes the model does not know", *(f"{count:,}" for count in unknown)])
     caption = "Calibration is by a temperature fitted on validation images."
-    return table(["", *(NAMES[split] for split in splits)], rows, caption=caption)
+    return table(["", *(NAMES[split] for split in splits)], result_rows("report", metrics, splits), caption=caption)
 
 
 def _classes(metrics: Mapping[str, Any], judged: str) -> str:
-    prefix = f"{judged}/support_"
-    classes = [name.removeprefix(prefix) for name in metrics if name.startswith(prefix)]
-    if not classes:
+    rows = class_rows("report", metrics, judged)
+    if not rows:
         return ""
-
-    def cell(emotion: str, name: str) -> str:
-        value = metrics.get(f"{judged}/{name}_{emotion}")
-        return "–" if value is None else f"{value:,}" if name == "support" else f"{value:.3f}"
-
-    rows = [[emotion, *(cell(emotion, name) for name in OF_CLASSES.values())] for emotion in classes]
-    return f"<h3>Each class</h3>{table(['class', *OF_CLASSES], rows, caption=f'{NAMES[judged]} images'.capitalize())}"
+    return f"<h3>Each class</h3>{table(rows[0], rows[1:], caption=f'{NAMES[judged]} images'.capitalize())}"
 
 
 def _folds(folder: Path) -> str:

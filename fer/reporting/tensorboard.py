@@ -16,7 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from fer.evaluation.features import penultimate_features
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.metric_table import result_rows, shown_in
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.captions import in_order
 from fer.runs.folder import RunFolder
@@ -38,22 +39,7 @@ LAYOUT = {
     "3 speed": {"training images a second": ["Multiline", ["throughput/images_per_second"]]},
 }
 
-# Tags of the HParams tab -> names in metrics.json
-RESULTS = {
-    "result/test_accuracy": "test/accuracy",
-    "result/test_macro_f1": "test/macro_f1",
-    "result/test_ece": "test/ece",
-    "result/val_accuracy": "val/accuracy",
-}
-SHOWN = {  # rows of the result table -> names in metrics.json
-    "accuracy": "accuracy",
-    "macro F1": "macro_f1",
-    "balanced accuracy": "balanced_accuracy",
-    "negative log-likelihood": "nll",
-    "calibration error": "ece",
-    "calibration error, calibrated": "ece_calibrated",
-    "images": "images",
-}
+SELECTED_BY = "val/accuracy"  # beside the metrics of the test in the HParams tab
 
 
 class RunLogger(TensorBoardLogger):
@@ -98,11 +84,17 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
+def hparams_tags() -> dict[str, str]:
+    """Tags of the results in the HParams tab -> names in `metrics.json`."""
+    names = [f"test/{metric.key}" for metric in shown_in("hparams")]
+    return {f"result/{name.replace('/', '_')}": name for name in (*names, SELECTED_BY)}
+
+
 def declare_run(writer: SummaryWriter, cfg: DictConfig) -> None:
     """Ahead of training: the charts' layout, the config as text, and the run in the HParams tab."""
     writer.add_custom_scalars(LAYOUT)
     writer.add_text("2_config", "\n".join(f"    {line}" for line in OmegaConf.to_yaml(cfg, resolve=True).splitlines()))
-    experiment, start, _ = hparams(hyperparameters(cfg), dict.fromkeys(RESULTS, 0.0))
+    experiment, start, _ = hparams(hyperparameters(cfg), dict.fromkeys(hparams_tags(), 0.0))
     writer._get_file_writer().add_summary(experiment)
     writer._get_file_writer().add_summary(start)
 
@@ -111,7 +103,7 @@ def log_results(
     writer: SummaryWriter,
     folder: Path,
     metrics: Mapping[str, Any],
-    outcome: Outcome,
+    outcome: SplitPredictions,
     classifier: ExpressionClassifier,
     step: int,
 ) -> None:
@@ -125,7 +117,7 @@ def log_results(
         classifier: that was tested.
         step: the last of the training.
     """
-    for tag, name in RESULTS.items():
+    for tag, name in hparams_tags().items():
         writer.add_scalar(tag, metrics[name], step)
     writer.add_text("1_result", result_table(metrics), step)
     # The Time Series tab sorts groups by name and shows pictures too: `view` comes after all that is a curve.
@@ -141,13 +133,7 @@ def log_results(
 def result_table(metrics: Mapping[str, Any]) -> str:
     """Validation and test side by side, in Markdown."""
     rows = ["| | validation | test |", "| --- | ---: | ---: |"]
-    for said, name in SHOWN.items():
-        cells = []
-        for split in ("val", "test"):
-            value, bounds = metrics.get(f"{split}/{name}"), metrics.get(f"{split}/{name}_ci95")
-            cell = "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-            cells.append(f"{cell} [{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else cell)
-        rows.append(f"| {said} | {cells[0]} | {cells[1]} |")
+    rows += [f"| {' | '.join(row)} |" for row in result_rows("tensorboard", metrics, ("val", "test"))]
     rows.append(f"\nBest epoch {metrics['best_epoch']} (from 0). The report of the run is `report.html` in its folder.")
     return "\n".join(rows)
 
@@ -159,7 +145,7 @@ def add_png(writer: SummaryWriter, tag: str, content: bytes, step: int) -> None:
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def add_projector(writer: SummaryWriter, outcome: Outcome, classifier: ExpressionClassifier) -> None:
+def add_projector(writer: SummaryWriter, outcome: SplitPredictions, classifier: ExpressionClassifier) -> None:
     """The last features of some test images, as principal components, with the images themselves."""
     if outcome.images is None or len(outcome) < 3:
         return

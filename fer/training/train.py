@@ -2,9 +2,7 @@
 
 import logging
 import os
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,9 +22,9 @@ from fer.instantiate import accepts, build
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
+from fer.reporting.console import print_evaluation
 from fer.reporting.figures import save_figure
 from fer.reporting.html import write_report
-from fer.reporting.run_summary import print_summary
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results
 from fer.reporting.training_figures import training_figure
 from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint, is_finished, only_writer
@@ -70,7 +68,6 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
 
 def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, Any] | None:
     quiet_lightning()
-    started = time.perf_counter()
     seed_everything(cfg.seed, verbose=False)
     datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"), mix=build(cfg.mix, "mix"))
     datamodule.prepare_data()
@@ -134,7 +131,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
     write_report(folder, metrics, cfg)
     write_json(folder / METRICS, metrics)
-    print_summary(metrics, folder, timedelta(seconds=round(time.perf_counter() - started)))
+    print_evaluation(metrics, folder)
     return metrics
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,20 @@ from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import RunError
 from fer.evaluation.folds import pool, pool_folds, read_fold
-from fer.evaluation.metrics import accuracy_interval, classification_metrics
+from fer.evaluation.metric_table import compute_metrics
+from fer.evaluation.metrics import accuracy_interval
 from fer.evaluation.report import write_predictions, write_subjects
-from fer.evaluation.split_predictions import Outcome, softmax
+from fer.evaluation.split_predictions import SplitPredictions, softmax
 
 FOLDS = 3
 TEMPERATURES = (0.5, 1.0, 2.0)
 
 
-def write_fold(folder: Path, outcome: Outcome, **changes: Any) -> Path:
+def write_fold(folder: Path, outcome: SplitPredictions, **changes: Any) -> Path:
     """What pooling reads of a run folder."""
     folder.mkdir(parents=True)
     twins = np.arange(len(outcome)) < 2
-    numbers = classification_metrics(
-        outcome.logits,
-        outcome.labels,
-        classes=outcome.classes,
-        subjects=outcome.subjects,
-        twins=twins,
-        near_twins=twins,
-    )
+    numbers = compute_metrics(replace(outcome, temperature=1.0, exact_duplicates=twins, near_duplicates=twins))
     metrics = {f"{split}/{name}": value for split in ("val", "test") for name, value in numbers.items()}
     metrics |= {"best_epoch": 3, "train_seconds": 10.0, "peak_memory_bytes": 5, "parameters": 7, "macs": 9} | changes
     write_predictions(folder / "predictions.csv", outcome)
@@ -45,7 +40,7 @@ def write_fold(folder: Path, outcome: Outcome, **changes: Any) -> Path:
     return folder
 
 
-def outcome_of(data: FERDataModule, fold: int, **changes: Any) -> Outcome:
+def outcome_of(data: FERDataModule, fold: int, **changes: Any) -> SplitPredictions:
     rows = data.splits["test"]
     labels = data.labels[rows]
     noise = np.random.default_rng(fold).normal(size=(len(rows), len(data.classes)))
@@ -58,11 +53,11 @@ def outcome_of(data: FERDataModule, fold: int, **changes: Any) -> Outcome:
         "images": None,
         "temperature": TEMPERATURES[fold],
     }
-    return Outcome(**facts | changes)
+    return SplitPredictions(**facts | changes)
 
 
 @pytest.fixture(scope="module")
-def outcomes(data_root: Path) -> list[Outcome]:
+def outcomes(data_root: Path) -> list[SplitPredictions]:
     """What three folds of the look-alike of CK+ might say."""
     made = []
     for fold in range(FOLDS):
@@ -73,7 +68,7 @@ def outcomes(data_root: Path) -> list[Outcome]:
 
 
 @pytest.fixture
-def folders(outcomes: list[Outcome], data_root: Path, tmp_path: Path) -> list[Path]:
+def folders(outcomes: list[SplitPredictions], data_root: Path, tmp_path: Path) -> list[Path]:
     written = [write_fold(tmp_path / f"fold{fold}", outcome) for fold, outcome in enumerate(outcomes)]
     for fold, folder in enumerate(written):
         data = {"_target_": "fer.data.datamodule.FERDataModule", "name": "ckplus", "root": str(data_root)}
@@ -205,5 +200,5 @@ def test_a_prediction_that_rounding_ties_stays_the_prediction(tmp_path, outcomes
     assert torch.from_numpy(fold.logits).softmax(dim=1).numpy() == pytest.approx(tied.probabilities, abs=1e-5)
 
 
-def outcome_of_one(like: Outcome, logits: np.ndarray) -> Outcome:
-    return Outcome(like.classes, logits, np.array([0]), np.array(["a"]), None, None)
+def outcome_of_one(like: SplitPredictions, logits: np.ndarray) -> SplitPredictions:
+    return SplitPredictions(like.classes, logits, np.array([0]), np.array(["a"]), None, None)

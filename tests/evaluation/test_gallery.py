@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fer.emotions import EMOTIONS
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.reporting.evaluation_figures import draw_figures, explained, save_figures
@@ -19,14 +19,14 @@ FACES = {"predictions", "top_losses"}
 
 def outcome_of(
     count: int, classes: int, absent: int | None = None, colour: bool = False, images: bool = True
-) -> Outcome:
+) -> SplitPredictions:
     generator = np.random.default_rng(count)
     labels = generator.integers(0, classes, count)
     labels[labels == absent] = 0
     logits = generator.normal(size=(count, classes)).astype(np.float32)
     logits[np.arange(count), labels] += 1
     pixels = generator.integers(0, 256, (count, 32, 32, 3) if colour else (count, 32, 32), dtype=np.uint8)
-    return Outcome(
+    return SplitPredictions(
         classes=list(EMOTIONS[:classes]),
         logits=logits,
         labels=labels,
@@ -84,7 +84,7 @@ def test_the_largest_losses_come_first():
 
 def test_pooled_predictions_without_images_have_the_figures_of_numbers():
     outcome = outcome_of(40, 3, images=False)
-    pooled = Outcome(**{**vars(outcome), "temperature": np.linspace(1, 2, 40)})
+    pooled = SplitPredictions(**{**vars(outcome), "temperature": np.linspace(1, 2, 40)})
     assert set(draw_figures(pooled)) == NUMBERS
 
 

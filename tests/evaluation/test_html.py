@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.metric_table import compute_metrics
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.reporting.figures import confusion_figure, save_figure
 from fer.reporting.html import write_report
 
@@ -53,9 +54,11 @@ def metrics() -> dict:
     logits = generator.normal(size=(60, 3)).astype(np.float32)
     logits[np.arange(60), labels] += 1
     people = np.array([f"S{number % 12}" for number in range(60)])
-    numbers = classification_metrics(
-        logits, labels, classes=["angry", "happy", "fear"], temperature=1.4, subjects=people, near_twins=labels < 0
+    classes, names = ["angry", "happy", "fear"], np.arange(60).astype(str)
+    predictions = SplitPredictions(
+        classes, logits, labels, names, people, None, temperature=1.4, near_duplicates=labels < 0
     )
+    numbers = compute_metrics(predictions)
     return {
         **{f"{split}/{name}": value for split in ("val", "test") for name, value in numbers.items()},
         "train/images": 4321,

@@ -1,6 +1,7 @@
 """Numbers against hand computations and against torchmetrics; intervals that mean what they say."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,23 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import (
     accuracy_interval,
     areas_under_roc,
-    classification_metrics,
     expected_calibration_error,
 )
+from fer.evaluation.split_predictions import SplitPredictions
+
+
+def classification_metrics(
+    logits: np.ndarray, labels: np.ndarray, classes: list[str] | None = None, **facts: Any
+) -> dict[str, Any]:
+    """Every metric of the table, of predictions about which little is known."""
+    classes = classes or [f"class{k}" for k in range(logits.shape[1])]
+    facts = {"subjects": None, "images": None} | facts
+    names = np.arange(len(labels)).astype(str)
+    return compute_metrics(SplitPredictions(classes, logits, labels, names, **facts))
 
 
 def one_hot_logits(predicted: list[int], classes: int, size: float = 4.0) -> np.ndarray:
@@ -188,13 +200,13 @@ def test_twins_leave_the_deduplicated_accuracy():
     logits = one_hot_logits([0, 0, 1, 0], 2)
     twins = np.array([True, False, False, False])
     near = np.array([True, True, False, False])
-    numbers = classification_metrics(logits, labels, twins=twins, near_twins=near)
+    numbers = classification_metrics(logits, labels, exact_duplicates=twins, near_duplicates=near)
     right = logits.argmax(axis=1) == labels
     assert numbers["accuracy_without_near_twins"] == right[2:].mean()
     assert (numbers["twins"], numbers["near_twins"]) == (1, 2)
     assert numbers["accuracy"] == pytest.approx(3 / 4)
     assert numbers["accuracy_deduplicated"] == pytest.approx(2 / 3)
-    assert classification_metrics(logits, labels, twins=np.full(4, True))["accuracy_deduplicated"] is None
+    assert classification_metrics(logits, labels, exact_duplicates=np.full(4, True))["accuracy_deduplicated"] is None
 
 
 @pytest.mark.parametrize(("right", "images"), [(50, 100), (5, 8), (3000, 4000)])

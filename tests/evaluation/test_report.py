@@ -13,10 +13,10 @@ from PIL import Image
 
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.calibration import fit_temperature
-from fer.evaluation.metrics import classification_metrics
+from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.predict_split import collect
 from fer.evaluation.report import evaluate_run, write_predictions, write_subjects
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 
@@ -24,7 +24,7 @@ CLASSES = ["angry", "happy", "sad"]
 NAMES = ['a, "b".png', "it's/ü\n.png", "test/happy/000.png", " leading.png", "=1+1.png"]
 
 
-def outcome_of(names: list[str], **changes: Any) -> Outcome:
+def outcome_of(names: list[str], **changes: Any) -> SplitPredictions:
     count = len(names)
     images = np.random.default_rng(0).integers(0, 256, (count, 16, 16), dtype=np.uint8)
     logits = 3 * np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32)
@@ -37,9 +37,8 @@ def outcome_of(names: list[str], **changes: Any) -> Outcome:
         "images": lambda positions: images[positions],
         "temperature": 2.0,
     }
-    outcome = Outcome(**facts | changes)
-    numbers = classification_metrics(outcome.logits, outcome.labels, temperature=outcome.temperature)
-    return replace(outcome, metrics=numbers)
+    outcome = SplitPredictions(**facts | changes)
+    return replace(outcome, metrics=compute_metrics(outcome))
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util import tensor_util
 
-from fer.evaluation.split_predictions import Outcome
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.reporting.figures import save_figure
@@ -35,13 +35,15 @@ METRICS = {
 }
 
 
-def outcome_of(count: int) -> Outcome:
+def outcome_of(count: int) -> SplitPredictions:
     generator = np.random.default_rng(0)
     labels = np.arange(count) % 3
     logits = generator.normal(size=(count, 3)).astype(np.float32)
     logits[np.arange(count), labels] += 2
     images = generator.integers(0, 256, (count, 24, 24), dtype=np.uint8)
-    return Outcome(CLASSES, logits, labels, np.arange(count).astype(str), None, lambda positions: images[positions])
+    return SplitPredictions(
+        CLASSES, logits, labels, np.arange(count).astype(str), None, lambda positions: images[positions]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +112,15 @@ def test_figures_stand_in_a_fixed_order_after_the_curves(shown: EventAccumulator
 
 
 def test_the_text_tab_has_the_result_and_the_config(shown: EventAccumulator) -> None:
-    assert "| accuracy | 0.6250 | 0.7500 [0.7000, 0.8000] |" in text(shown, "1_result")
+    assert "| accuracy | 62.50% | 75.00% |" in text(shown, "1_result")
+    assert "| 95 % interval | – | 70.0% to 80.0% |" in text(shown, "1_result")
     assert "    backbone: test_resnet" in text(shown, "2_config")
 
 
 def test_a_missing_number_is_a_dash_in_the_table() -> None:
     lines = result_table(METRICS).splitlines()
-    assert "| negative log-likelihood | - | - |" in lines
-    assert "| images | - | 1,234 |" in lines
+    assert "| negative log-likelihood | – | – |" in lines
+    assert "| images | – | 1,234 |" in lines
 
 
 def test_every_class_has_its_precision_recall_curve(shown: EventAccumulator) -> None:

@@ -1,0 +1,177 @@
+"""The table of metrics: `METRICS` has a row for each, and every summary, report, dashboard and comparison iterates it.
+
+To add a metric, write its function and add its row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from fer.evaluation.metrics import (
+    accuracy_interval,
+    accuracy_without,
+    areas_under_roc,
+    brier_score,
+    expected_calibration_error,
+    f1_scores,
+    precisions,
+    recalls,
+)
+from fer.evaluation.split_predictions import SplitPredictions
+
+Place = Literal[
+    "console",  # the summary that training and evaluate.py print
+    "report",  # report.html
+    "tensorboard",  # the table of results in the text tab
+    "hparams",  # TensorBoard's HParams tab, test split
+    "folds",  # a column of folds.csv
+    "folds_spread",  # mean and standard deviation over folds, in metrics.json
+    "comparison",  # comparison.csv and runs.csv, test split
+    "comparison_page",  # the table of results in comparison.md and comparison.html
+]
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table.
+
+    Args:
+        key: name in `metrics.json`, after `test/`; with `per_class` before `_CLASS`.
+        label: for people.
+        compute: the value: a number, [low, high], or None where it does not exist; with `per_class` float [K], with
+            NaN where it does not exist.
+        format: of a number, as Python's format specification.
+        shown: the places that show it.
+        per_class: whether it has a value for each class.
+        optional: whether a place leaves it out where all its values are unknown or zero.
+    """
+
+    key: str
+    label: str
+    compute: Callable[[SplitPredictions], Any]
+    format: str = ".4f"
+    shown: tuple[Place, ...] = ()
+    per_class: bool = False
+    optional: bool = False
+
+    def text(self, value: Any) -> str:
+        """A value for people; a dash where there is none."""
+        if value is None:
+            return MISSING
+        if isinstance(value, list | tuple):
+            return " to ".join(format(bound, self.format) for bound in value)
+        return format(value, self.format)
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy, nats."""
+    return float(F.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels)))
+
+
+def macro_auroc(predictions: SplitPredictions) -> float | None:
+    """Mean area under the ROC curve over the classes that have one."""
+    areas = areas_under_roc(predictions.logits, predictions.labels)
+    return None if np.isnan(areas).all() else float(np.nanmean(areas))
+
+
+def _count(flags: np.ndarray | None) -> int | None:
+    return None if flags is None else int(flags.sum())
+
+
+PAGES: tuple[Place, ...] = ("console", "report")
+MOST: tuple[Place, ...] = (*PAGES, "tensorboard", "folds", "comparison")
+
+METRICS: tuple[Metric, ...] = (
+    Metric("images", "images", len, ",", ("console", "tensorboard", "folds", "comparison_page")),
+    Metric("images_of_unknown_classes", "images left out: classes the model does not know",
+           attrgetter("images_of_unknown_classes"), ",", PAGES, optional=True),
+    Metric("images_trained_on", "images trained or selected on", attrgetter("images_trained_on"), ","),
+    Metric("subjects", "people", lambda p: None if p.subjects is None else len(np.unique(p.subjects)), ",",
+           ("console", "folds"), optional=True),
+    Metric("accuracy", "accuracy", lambda p: p.correct.mean(), ".2%",
+           (*MOST, "hparams", "folds_spread", "comparison_page")),
+    Metric("accuracy_ci95", "95 % interval", lambda p: accuracy_interval(p.correct, p.subjects), ".1%",
+           (*PAGES, "tensorboard")),
+    Metric("twins", "exact duplicates", lambda p: _count(p.exact_duplicates), ","),
+    Metric("near_twins", "near duplicates", lambda p: _count(p.near_duplicates), ","),
+    Metric("accuracy_deduplicated", "accuracy without exact duplicates",
+           lambda p: accuracy_without(p.exact_duplicates, p.correct), ".2%", ("console", "comparison")),
+    Metric("accuracy_without_near_twins", "accuracy without near duplicates",
+           lambda p: accuracy_without(p.near_duplicates, p.correct), ".2%", ("report",)),
+    Metric("macro_f1", "macro F1", lambda p: np.nanmean(f1_scores(p.confusion)),
+           shown=(*MOST, "hparams", "folds_spread", "comparison_page")),
+    Metric("balanced_accuracy", "balanced accuracy", lambda p: np.nanmean(recalls(p.confusion)), ".2%",
+           (*MOST, "folds_spread")),
+    Metric("macro_auroc", "macro AUROC", macro_auroc, shown=PAGES),
+    Metric("nll", "negative log-likelihood", lambda p: negative_log_likelihood(p.logits, p.labels), shown=MOST),
+    Metric("nll_calibrated", "negative log-likelihood, calibrated",
+           lambda p: negative_log_likelihood(p.calibrated_logits, p.labels), shown=PAGES),
+    Metric("brier", "Brier score", lambda p: brier_score(p.logits, p.labels), shown=PAGES),
+    Metric("brier_calibrated", "Brier score, calibrated", lambda p: brier_score(p.calibrated_logits, p.labels),
+           shown=PAGES),
+    Metric("ece", "calibration error (ECE)", lambda p: expected_calibration_error(p.logits, p.labels),
+           shown=(*MOST, "hparams", "comparison_page")),
+    Metric("ece_calibrated", "calibration error (ECE), calibrated",
+           lambda p: expected_calibration_error(p.calibrated_logits, p.labels), shown=(*MOST, "comparison_page")),
+    Metric("precision", "precision", lambda p: precisions(p.confusion), ".3f", PAGES, per_class=True),
+    Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True),
+    Metric("f1", "F1", lambda p: f1_scores(p.confusion), ".3f", PAGES, per_class=True),
+    Metric("auroc", "AUROC", lambda p: areas_under_roc(p.logits, p.labels), ".3f", PAGES, per_class=True),
+    Metric("support", "images", lambda p: p.confusion.sum(axis=1), ",", PAGES, per_class=True),
+)  # fmt: skip
+
+
+def compute_metrics(predictions: SplitPredictions) -> dict[str, Any]:
+    """Every metric of a split, flat, by the names of `metrics.json`; None where a number does not exist."""
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        value = metric.compute(predictions)
+        if metric.per_class:
+            of_classes = zip(predictions.classes, value, strict=True)
+            found |= {f"{metric.key}_{name}": _plain(number) for name, number in of_classes}
+        else:
+            found[metric.key] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """As JSON takes it: Python's own numbers, None for NaN."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def shown_in(place: Place, per_class: bool = False) -> list[Metric]:
+    """The metrics that a place shows, in order: those of the whole split, or those of each class."""
+    return [metric for metric in METRICS if place in metric.shown and metric.per_class == per_class]
+
+
+def result_rows(place: Place, metrics: Mapping[str, Any], splits: Sequence[str]) -> list[list[str]]:
+    """The table of results of a place: for each metric its label, then its text for each split.
+
+    Args:
+        place: that shows them.
+        metrics: by the names of `metrics.json`; a metric that no split has gets no row.
+        splits: a column each.
+    """
+    rows = []
+    for metric in shown_in(place):
+        keys = [f"{split}/{metric.key}" for split in splits]
+        values = [metrics.get(key) for key in keys]
+        if any(key in metrics for key in keys) and (any(values) or not metric.optional):
+            rows.append([metric.label, *map(metric.text, values)])
+    return rows
+
+
+def class_rows(place: Place, metrics: Mapping[str, Any], split: str) -> list[list[str]]:
+    """The table of classes of a place: a heading, then a row for each class; empty where no class has numbers."""
+    shown, prefix = shown_in(place, per_class=True), f"{split}/support_"
+    classes = [key.removeprefix(prefix) for key in metrics if key.startswith(prefix)]
+    rows = [[name, *(metric.text(metrics.get(f"{split}/{metric.key}_{name}")) for metric in shown)] for name in classes]
+    return [["class", *(metric.label for metric in shown)], *rows] if rows else []
