@@ -22,7 +22,7 @@ from fer.errors import ConfigError, RunError
 from fer.files import replacing
 from fer.runs.finished import find_runs
 
-ON_CONSOLE = ("model", "data", "seeds", "test accuracy, %", "95 % interval", "macro F1")
+CONSOLE_COLUMNS = 6  # of the table of results: to the first metric after the accuracy; the page has all
 SENTENCES = 12  # on the console; the page has all
 
 
@@ -104,12 +104,11 @@ def print_summary(comparison: Comparison, folder: Path, console: Console | None 
     console = console or Console()
     results = results_table(comparison.entries)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [results.headings.index(heading) for heading in ON_CONSOLE]
-    for column, heading in zip(columns, ON_CONSOLE, strict=True):
+    for column, heading in enumerate(results.headings[:CONSOLE_COLUMNS]):
         words = column < results.words
         table.add_column(heading.removeprefix("test "), justify="left" if words else "right", no_wrap=not words)
     for row in results.rows:
-        table.add_row(*(escape(row[column]) for column in columns))
+        table.add_row(*(escape(cell) for cell in row[:CONSOLE_COLUMNS]))
     console.print()
     console.print(table)
     for difference in comparison.differences[:SENTENCES]:
