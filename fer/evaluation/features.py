@@ -25,7 +25,7 @@ def penultimate_features(
         device: to work on.
     """
     classifier = classifier.eval().to(device)
-    layers = [layer for layer in judging_network(classifier).modules() if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in classifier.evaluated_network.modules() if isinstance(layer, nn.Linear)]
     if not layers:
         return None
     features: list[Tensor] = []
@@ -54,8 +54,3 @@ def as_seen(classifier: ExpressionClassifier, images: np.ndarray, device: torch.
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     return resample(in_channels(pixels, len(classifier.mean)), classifier.image_size)
-
-
-def judging_network(classifier: ExpressionClassifier) -> nn.Module:
-    """The network that evaluates: that of the averaged weights where there are such."""
-    return classifier.network if classifier.averaged is None else classifier.averaged.network

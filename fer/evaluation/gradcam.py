@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer.evaluation.features import as_seen, judging_network
+from fer.evaluation.features import as_seen
 from fer.models.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def class_maps(
         log.warning("no Grad-CAM figure: %s; pip install grad-cam", error)
         return None
     classifier = classifier.eval().to(device)
-    faces, network = as_seen(classifier, images, device), judging_network(classifier)
+    faces, network = as_seen(classifier, images, device), classifier.evaluated_network
     # A compiled network would not call the hooks; gradients must flow where weights are frozen too.
     with torch.compiler.set_stance("force_eager"), torch.inference_mode(False), torch.enable_grad():
         layer = layer_with_maps(network, classifier, faces[:1])

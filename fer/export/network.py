@@ -22,8 +22,7 @@ class CalibratedNetwork(nn.Module):
 
     def __init__(self, classifier: ExpressionClassifier, temperature: float, half: bool = False) -> None:
         super().__init__()
-        averaged = classifier.averaged
-        network = copy.deepcopy(classifier.network if averaged is None else averaged.network)
+        network = copy.deepcopy(classifier.evaluated_network)
         self.network = network.half() if half else network.float()
         self.register_buffer("mean", classifier.mean.detach().clone())
         self.register_buffer("std", classifier.std.detach().clone())

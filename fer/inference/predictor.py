@@ -56,7 +56,7 @@ class EmotionClassifier:
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # 5 to 15 % faster on CPUs
+        self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)  # 5 to 15 % faster on CPUs
         self.temperature = temperature
         self.classes: list[str] = list(model.classes)
         self.image_size = model.image_size

@@ -9,6 +9,7 @@ from fer.errors import CheckpointError, FERError
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.models.weights import read_checkpoint
+from fer.runs.renamed import translated_target
 
 OWN_BUILDER = "fer.models.network.timm_network"
 
@@ -40,7 +41,7 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
         std=std,
     )
     try:
-        classifier.load_state_dict(state)
+        classifier.load_state_dict({key: value for key, value in state.items() if not key.startswith("loss.")})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the network it names ({spec.get('backbone')})") from error
     return classifier.eval()
@@ -56,7 +57,7 @@ def rebuild_network(spec: dict[str, Any], path: Path | str) -> nn.Module:
     Raises:
         CheckpointError: another builder, arguments that are no plain values, a network that cannot be built.
     """
-    if spec.get("_target_") != OWN_BUILDER:
+    if translated_target(str(spec.get("_target_"))) != OWN_BUILDER:
         raise CheckpointError(f"{path} holds a {spec.get('_target_')}: build that network and pass it in")
     arguments = {key: value for key, value in spec.items() if key not in ("_target_", "weights")}
     for key, value in arguments.items():

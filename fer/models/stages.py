@@ -1,11 +1,12 @@
 """A network as a row of stages from input to head: what is frozen, and what learns how fast, is said in these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from timm.models import group_parameters
 from torch import nn
+from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,27 @@ def parameter_groups(network: nn.Module, stages: Sequence[Stage] | None = None) 
         if plain:
             groups.append({"params": plain, "stage": stage.name, "name": f"{stage.name}_no_decay", "weight_decay": 0.0})
     return groups
+
+
+def build_optimizer(
+    network: nn.Module,
+    stages: Sequence[Stage],
+    optimizer: Callable[..., Optimizer],
+    layerwise_lr: Callable[[float, int], list[float]],
+    **options: Any,
+) -> Optimizer:
+    """An optimizer over all stages, each with its own learning rate.
+
+    Args:
+        network: what is trained.
+        stages: of the network.
+        optimizer: parameter groups -> optimizer; its learning rate is the head's.
+        layerwise_lr: (learning rate of the head, number of stages) -> learning rate of each stage.
+        options: further arguments of the optimizer.
+    """
+    built = optimizer(parameter_groups(network, stages), **options)
+    lrs = layerwise_lr(float(built.defaults["lr"]), len(stages))
+    lr_of = dict(zip((stage.name for stage in stages), lrs, strict=True))
+    for group in built.param_groups:
+        group["lr"] = lr_of[group["stage"]]
+    return built

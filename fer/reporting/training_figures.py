@@ -1,14 +1,12 @@
 """Figures of how a run is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fer.models.schedule import RateSchedule
-from fer.models.stages import Stage
 from fer.reporting.figures import BLUE, GREY, ORANGE, STYLE
 
 POINTS = 600  # of each curve
@@ -50,33 +48,38 @@ def training_figure(history: Mapping[int, Mapping[str, float]], best_epoch: int 
 
 
 def schedule_figure(
-    schedule: RateSchedule, phases: Sequence[tuple[int, Sequence[Stage]]], stages: Sequence[Stage], epochs: int
+    highest: Mapping[str, float],
+    factor: Callable[[int], float],
+    total_steps: int,
+    phases: Sequence[tuple[int, Sequence[str]]],
+    epochs: int,
 ) -> Figure:
     """Learning rate of each stage over the run, a gap where it is frozen; below, what is frozen when.
 
     Args:
-        schedule: rates by step.
+        highest: stage -> its highest learning rate, from stem to head.
+        factor: step -> factor of these learning rates.
+        total_steps: of the run.
         phases: first epoch and trained stages of each phase.
-        stages: of the network, from stem to head.
         epochs: of the run.
     """
-    steps = np.unique(np.linspace(0, schedule.total_steps - 1, POINTS).astype(int))
-    at_epoch = steps / max(schedule.total_steps, 1) * epochs
-    trained = {stage.name: np.zeros(len(steps), dtype=bool) for stage in stages}
+    steps = np.unique(np.linspace(0, total_steps - 1, POINTS).astype(int))
+    at_epoch = steps / max(total_steps, 1) * epochs
+    trained = {name: np.zeros(len(steps), dtype=bool) for name in highest}
     for index, (first, members) in enumerate(phases):
         end = phases[index + 1][0] if index + 1 < len(phases) else epochs
-        for stage in members:
-            trained[stage.name] |= (at_epoch >= first) & (at_epoch < end)
-    names = [stage.name for stage in stages]
+        for name in members:
+            trained[name] |= (at_epoch >= first) & (at_epoch < end)
+    names = list(highest)
     colours = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.9, len(names)))
-    alike = len(set(schedule.rates.values())) == 1
+    alike = len(set(highest.values())) == 1
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.2 + 0.24 * len(names)), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.3 * len(names)))
-        factors = np.array([schedule.factor(int(step)) for step in steps])
-        shown = {name: trained[name] & (schedule.rates[name] * factors > 0) for name in names}
+        factors = np.array([factor(int(step)) for step in steps])
+        shown = {name: trained[name] & (highest[name] * factors > 0) for name in names}
         for name, colour in zip(names, colours, strict=True):
-            rates = np.where(shown[name], schedule.rates[name] * factors, np.nan)
+            rates = np.where(shown[name], highest[name] * factors, np.nan)
             upper.plot(at_epoch, rates, color=BLUE if alike else colour, linewidth=1.6)
         upper.set(ylabel="learning rate", xlim=(0, epochs), title="Learning rate and frozen stages")
         if any(flags.any() for flags in shown.values()):  # nothing else has a logarithm

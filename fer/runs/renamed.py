@@ -12,6 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 MOVED = (
     ("fer.model.rates.", "fer.models.lr_multipliers."),
     ("fer.model.", "fer.models."),
+    ("fer.models.classifier.ExpressionClassifier", "fer.training.module.ExpressionModule"),
+    ("fer.models.freeze.", "fer.training.freeze."),
+    ("fer.models.schedule.", "fer.training.schedule."),
 )
 # Keys that no longer exist: runs that have them are read, resumed, evaluated and compared as if they had not.
 REMOVED = ("data.match_sharpness",)

@@ -32,9 +32,9 @@ from fer.errors import ConfigError
 from fer.evaluation.cost import peak_memory_bytes
 from fer.files import write_json
 from fer.instantiate import build
-from fer.models.classifier import ExpressionClassifier
 from fer.models.stages import parameter_groups
 from fer.reporting.tensorboard import RunLogger
+from fer.training.module import ExpressionModule
 from fer.training.train import build_callbacks, build_classifier
 from fer.training.trainer import quiet_lightning
 
@@ -158,7 +158,7 @@ def print_results(results: dict[str, Any]) -> None:
 def _bare(
     cfg: DictConfig,
     datamodule: FERDataModule,
-    classifier: ExpressionClassifier,
+    classifier: ExpressionModule,
     device: torch.device,
     precision: str,
 ) -> float:
@@ -169,7 +169,7 @@ def _bare(
     return _rate(cfg, lambda: step(images, labels), device)
 
 
-def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionClassifier, folder: Path) -> float:
+def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionModule, folder: Path) -> float:
     clock = _Clock(cfg.warmup_steps, cfg.steps)
     callbacks = [c for c in build_callbacks(cfg, folder) if not isinstance(c, Checkpoint)]
     trainer = build(

@@ -13,9 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
 from fer.device import wait_for
-from fer.models.classifier import ExpressionClassifier
 from fer.reporting.figures import confusion_figure, save_figure
 from fer.reporting.training_figures import schedule_figure
+from fer.training.module import ExpressionModule
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,18 @@ class LearningRates(Callback):
 
 
 class ScheduleFigure(Callback):
-    """`figures/schedule.png` in the run folder: the rate of each stage, and what is frozen when."""
+    """`figures/schedule.png` in the run folder: the learning rate of each stage, and what is frozen when."""
 
-    def on_train_start(self, trainer: Trainer, module: ExpressionClassifier) -> None:  # type: ignore[override]
-        if not trainer.is_global_zero or module.rate_schedule is None:
+    def on_train_start(self, trainer: Trainer, module: ExpressionModule) -> None:  # type: ignore[override]
+        schedule = module.lr_schedule
+        if not trainer.is_global_zero or schedule is None:
             return
         epochs = trainer.max_epochs or 1
-        phases = module.freeze_schedule.phases(module.stages, epochs)
-        figure = schedule_figure(module.rate_schedule, phases, module.stages, epochs)
+        phases = [
+            (first, [stage.name for stage in stages])
+            for first, stages in module.freeze_schedule.phases(module.stages, epochs)
+        ]
+        figure = schedule_figure(schedule.highest, schedule.factor, schedule.total_steps, phases, epochs)
         save_figure(figure, Path(trainer.default_root_dir) / "figures", "schedule")
 
 
@@ -175,7 +179,7 @@ class ConfusionMatrix(Callback):
     def __init__(self, every_n_epochs: int = 5) -> None:
         self.every_n_epochs = every_n_epochs
 
-    def on_validation_end(self, trainer: Trainer, module: ExpressionClassifier) -> None:  # type: ignore[override]
+    def on_validation_end(self, trainer: Trainer, module: ExpressionModule) -> None:  # type: ignore[override]
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not (last or (trainer.current_epoch + 1) % self.every_n_epochs == 0):
             return

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fer.errors import CheckpointError
 from fer.files import replacing
-from fer.models.accumulation import is_gathering
 from fer.models.weights import read_checkpoint
+from fer.training.progress import is_accumulating
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -132,7 +132,7 @@ class LastCheckpoint(Checkpoint):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         # Lightning takes an epoch whose last batch is done for validated.
-        within = index + 1 < trainer.num_training_batches and not is_gathering(trainer)
+        within = index + 1 < trainer.num_training_batches and not is_accumulating(trainer)
         if self.every_minutes is not None and within:
             due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
             if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:

@@ -18,10 +18,11 @@ from fer.data.loader import DeviceLoader
 from fer.device import autocast
 from fer.errors import ConfigError
 from fer.files import write_json
-from fer.models.classifier import ExpressionClassifier, build_optimizer
-from fer.models.freeze import apply_freeze
+from fer.models.stages import build_optimizer
 from fer.reporting.figures import save_figure
 from fer.reporting.training_figures import range_test_figure
+from fer.training.freeze import apply_freeze
+from fer.training.module import ExpressionModule
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class RangeTest:
 
 
 def range_test(
-    classifier: ExpressionClassifier,
+    classifier: ExpressionModule,
     loader: DeviceLoader,
     precision: str,
     epochs: int,
@@ -101,7 +102,7 @@ def range_test(
     network = copy.deepcopy(classifier.network).train()
     trainable = classifier.freeze_schedule.trainable_stages(0, classifier.stages, epochs)
     apply_freeze(network, classifier.stages, trainable)
-    optimizer = build_optimizer(network, classifier.stages, classifier.optimizer, classifier.rates)
+    optimizer = build_optimizer(network, classifier.stages, classifier.optimizer, classifier.layerwise_lr)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed")
     rates, losses = np.geomspace(lowest, highest, steps), []
     best = math.inf
@@ -112,7 +113,7 @@ def range_test(
             shared = dict(
                 zip(
                     (s.name for s in classifier.stages),
-                    classifier.rates(rates[step], len(classifier.stages)),
+                    classifier.layerwise_lr(rates[step], len(classifier.stages)),
                     strict=True,
                 )
             )
@@ -134,7 +135,7 @@ def range_test(
 
 
 def find_learning_rate(
-    classifier: ExpressionClassifier, loader: DeviceLoader, precision: str, epochs: int, folder: Path
+    classifier: ExpressionModule, loader: DeviceLoader, precision: str, epochs: int, folder: Path
 ) -> float:
     """Run the test, write `lr_find.json` and `figures/lr_find.png`, and give the rate to use: the valley's.
 

@@ -19,7 +19,6 @@ from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
 from fer.evaluation.report import evaluate_run
 from fer.files import replacing, write_json
 from fer.instantiate import accepts, build
-from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
 from fer.reporting.console import print_evaluation
@@ -32,6 +31,7 @@ from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
 from fer.training.lr_finder import find_learning_rate, found_learning_rate
+from fer.training.module import ExpressionModule
 from fer.training.stop import INTERRUPTED, TERMINATED, stoppable
 from fer.training.trainer import quiet_lightning
 
@@ -110,8 +110,8 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
             "validation included (trainer.max_epochs, max_steps, limit_val_batches)"
         )
     best = read_checkpoint(best_checkpoint(folder))
-    classifier = load_classifier(best_checkpoint(folder), network=classifier.network)
-    results, outcome = evaluate_run(classifier, datamodule, folder, device, trainer.precision, figures=cfg.figures)
+    trained = load_classifier(best_checkpoint(folder), network=classifier.network)
+    results, outcome = evaluate_run(trained, datamodule, folder, device, trainer.precision, figures=cfg.figures)
     metrics = {
         **results,
         "train/images": len(datamodule.splits["train"]),
@@ -128,16 +128,14 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         save_figure(
             training_figure(RunFolder(folder).read_history(), best["epoch"]), folder / "figures", "training_curves"
         )
-    log_results(logger.experiment, folder, metrics, outcome, classifier, trainer.global_step)
+    log_results(logger.experiment, folder, metrics, outcome, trained, trainer.global_step)
     write_report(folder, metrics, cfg)
     write_json(folder / METRICS, metrics)
     print_evaluation(metrics, folder)
     return metrics
 
 
-def _learning_rate(
-    classifier: ExpressionClassifier, datamodule: FERDataModule, trainer: Trainer, folder: Path
-) -> float:
+def _learning_rate(classifier: ExpressionModule, datamodule: FERDataModule, trainer: Trainer, folder: Path) -> float:
     """The rate of the range test, run once in a run folder."""
     found = found_learning_rate(folder)
     if found is not None:
@@ -150,7 +148,7 @@ def _learning_rate(
     return find_learning_rate(classifier.to(device), loader, str(trainer.precision), epochs, folder)
 
 
-def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: bool = True) -> ExpressionClassifier:
+def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: bool = True) -> ExpressionModule:
     """Network and LightningModule for the classes and channels of the data.
 
     Args:
@@ -174,7 +172,7 @@ def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: boo
         mean=datamodule.mean,
         std=datamodule.std,
         optimizer=build(cfg.optimizer, "optimizer"),
-        rates=build(cfg.rates, "rates"),
+        layerwise_lr=build(cfg.rates, "rates"),
         scheduler=build(cfg.scheduler, "scheduler"),
         freeze=build(cfg.freeze, "freeze"),
         loss=build(cfg.loss, "loss", class_counts=datamodule.class_counts),
@@ -210,7 +208,7 @@ def _images_per_second(trainer: Trainer) -> float | None:
 def _announce(
     cfg: DictConfig,
     datamodule: FERDataModule,
-    classifier: ExpressionClassifier,
+    classifier: ExpressionModule,
     trainer: Trainer,
     folder: Path,
 ) -> None:

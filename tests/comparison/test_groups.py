@@ -38,7 +38,7 @@ def test_means_and_spreads_are_over_seeds(run_folder, tmp_path):
         ({"model.weights": "imagenet"}, ["ResNet-18 (weights=imagenet)", "ResNet-18 (weights=none)"]),
         ({"optimizer.lr": 0.01, "trainer.max_epochs": 9}, ["ResNet-18 (lr=0.001)", "ResNet-18 (lr=0.01)"]),
         (
-            {"freeze": {"_target_": "fer.models.freeze.gradual", "every": 0.1}},
+            {"freeze": {"_target_": "fer.training.freeze.gradual", "every": 0.1}},
             ["ResNet-18", "ResNet-18 (freeze=gradual)"],
         ),
         ({"model.weights": "outputs/a/resnet18_fer2013_seed4"}, ["ResNet-18 (weights=none)",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fer.evaluation.gradcam import class_maps, layer_with_maps
+from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 
@@ -56,7 +57,8 @@ def test_each_class_is_seen_where_it_is(corners, frozen):
 
 def test_weights_stay_as_they_are_and_no_gradient_is_left(corners):
     pytest.importorskip("pytorch_grad_cam")
-    classifier = classifier_of(timm_network("test_resnet", num_classes=2, weights="none"), ema_decay=0.9)
+    classifier = classifier_of(timm_network("test_resnet", num_classes=2, weights="none"))
+    classifier.averaged = AveragedNetwork(classifier.network, 0.9)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     with torch.inference_mode():  # as evaluation has it
         maps = class_maps(classifier, corners, [1], CPU)

@@ -1,15 +1,9 @@
-"""What tests of the classifier share."""
+"""What tests of models share."""
 
 import pytest
-from trainings import fit, make
+from trainings import trained_and_saved
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A classifier trained for an epoch, and its checkpoint in a run folder."""
-    run = tmp_path_factory.mktemp("run")
-    classifier = make()
-    trainer = fit(classifier, run)
-    path = run / "checkpoints" / "best.ckpt"
-    trainer.save_checkpoint(path)
-    return classifier.eval(), path
+    return trained_and_saved(tmp_path_factory.mktemp("run"))

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from fer.errors import ConfigError
-from fer.models.classifier import build_optimizer
 from fer.models.lr_multipliers import Equal, Geometric, LayerDecay
 from fer.models.network import timm_network
-from fer.models.stages import network_stages
+from fer.models.stages import build_optimizer, network_stages
 
 
 def test_equal_rates_are_the_optimizers():

@@ -23,8 +23,7 @@ def classifier(num_classes: int, backbone: str = "test_resnet", **spec) -> Expre
 
 def write(model: ExpressionClassifier, path, **changes):
     """A checkpoint as training writes it, without the trainer's part."""
-    checkpoint = {"state_dict": model.state_dict()}
-    model.on_save_checkpoint(checkpoint)
+    checkpoint = {"state_dict": model.state_dict(), "fer": model.facts()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({**checkpoint, **changes}, path)
     return path

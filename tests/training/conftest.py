@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from trainings import trained_and_saved
 
 from fer.training.train import train
 
@@ -21,3 +22,8 @@ def finished(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
     metrics = train(cfg, folder)
     assert metrics is not None
     return folder, metrics
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory):
+    return trained_and_saved(tmp_path_factory.mktemp("written"))

@@ -11,8 +11,6 @@ from pytorch_lightning import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.data.datamodule import FERDataModule
-from fer.models.classifier import ExpressionClassifier
-from fer.models.freeze import FreezeSchedule
 from fer.models.network import timm_network
 from fer.reporting.tensorboard import RunLogger
 from fer.reporting.training_figures import training_figure
@@ -24,6 +22,8 @@ from fer.training.callbacks import (
     ScheduleFigure,
     Throughput,
 )
+from fer.training.freeze import FreezeSchedule
+from fer.training.module import ExpressionModule
 
 CLASSES = ["angry", "happy", "sad"]
 
@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path
     )
     datamodule.prepare_data()
     datamodule.setup()
-    classifier = ExpressionClassifier(
+    classifier = ExpressionModule(
         timm_network("test_resnet", num_classes=3, weights="none"),
         network_spec={},
         classes=datamodule.classes,

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fer.errors import ConfigError
-from fer.models.freeze import head_first
+from fer.training.freeze import head_first
 from fer.training.lr_finder import RangeTest, find_learning_rate, range_test
 from fer.training.train import build, build_classifier, train
 

@@ -8,17 +8,17 @@ from torch import nn
 
 from fer.data.loader import DeviceLoader, class_shares
 from fer.data.mix import Mix
-from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
+from fer.training.module import ExpressionModule
 
 OURS = "fer.models.network.timm_network"
 SPEC = {"_target_": OURS, "backbone": "test_resnet", "num_classes": 3, "in_chans": 1, "weights": "none"}
 CLASSES = ["angry", "happy", "neutral"]
 
 
-def make(network: nn.Module | None = None, spec: dict | None = None, **options) -> ExpressionClassifier:
+def make(network: nn.Module | None = None, spec: dict | None = None, **options) -> ExpressionModule:
     torch.manual_seed(0)
-    return ExpressionClassifier(
+    return ExpressionModule(
         network or timm_network("test_resnet", num_classes=3, weights="none"),
         network_spec=spec or SPEC,
         classes=CLASSES,
@@ -50,6 +50,14 @@ class Faces(LightningDataModule):
 
     def val_dataloader(self) -> DeviceLoader:
         return make_loader(shuffle=False)
+
+
+def trained_and_saved(run):
+    """A classifier trained for an epoch, and its checkpoint in a run folder."""
+    classifier = make()
+    path = run / "checkpoints" / "best.ckpt"
+    fit(classifier, run).save_checkpoint(path)
+    return classifier.eval(), path
 
 
 def fit(classifier, folder, *callbacks, checkpoint=None, mix=None, **options):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
-from fer.models.progress import Progress
+from fer.training.progress import Progress
 
 CLASSES = 5
 

@@ -6,19 +6,19 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from trainings import fit, make
 
 from fer.data.mix import Mix
-from fer.models.classifier import ExpressionClassifier
-from fer.models.freeze import FreezeSchedule
 from fer.models.lr_multipliers import Geometric
 from fer.models.network import timm_network
-from fer.models.schedule import OneCycle
+from fer.training.freeze import FreezeSchedule
+from fer.training.module import ExpressionModule
+from fer.training.schedule import OneCycle
 
 THAW = FreezeSchedule({0: 1, 1: 2, 2: 3})
 
 
-def going_on(**options) -> ExpressionClassifier:
+def going_on(**options) -> ExpressionModule:
     """One that thaws stage by stage, with all that has a state or draws at random."""
     network = timm_network("test_resnet", num_classes=3, weights="none", drop_rate=0.3)
-    return make(network, freeze=THAW, scheduler=OneCycle(), rates=Geometric(), ema_decay=0.9, **options)
+    return make(network, freeze=THAW, scheduler=OneCycle(), layerwise_lr=Geometric(), ema_decay=0.9, **options)
 
 
 EVERYTHING = {"mix": Mix(mixup=0.4, cutmix=1.0), "max_epochs": 3}  # what a run goes through, with EMA and dropout

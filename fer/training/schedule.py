@@ -5,6 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytorch_lightning import Trainer
+
 from fer.errors import ConfigError
 
 
@@ -63,19 +65,19 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class RateSchedule:
+class LearningRateSchedule:
     """The learning rate of every stage at every step, with a whole cycle for each phase of the freeze schedule.
 
     One cycle over the run would leave stages that thaw late only its tail.
 
     Args:
-        rates: stage -> its highest rate.
+        highest: stage -> its highest learning rate.
         cycle: (step, steps of the phase) -> factor.
         starts: first step of each phase, from 0, rising.
         total_steps: optimizer steps of the whole run.
     """
 
-    rates: Mapping[str, float]
+    highest: Mapping[str, float]
     cycle: Callable[[int, int], float]
     starts: Sequence[int]
     total_steps: int
@@ -87,7 +89,30 @@ class RateSchedule:
         return self.cycle(step - start, end - start)
 
     def __call__(self, step: int, stage: str) -> float:
-        return self.rates[stage] * self.factor(step)
+        return self.highest[stage] * self.factor(step)
+
+
+def planned_steps(trainer: Trainer) -> tuple[int, int]:
+    """Optimizer steps of an epoch, and of the whole run.
+
+    The Trainer's own `estimated_stepping_batches` sets the loaders up before a checkpoint is read, after which
+    Lightning no longer gives them their positions back: a run resumed within an epoch would see images twice.
+
+    Raises:
+        ConfigError: none at all.
+    """
+    datamodule = getattr(trainer, "datamodule", None)
+    if datamodule is None or trainer.max_epochs in (None, -1):
+        total = int(trainer.estimated_stepping_batches)
+        return -(-total // max(1, trainer.max_epochs or 1)), total
+    batches, limit = len(datamodule.train_dataloader()), trainer.limit_train_batches
+    if limit is not None:
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+    if not batches:
+        raise ConfigError(f"trainer.limit_train_batches={limit} leaves no batch to train on")
+    epoch_steps = -(-batches // trainer.accumulate_grad_batches)
+    total = epoch_steps * trainer.max_epochs
+    return epoch_steps, total if trainer.max_steps == -1 else min(total, trainer.max_steps)
 
 
 def _check_warmup(warmup: float) -> None:

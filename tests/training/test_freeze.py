@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from fer.errors import ConfigError
-from fer.models.freeze import FreezeSchedule, apply_freeze, gradual, head_first
 from fer.models.network import timm_network
 from fer.models.stages import network_stages, parameter_groups
+from fer.training.freeze import FreezeSchedule, apply_freeze, gradual, head_first
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from torch import Tensor
 from fer.data.augment import Augment
 from fer.data.loader import Batch, DeviceLoader
 from fer.data.mix import Mix
-from fer.models.classifier import ExpressionClassifier
 from fer.models.losses import ClassificationLoss
 from fer.models.network import timm_network
+from fer.training.module import ExpressionModule
 
 CLASSES = 7
 COUNTS = [100, 10, 100, 200, 100, 80, 120]
@@ -56,7 +56,7 @@ def test_a_batch_is_made_without_a_look_at_the_device(batch: Batch) -> None:
     ids=["smoothed", "focal", "weighted"],
 )
 def test_a_step_is_queued_without_a_look_at_the_device(batch: Batch, loss: ClassificationLoss, shares: bool) -> None:
-    classifier = ExpressionClassifier(
+    classifier = ExpressionModule(
         timm_network("test_resnet", num_classes=CLASSES, in_chans=1, weights="none"),
         network_spec={},
         classes=[str(number) for number in range(CLASSES)],

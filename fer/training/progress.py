@@ -1,9 +1,10 @@
-"""Loss and scores of the epoch so far, kept on the device."""
+"""What an unfinished epoch holds, kept on the device: loss and scores so far, gradients that are being accumulated."""
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -49,7 +50,7 @@ class Progress(Metric):
         return results
 
     def counts(self, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """What each of R ranks counted so far, for a run that goes on within an epoch: tensors [R, ...].
+        """What each of R ranks counted so far, for a run that resumes within an epoch: tensors [R, ...].
 
         Args:
             gather: a tensor of this rank -> those of all ranks, stacked.
@@ -57,7 +58,30 @@ class Progress(Metric):
         return {state: gather(getattr(self, state)) for state in self._defaults}
 
     def restore(self, counts: dict[str, Tensor], rank: int) -> None:
-        """Go on from the `counts` of an interrupted epoch."""
-        for state in self._defaults.keys() & counts.keys():  # an older version counted otherwise
+        """Count on from the `counts` of an interrupted epoch."""
+        for state in self._defaults.keys() & counts.keys():  # an older version had other counts
             setattr(self, state, counts[state][rank].clone().to(self.device))
             self._update_count = 1  # or computing would warn that nothing was counted
+
+
+def is_accumulating(trainer: Trainer) -> bool:
+    """Whether gradients of finished batches wait for the batches that complete their step."""
+    ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready % trainer.accumulate_grad_batches != 0 and ready < trainer.num_training_batches
+
+
+def gradients_of_ranks(network: nn.Module, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Gradients by the names of their parameters, of all R ranks: tensors [R, ...].
+
+    Args:
+        network: what is trained.
+        gather: a tensor of this rank -> those of all ranks, stacked.
+    """
+    return {name: gather(p.grad) for name, p in network.named_parameters() if p.grad is not None}
+
+
+def restore_gradients(network: nn.Module, saved: dict[str, Tensor], rank: int) -> None:
+    """Put back the gradients of a rank."""
+    for name, parameter in network.named_parameters():
+        if name in saved:
+            parameter.grad = saved[name][rank].to(parameter).clone()

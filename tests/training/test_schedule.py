@@ -8,7 +8,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from fer.errors import ConfigError
-from fer.models.schedule import Constant, Cosine, OneCycle, RateSchedule
+from fer.training.schedule import Constant, Cosine, LearningRateSchedule, OneCycle
 
 WARMUPS = (0.0, 0.05, 0.25, 0.5, 1.0)
 
@@ -96,7 +96,7 @@ def test_a_scheduler_steps_through_the_whole_curve():
 class TestPhases:
     """A whole cycle for each phase of the freeze schedule."""
 
-    SCHEDULE = RateSchedule({"stem": 1e-5, "head": 1e-2}, OneCycle(), starts=[0, 10], total_steps=40)
+    SCHEDULE = LearningRateSchedule({"stem": 1e-5, "head": 1e-2}, OneCycle(), starts=[0, 10], total_steps=40)
 
     def test_each_phase_runs_through_the_whole_curve(self):
         rates = [self.SCHEDULE(step, "head") for step in range(40)]
@@ -107,7 +107,7 @@ class TestPhases:
         assert {round(self.SCHEDULE(step, "head") / self.SCHEDULE(step, "stem")) for step in range(40)} == {1000}
 
     def test_a_run_without_phases_is_one_cycle(self):
-        schedule = RateSchedule({"head": 1.0}, OneCycle(), starts=[0], total_steps=25)
+        schedule = LearningRateSchedule({"head": 1.0}, OneCycle(), starts=[0], total_steps=25)
         assert [schedule(step, "head") for step in range(25)] == curve(OneCycle(), 25)
 
     def test_the_step_after_the_last_has_a_rate_too(self):
