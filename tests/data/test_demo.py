@@ -85,9 +85,6 @@ def test_action_units_move_their_part_of_the_face(style, emotion, changed, kept)
         "shift_x",
         "shift_y",
         "bar",
-        "hand",
-        "strand",
-        "dark_glasses",
         "noise",
     ):
         parameters[still] = np.zeros(count)

@@ -5,8 +5,8 @@ import functools
 import pytest
 from given import content_of, entries
 
-from fer.data import demo
 from fer.data.build_pack import ensure_pack
+from fer.data.datasets import drawn
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -14,7 +14,7 @@ from fer.errors import DataError
 @pytest.fixture
 def few_faces(monkeypatch):
     """The drawn sets with 98 faces in place of thousands."""
-    monkeypatch.setattr(demo, "draw_faces", functools.partial(demo.draw_faces, faces=(70, 14, 14)))
+    monkeypatch.setattr(drawn, "draw_faces", functools.partial(drawn.draw_faces, faces=(70, 14, 14)))
 
 
 def test_drawn_faces_are_a_pack_with_splits_and_subjects(tmp_path, few_faces):
@@ -33,9 +33,9 @@ def test_a_pack_of_an_older_drawing_is_drawn_again_and_a_current_one_is_not(tmp_
     first = (folder / "manifest.json").stat().st_mtime_ns
     ensure_pack(tmp_path, "demo", "drawn:demo")
     assert (folder / "manifest.json").stat().st_mtime_ns == first
-    monkeypatch.setattr(demo, "VERSION", demo.VERSION + 1)
+    monkeypatch.setattr(drawn, "VERSION", drawn.VERSION + 1)
     ensure_pack(tmp_path, "demo", "drawn:demo")
-    assert open_pack(folder).manifest["source"] == {"path": "drawn:demo", "version": demo.VERSION}
+    assert open_pack(folder).manifest["source"] == {"path": "drawn:demo", "version": drawn.VERSION}
     assert entries(tmp_path) == ["demo"]
 
 

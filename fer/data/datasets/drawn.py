@@ -1,7 +1,7 @@
 """Drawn faces: a data set that needs no download, in two styles.
 
-Each subject keeps a geometry, tone, hair, beard and glasses; each picture adds an expression, made of facial
-action units, and a pose, light, occlusion and camera of its own. Subjects never cross splits.
+Each subject keeps a geometry, tone, hair and glasses; each picture adds an expression, made of facial action units, and
+a pose, light and camera of its own. Subjects never cross splits.
 
 Expressions follow the prototypes of EMFACS (P. Ekman and W. V. Friesen, Facial Action Coding System, 1978;
 Emotional Facial Action Coding System, 1983), with variants and intensities as spontaneous faces have them.
@@ -13,146 +13,66 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fer.data.datasets.drawn_paint import render
+from fer.data.datasets.drawn_face import render
 
-STYLES = ("demo", "demo2")
-VERSION = 1  # raise when drawings change: packs made by an older version are remade
+STYLES = ("demo", "demo2")  # shaded like a photograph; an ink drawing
+VERSION = 2  # raise when drawings change: packs made by an older version are remade
 SIZE = 48
 FACES_PER_SUBJECT = 70
 CHUNK = 64  # faces drawn at once: arrays of this many small pictures stay in the processor's cache
 
-Ranges = dict[str, tuple[float, float]]
+Ranges = dict[str, tuple[float, ...]]
 Parameters = dict[str, np.ndarray]
 Counts = tuple[int, int, int]
 
-# Emotion -> alternative sets of action units at their apex; emotion -> share of the data.
-PROTOTYPES: dict[str, list[dict[str, float]]] = {
-    "angry": [
-        {"au4": 1.0, "au5": 0.5, "au7": 0.8, "au23": 0.9, "au17": 0.2},
-        {"au4": 1.0, "au5": 0.3, "au7": 0.9, "au24": 1.0, "au17": 0.4},
-        {"au4": 1.0, "au5": 0.6, "au7": 0.7, "au23": 0.9, "au25": 1.0},
-    ],
-    "disgust": [
-        {"au9": 1.0, "au10": 0.6, "au4": 0.3, "au7": 0.5, "au15": 0.5, "au17": 0.5},
-        {"au9": 0.9, "au10": 1.0, "au6": 0.3, "au7": 0.4, "au25": 0.8},
-        {"au9": 0.8, "au10": 0.8, "au7": 0.5, "au15": 0.8},
-    ],
-    "fear": [
-        {"au1": 0.9, "au2": 0.4, "au4": 0.6, "au5": 0.9, "au20": 0.9, "au25": 0.8},
-        {"au1": 1.0, "au2": 0.5, "au4": 0.5, "au5": 1.0, "au20": 0.8, "au25": 0.6, "au26": 0.6},
-        {"au1": 0.9, "au2": 0.4, "au4": 0.6, "au5": 1.0, "au20": 1.0},
-    ],
-    "happy": [
-        {"au6": 0.8, "au12": 1.0, "au25": 1.0},
-        {"au6": 0.9, "au12": 1.0, "au25": 0.9, "au26": 0.6},
-        {"au6": 0.6, "au12": 0.9},
-    ],
-    "sad": [
-        {"au1": 0.9, "au4": 0.5, "au15": 0.9, "au17": 0.4},
-        {"au1": 1.0, "au4": 0.4, "au15": 0.8, "au17": 0.8, "au7": 0.2},
-        {"au1": 0.9, "au4": 0.6, "au15": 1.0, "au25": 0.3},
-    ],
-    "surprise": [
-        {"au1": 0.9, "au2": 1.0, "au5": 0.8, "au25": 0.5, "au26": 1.0},
-        {"au1": 1.0, "au2": 1.0, "au5": 1.0, "au25": 0.3, "au27": 0.9},
-        {"au1": 0.9, "au2": 1.0, "au5": 0.8, "au26": 0.5, "au27": 0.5},
-    ],
-    "neutral": [{}, {}, {"au25": 0.35}],
-}
-SHARES = dict(zip(PROTOTYPES, (0.14, 0.11, 0.13, 0.19, 0.15, 0.13, 0.15), strict=True))
-ACTION_UNITS = tuple(f"au{number}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 17, 20, 23, 24, 25, 26, 27))
 
-# Drawn once per subject.
-TRAITS: Ranges = {
-    "head_width": (0.72, 0.84),
-    "chin": (0.86, 0.98),
-    "jaw_taper": (0.05, 0.4),
-    "skin": (0.55, 0.9),
-    "age": (0.0, 1.0),
-    "hair_tone": (0.06, 0.55),
-    "hairline": (-0.86, -0.56),
-    "part": (-0.18, 0.18),
-    "fringe_bow": (-0.25, 0.4),
-    "wave": (2.0, 9.0),
-    "sideburn": (-0.35, 0.1),
-    "hair_volume": (-0.05, 0.12),
-    "hair_grain": (20.0, 50.0),
-    "eye_x": (0.33, 0.39),
-    "eye_y": (-0.21, -0.14),
-    "eye_width": (0.15, 0.185),
-    "eye_height": (0.07, 0.09),
-    "eye_tilt": (-0.1, 0.16),
-    "iris_radius": (0.066, 0.082),
-    "iris_tone": (0.1, 0.4),
-    "lashes": (0.0, 1.0),
-    "brow_height": (0.17, 0.22),
-    "brow_arch": (0.0, 0.04),
-    "brow_thickness": (0.022, 0.045),
-    "nose_y": (0.15, 0.23),
-    "nose_width": (0.11, 0.155),
-    "mouth_y": (0.47, 0.53),
-    "mouth_width": (0.24, 0.3),
-    "lip": (0.045, 0.08),
-    "lip_tone": (0.6, 0.82),
-    "frame_width": (0.02, 0.05),
-    "frame_tone": (0.03, 0.3),
-    "line_width": (0.04, 0.06),
-    "ink": (0.02, 0.14),
+def numbers(text: str) -> Ranges:
+    """A table written as `name number ..., name number ...`."""
+    return {name: tuple(map(float, values)) for name, *values in map(str.split, text.split(","))}
+
+
+# Emotion -> alternative sets of action units, each as its number and its strength at the apex.
+PROTOTYPES: dict[str, list[dict[str, float]]] = {
+    emotion: [{f"au{unit}": strength for unit, (strength,) in numbers(variant).items()} for variant in variants]
+    for emotion, variants in {
+        "angry": ["4 1.0, 5 0.5, 7 0.8, 23 0.9, 17 0.2", "4 1.0, 5 0.6, 7 0.7, 23 0.9, 25 1.0"],
+        "disgust": ["9 1.0, 10 0.6, 4 0.3, 7 0.5, 15 0.5, 17 0.5", "9 0.9, 10 1.0, 6 0.3, 7 0.4, 25 0.8"],
+        "fear": ["1 0.9, 2 0.4, 4 0.6, 5 0.9, 20 0.9, 25 0.8", "1 0.9, 2 0.4, 4 0.6, 5 1.0, 20 1.0"],
+        "happy": ["6 0.8, 12 1.0, 25 1.0", "6 0.6, 12 0.9"],
+        "sad": ["1 0.9, 4 0.5, 15 0.9, 17 0.4", "1 0.9, 4 0.6, 15 1.0, 25 0.3"],
+        "surprise": ["1 0.9, 2 1.0, 5 0.8, 25 0.5, 26 1.0", "1 1.0, 2 1.0, 5 1.0, 25 0.3, 26 1.4"],
+        "neutral": ["25 0.0", "25 0.35"],
+    }.items()
 }
-# Drawn once per picture.
-CONDITIONS: Ranges = {
-    "intensity": (0.52, 1.1),
-    "roll": (-0.2, 0.2),
-    "yaw": (-0.16, 0.16),
-    "pitch": (-0.08, 0.08),
-    "shift_x": (-0.07, 0.07),
-    "shift_y": (-0.06, 0.06),
-    "scale": (0.97, 1.14),
-    "gaze_x": (-0.05, 0.05),
-    "gaze_y": (-0.015, 0.02),
-    "lids": (0.75, 1.0),
-    "light_x": (-0.75, 0.75),
-    "light_y": (-0.6, 0.15),
-    "light_strength": (0.2, 0.7),
-    "background": (0.08, 0.9),
-    "background_slope": (0.0, 0.25),
-    "clothes": (0.05, 0.9),
-    "contrast": (0.8, 1.2),
-    "exposure": (0.4, 0.6),
-    "blur": (0.0, 0.9),
-    "noise": (0.0, 0.022),
-    "hatch_x": (-0.8, 0.8),
-    "bar_angle": (0.0, 3.14),
-    "bar_offset": (-0.9, 0.9),
-    "bar_width": (0.05, 0.11),
-    "bar_tone": (0.0, 1.0),
-}
+SHARES = dict(zip(PROTOTYPES, (0.14, 0.11, 0.13, 0.19, 0.15, 0.13, 0.15), strict=True))  # of the data
+ACTION_UNITS = tuple(f"au{number}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 17, 20, 23, 25, 26))
+# Smallest and largest value of each parameter of `drawn_face`: drawn once per subject, and once per picture.
+TRAITS = numbers(
+    "head_width 0.72 0.84, chin 0.86 0.98, jaw_taper 0.05 0.4, skin 0.55 0.9, age 0 1, hair_tone 0.06 0.55, "
+    "hairline -0.86 -0.56, part -0.18 0.18, fringe_bow -0.25 0.4, sideburn -0.35 0.1, eye_x 0.33 0.39, "
+    "eye_y -0.21 -0.14, eye_width 0.15 0.185, eye_height 0.07 0.09, eye_tilt -0.1 0.16, iris_radius 0.066 0.082, "
+    "iris_tone 0.1 0.4, brow_height 0.17 0.22, brow_arch 0 0.04, brow_thickness 0.022 0.045, nose_y 0.15 0.23, "
+    "nose_width 0.11 0.155, mouth_y 0.47 0.53, mouth_width 0.24 0.3, lip 0.045 0.08, lip_tone 0.6 0.82, "
+    "line_width 0 0, ink 0.02 0.14, folds 0.55 0.55, fold_tone 0.4 0.4"
+)
+CONDITIONS = numbers(
+    "intensity 0.52 1.1, roll -0.2 0.2, yaw -0.16 0.16, pitch -0.08 0.08, shift_x -0.07 0.07, shift_y -0.06 0.06, "
+    "scale 0.97 1.14, gaze_x -0.05 0.05, gaze_y -0.015 0.02, lids 0.75 1, light_x -0.75 0.75, light_y -0.6 0.15, "
+    "light_strength 0.2 0.7, background 0.08 0.9, contrast 0.8 1.2, exposure 0.4 0.6, blur 0 0.9, "
+    "noise 0 0.015, bar_angle 0 3.14, bar_offset -0.9 0.9, bar_tone 0 1"
+)
 # Chances that a subject has, or a picture shows, something that is there or not.
-SUBJECT_CHANCES = {"long_hair": 0.35, "beard": 0.25, "moustache": 0.1, "glasses": 0.15}
-PICTURE_CHANCES = {"dark_glasses": 0.03, "bar": 0.04, "hand": 0.04, "strand": 0.05}
-# What the second style draws otherwise: rounder heads, larger eyes, paper-white grounds.
+SUBJECT_CHANCES = {"long_hair": 0.35, "glasses": 0.15}
+PICTURE_CHANCES = {"bar": 0.06}
+# What each style draws otherwise; the second has outlines, flat tones, rounder heads, larger eyes, paper-white grounds.
 STYLE_RANGES: dict[str, Ranges] = {
     "demo": {},
-    "demo2": {
-        "head_width": (0.78, 0.88),
-        "skin": (0.78, 1.0),
-        "hair_tone": (0.05, 0.75),
-        "eye_x": (0.35, 0.4),
-        "eye_y": (-0.18, -0.1),
-        "eye_width": (0.19, 0.23),
-        "eye_height": (0.12, 0.16),
-        "iris_radius": (0.09, 0.12),
-        "brow_height": (0.24, 0.29),
-        "brow_thickness": (0.03, 0.055),
-        "nose_width": (0.09, 0.12),
-        "intensity": (0.4, 1.05),
-        "roll": (-0.28, 0.28),
-        "yaw": (-0.2, 0.2),
-        "background": (0.6, 1.0),
-        "noise": (0.0, 0.02),
-        "blur": (0.0, 0.8),
-        "contrast": (0.7, 1.0),
-    },
+    "demo2": numbers(
+        "line_width 0.04 0.06, light_strength 0 0, folds 0.9 0.9, fold_tone 0 0.1, head_width 0.78 0.88, skin 0.78 1, "
+        "hair_tone 0.05 0.75, eye_x 0.35 0.4, eye_y -0.18 -0.1, eye_width 0.19 0.23, eye_height 0.12 0.16, "
+        "iris_radius 0.09 0.12, brow_height 0.24 0.29, brow_thickness 0.03 0.055, nose_width 0.09 0.12, "
+        "intensity 0.4 1.05, roll -0.28 0.28, yaw -0.2 0.2, background 0.6 1, contrast 0.7 1"
+    ),
 }
 
 
@@ -217,27 +137,19 @@ def draw_emotions(count: int, rng: np.random.Generator) -> np.ndarray:
 
 def draw_parameters(style: str, subject_ids: np.ndarray, rng: np.random.Generator) -> Parameters:
     """Everything about the pictures but their expression, [N] each; traits are equal within a subject."""
-    subjects, total = subject_ids[-1] + 1, len(subject_ids)
-    traits = draw_uniform(TRAITS, style, subjects, rng) | draw_presence(SUBJECT_CHANCES, subjects, rng)
-    traits["brow_tone"] = 0.7 * traits["hair_tone"]
-    for hair in ("beard", "moustache"):
-        traits[hair] *= traits["long_hair"] == 0
-    conditions = draw_uniform(CONDITIONS, style, total, rng) | draw_presence(PICTURE_CHANCES, total, rng)
-    conditions["hand_side"] = rng.choice([-1.0, 1.0], total)
+
+    def draw(ranges: Ranges, chances: dict[str, float], count: int) -> Parameters:
+        bounds = {name: STYLE_RANGES[style].get(name, both) for name, both in ranges.items()}
+        values = {name: rng.uniform(low, high, count) for name, (low, high) in bounds.items()}
+        opacities = {k: (rng.random(count) < chance) * rng.uniform(0.7, 1, count) for k, chance in chances.items()}
+        return values | opacities
+
+    traits = draw(TRAITS, SUBJECT_CHANCES, subject_ids[-1] + 1)
+    traits["brow_tone"] = np.minimum(0.7 * traits["hair_tone"], 0.25)
+    conditions = draw(CONDITIONS, PICTURE_CHANCES, len(subject_ids))
     sideways = conditions["light_x"] ** 2 + conditions["light_y"] ** 2
     conditions["light_z"] = np.sqrt(1 - np.minimum(sideways, 0.9))
     return {name: values[subject_ids] for name, values in traits.items()} | conditions
-
-
-def draw_uniform(ranges: Ranges, style: str, count: int, rng: np.random.Generator) -> Parameters:
-    """Values [count] within each range, or within the range of the style where it has its own."""
-    own = STYLE_RANGES[style]
-    return {name: rng.uniform(*own.get(name, bounds), count) for name, bounds in ranges.items()}
-
-
-def draw_presence(chances: dict[str, float], count: int, rng: np.random.Generator) -> Parameters:
-    """Opacity [count] of each thing that is there or not: 0, or 0.7 to 1."""
-    return {k: (rng.random(count) < chance) * rng.uniform(0.7, 1, count) for k, chance in chances.items()}
 
 
 def draw_action_units(emotions: np.ndarray, intensity: np.ndarray, rng: np.random.Generator) -> Parameters:
@@ -259,7 +171,7 @@ def draw_images(parameters: Parameters, style: str, seed: int) -> np.ndarray:
     def draw_chunk(start: int) -> np.ndarray:
         chunk = SimpleNamespace(**{name: values[start : start + CHUNK] for name, values in columns.items()})
         rng = np.random.default_rng([seed, STYLES.index(style), start + 1])
-        return render(chunk, style, rng, SIZE)
+        return render(chunk, rng, SIZE)
 
     with ThreadPoolExecutor() as pool:
         return np.concatenate(list(pool.map(draw_chunk, range(0, len(columns["scale"]), CHUNK))))
