@@ -1,7 +1,8 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and names for them."""
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
 def printable(path: str) -> str:
     """A path as text that every encoding takes: bytes of it that are no UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def typeable(name: str) -> str:
+    """A name that can be typed back on the command line: no `=`, comma, bracket, quote or space."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-")
 
 
 def write_json(path: Path | str, content: Any) -> None:

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from fer.files import replacing, write_json
+from fer.files import replacing, typeable, write_json
 
 
 def entries(folder):
@@ -73,3 +73,7 @@ def test_json_that_few_readers_take_is_refused(tmp_path, value):
         write_json(tmp_path / "metrics.json", {"loss": value})
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"loss": 1}
     assert entries(tmp_path) == ["metrics.json"]
+
+
+def test_names_hold_nothing_that_the_command_line_reads() -> None:
+    assert typeable("data.classes=[happy, sad],x y") == "data.classes-happy-sad-x-y"

@@ -14,13 +14,12 @@ from fer.evaluation.fold_runs import runs_of_folds, score_folds
 from fer.evaluation.folds import FOLDS, write_table
 from fer.evaluation.report import CALIBRATION, SUBJECTS, write_calibration, write_outcome
 from fer.evaluation.trained_model import TrainedModel
-from fer.files import write_json
+from fer.files import typeable, write_json
 from fer.reporting.captions import CAPTIONS
 from fer.reporting.console import print_evaluation
 from fer.reporting.evaluation_figures import draw_figures, save_figures
 from fer.reporting.html import write_report
 from fer.runs.folder import CONFIG, METRICS
-from fer.sweeps.names import typeable
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
 PLACE = Path("outputs/evaluations")  # of votes, and of checkpoints without a run folder

@@ -14,8 +14,7 @@ from fer.comparison import figures
 from fer.comparison.document import Picture
 from fer.comparison.figures import Row
 from fer.comparison.result import Comparison, Entry, confusion, transfers
-from fer.files import replacing
-from fer.sweeps.names import typeable
+from fer.files import replacing, typeable
 
 KINDS = ("accuracy_macs", "accuracy_latency", "seeds", "differences", "recall", "confusion_difference", "transfer")
 

@@ -10,10 +10,9 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from fer.files import replacing
+from fer.files import replacing, typeable
 from fer.inference.annotate import COLUMNS, ROWS, annotated, contact_sheet, label
 from fer.inference.stream import Seen
-from fer.sweeps.names import typeable
 
 WRITERS, BEHIND = 2, 16  # threads, and pictures that may wait for them
 SAVING: dict[str, dict[str, int]] = {"JPEG": {"quality": 88}, "PNG": {"compress_level": 3}}

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from fer.errors import CheckpointError, WeightsError
+from fer.runs.folder import RunFolder
+from fer.runs.renamed import translated_target
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "checkpoints" / "best.ckpt"
+        path = RunFolder(path).best_checkpoint
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}")
     try:
@@ -111,6 +113,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{path} has format {checkpoint['fer'].get('format')}; this version reads {FORMAT}")
     if not _is_complete(checkpoint):
         raise CheckpointError(f"{path} lacks what a classifier is rebuilt from: it is damaged, or was edited")
+    network = checkpoint["fer"]["network"]
+    if "_target_" in network:
+        network["_target_"] = translated_target(network["_target_"])
     return checkpoint
 
 

@@ -20,10 +20,10 @@ MOVED = (
 REMOVED = ("data.match_sharpness",)
 
 
-def translated_target(target: str) -> str:
-    """The name of today for a `_target_`."""
+def translated_target(target: Any) -> Any:
+    """The name of today for a `_target_`; what is no text stays, for whoever refuses it."""
     for old, new in MOVED:
-        if target.startswith(old):
+        if isinstance(target, str) and target.startswith(old):
             target = new + target.removeprefix(old)
     return target
 
@@ -33,10 +33,7 @@ def translated(config: DictConfig) -> DictConfig:
 
     def walk(node: Any) -> Any:
         if isinstance(node, dict):
-            return {
-                key: translated_target(value) if key == "_target_" and isinstance(value, str) else walk(value)
-                for key, value in node.items()
-            }
+            return {key: translated_target(value) if key == "_target_" else walk(value) for key, value in node.items()}
         return [walk(value) for value in node] if isinstance(node, list) else node
 
     renamed = OmegaConf.create(walk(OmegaConf.to_container(config, resolve=False)))

@@ -1,20 +1,16 @@
 """Names of sweeps and their jobs: short, telling, and typed back without quotes."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from fer.files import typeable
+
 LONGEST = 80  # characters of a folder's name
 BRACKETS = "${}[]()'\""
 WHERE = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
-
-
-def typeable(name: str) -> str:
-    """A name that can be typed back on the command line: no `=`, comma, bracket, quote or space."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-")
 
 
 def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -> str:

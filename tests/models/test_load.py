@@ -43,6 +43,11 @@ def test_loading_needs_none_of_the_weights_it_started_from(written, tmp_path):
     assert load_classifier(path).classes == CLASSES
 
 
+def test_a_checkpoint_that_names_the_builder_as_it_was_called_before_loads(written, tmp_path):
+    path = rewritten(written[1], tmp_path / "old.ckpt", network={**SPEC, "_target_": "fer.model.network.timm_network"})
+    assert load_classifier(path).network_spec["_target_"] == "fer.models.network.timm_network"
+
+
 class TestHostileCheckpoints:
     @pytest.mark.parametrize(
         "target", ["os.system", "os.mkdir", "builtins.exec", "fer.models.network._create", None, 7]

@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from fer.sweeps.names import LONGEST, job_name, sweep_name, typeable
+from fer.sweeps.names import LONGEST, job_name, sweep_name
 
 CHOICES = {"model": "resnet18", "data": "ckplus", "optimizer": "adamw"}
 
@@ -15,10 +15,6 @@ def test_and_by_whatever_else_varies() -> None:
     assert job_name(CHOICES, 2, {"optimizer.lr": "1e-3"}) == "resnet18_ckplus_seed2_lr-1e-3"
     varied = {"+callbacks.extra": "{a:b,c:1}", "freeze": "gradual"}
     assert job_name(CHOICES, 0, varied) == "resnet18_ckplus_seed0_extra-a-b-c-1_freeze-gradual"
-
-
-def test_names_hold_nothing_that_the_command_line_reads() -> None:
-    assert typeable("data.classes=[happy, sad],x y") == "data.classes-happy-sad-x-y"
 
 
 def test_a_sweep_is_named_by_its_file() -> None:
