@@ -1,40 +1,21 @@
-"""Finished runs from their folders, unfinished ones with the reason. Nothing in a folder is executed."""
+"""Read finished runs for comparison; of unfinished ones, the reason. Nothing that a folder holds is executed."""
 
-import csv
 import glob
-import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from omegaconf import OmegaConf
 
 from fer.errors import RunError
-from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint
+from fer.runs.folder import RunFolder
+from fer.runs.status import one_line, read_status
+from fer.runs.tables import Predictions
 
-PREDICTIONS, SUBJECTS, STATUS = "predictions.csv", "subjects.csv", "status.json"
-COLUMNS = ["name", "label", "predicted", "loss"]  # then one of each class
-SUBJECT = re.compile(r"(?:^|[/\\])(S\d{3})_\d{3}_\d{8}\.")  # CK+ says in each name who it is
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A row per test image."""
-
-    classes: list[str]
-    names: np.ndarray  # str [N], each once
-    labels: np.ndarray  # str [N]
-    predicted: np.ndarray  # str [N]
-    subjects: np.ndarray | None  # str [N]; None where somebody is unknown
-
-    @cached_property
-    def row_of(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.names.tolist())}
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -46,7 +27,7 @@ class Run:
     config: dict[str, Any]
     metrics: dict[str, Any]
     predictions: Predictions | None
-    folds: list[Path] = field(default_factory=list)  # the pooled runs
+    folds: list[RunFolder] = field(default_factory=list)  # the pooled runs
     transfers: list[dict[str, Any]] = field(default_factory=list)  # metrics of evaluations on other data
     remarks: list[str] = field(default_factory=list)  # what could not be read
 
@@ -57,7 +38,7 @@ class Run:
     @property
     def finished_at(self) -> float:
         """Seconds since the epoch."""
-        return (self.folder / METRICS).stat().st_mtime
+        return RunFolder(self.folder).metrics_file.stat().st_mtime
 
     @property
     def classes(self) -> list[str]:
@@ -85,19 +66,19 @@ def find_runs(places: Sequence[Path | str]) -> tuple[list[Run], list[Unfinished]
     """
     folders: dict[Path, None] = {}
     for place in places:
-        for root in _expand(str(place)):
-            folders |= dict.fromkeys(path.resolve() for path in run_folders(root))
+        for root in _matches(str(place)):
+            folders |= dict.fromkeys(folder.path.resolve() for folder in run_folders(root))
     if not folders:
         raise RunError(
-            f"no run in {', '.join(str(place) for place in places)}: a run folder holds {CONFIG}; "
-            "train first: python scripts/train.py experiment=demo"
+            f"no run in {', '.join(str(place) for place in places)}: a run folder holds "
+            f"{RunFolder('').config_file.name}; train first: python scripts/train.py experiment=demo"
         )
     names = short_names(list(folders))
     found = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
     return [run for run in found if isinstance(run, Run)], [run for run in found if isinstance(run, Unfinished)]
 
 
-def _expand(place: str) -> list[Path]:
+def _matches(place: str) -> list[Path]:
     if Path(place).is_dir():
         return [Path(place)]
     matches = [Path(match) for match in sorted(glob.glob(place, recursive=True)) if Path(match).is_dir()]
@@ -106,138 +87,106 @@ def _expand(place: str) -> list[Path]:
     return matches
 
 
-def run_folders(root: Path) -> Iterator[Path]:
-    """Run folders from `root` down, in order; not those within a run, such as its folds."""
-    for path, children, files in os.walk(root):
-        folds = [name for name in children if re.fullmatch(r"fold\d+", name)]
-        if CONFIG in files or any((Path(path) / name / CONFIG).exists() for name in folds):
-            yield Path(path)
+def run_folders(root: Path) -> Iterator[RunFolder]:
+    """Run folders from `root` down, in order; a run of all folds is one, without the folders of its folds."""
+    for path, children, _ in os.walk(root):
+        folder = RunFolder(path)
+        if folder.is_run() or any(fold.is_run() for fold in folder.folds()):
+            yield folder
             children.clear()
         children[:] = sorted(name for name in children if not name.startswith("."))
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Paths below what all have in common."""
+    """Paths below the folder that they have in common."""
     if len(folders) == 1:
         return [folders[0].name]
     common = Path(os.path.commonpath([str(folder) for folder in folders]))
     return [folder.relative_to(common).as_posix() for folder in folders]
 
 
-def read_run(folder: Path, name: str) -> Run | Unfinished:
-    """A run folder as it stands."""
-    folds = sorted(
-        (path for path in folder.glob("fold*") if re.fullmatch(r"fold\d+", path.name) and path.is_dir()),
-        key=lambda path: int(path.name[4:]),
-    )
-    try:
-        config = _read_config(folder if (folder / CONFIG).exists() else folds[0])
-    except (OSError, ValueError) as error:
-        return Unfinished(folder, name, f"{CONFIG} cannot be read ({error})")
-    if not (folder / METRICS).exists():
-        return Unfinished(folder, name, _reason(folder, folds))
-    try:
-        metrics = _read_json(folder / METRICS)
-    except (OSError, ValueError) as error:
-        return Unfinished(folder, name, f"{METRICS} cannot be read ({error})")
+def read_run(path: Path, name: str) -> Run | Unfinished:
+    """Read a run folder, whatever its state.
+
+    Args:
+        path: of the folder.
+        name: short, for people.
+    """
+    folder = RunFolder(path)
+    folds = folder.folds()
     remarks: list[str] = []
-    predictions = None
-    try:
-        predictions = read_predictions(folder)
-    except (OSError, ValueError) as error:
-        remarks.append(f"no paired comparison, for {PREDICTIONS} cannot be read ({error})")
-    transfers = []
-    for path in sorted(path for root in (folder, *folds) for path in root.glob(f"evaluations/*/{METRICS}")):
+
+    def optional(read: Callable[[], Content], effect: str) -> Content | None:
         try:
-            transfers.append(_read_json(path))
-        except (OSError, ValueError) as error:
-            remarks.append(f"evaluations/{path.parent.name} cannot be read ({error})")
-    return Run(folder, name, config, _filled(metrics, folder, folds), predictions, folds, transfers, remarks)
+            return read()
+        except RunError as error:
+            remarks.append(f"{effect}{_below(folder, error)}")
+            return None
 
-
-def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = OmegaConf.to_container(RunFolder(folder).read_config(), resolve=False)
+        config = _config(folder if folder.is_run() else folds[0])
+        if not folder.is_finished():
+            return Unfinished(path, name, _reason(folder, folds))
+        metrics = folder.read_metrics()
     except RunError as error:
-        raise ValueError(_one_line(error)) from error
+        return Unfinished(path, name, _below(folder, error))
+    predictions = optional(folder.read_predictions, "no paired comparison: ")
+    evaluations = [evaluation for run in (folder, *folds) for evaluation in run.finished_evaluations()]
+    transfers = [optional(evaluation.read_metrics, "") for evaluation in evaluations]
+    return Run(
+        path,
+        name,
+        config,
+        _with_costs(metrics, folder, folds),
+        predictions,
+        folds,
+        [found for found in transfers if found is not None],
+        remarks,
+    )
+
+
+def _below(folder: RunFolder, error: RunError) -> str:
+    """An error about a file of a run, with the file's path within the run."""
+    return str(error).replace(f"{folder}{os.sep}", "").replace(f"{folder} ", "it ")
+
+
+def _config(folder: RunFolder) -> dict[str, Any]:
+    config = OmegaConf.to_container(folder.read_config(), resolve=False)
     if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in ("data", "model")):
-        raise ValueError("it is not the config of a run: it has no data and model")
+        raise RunError(f"{folder.config_file} is not the config of a run: it has no data and model")
     return {str(key): value for key, value in config.items()}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("not an object")
-    return content
-
-
-def _reason(folder: Path, folds: list[Path]) -> str:
+def _reason(folder: RunFolder, folds: Sequence[RunFolder]) -> str:
     """Why there are no results."""
     if folds:
-        done = sum((fold / METRICS).exists() for fold in folds)
-        so_far = f"{done} of {len(folds)} started folds finished"
+        so_far = f"{sum(fold.is_finished() for fold in folds)} of {len(folds)} started folds finished"
     else:
-        so_far = "half trained" if (folder / "checkpoints" / "last.ckpt").exists() else "no checkpoint yet"
-    try:
-        status = _read_json(folder / STATUS)
-    except (OSError, ValueError):
-        status = {}
-    if status.get("state") == "failed":
-        return f"failed: {_one_line(status.get('cause') or 'cause unknown')}; {so_far}"
+        so_far = "half trained" if folder.last_checkpoint.exists() else "no checkpoint yet"
+    status = read_status(folder)
+    if status is not None and status.state == "failed":
+        return f"failed: {one_line(status.cause or 'cause unknown')}; {so_far}"
     return f"still running, or stopped: {so_far}"
 
 
-def _filled(metrics: dict[str, Any], folder: Path, folds: list[Path]) -> dict[str, Any]:
-    """What one pooled run lacks, from its folds: costs are the same in each, times add up, memory has a peak."""
-    filled = dict(metrics)
+def _with_costs(metrics: dict[str, Any], folder: RunFolder, folds: Sequence[RunFolder]) -> dict[str, Any]:
+    """Metrics with the costs that pooled folds lack: sum of their seconds, largest memory, size of one network."""
+    complete = dict(metrics)
     of_folds = []
     for fold in folds:
         try:
-            of_folds.append(_read_json(fold / METRICS))
-        except (OSError, ValueError):
+            of_folds.append(fold.read_metrics())
+        except RunError:
             continue
     for key in ("train_seconds", "peak_memory_bytes", "parameters", "macs"):
         values = [found[key] for found in of_folds if is_number(found.get(key))]
-        if not is_number(filled.get(key)) and values:
-            filled[key] = sum(values) if key == "train_seconds" else max(values)
-    checkpoint = next((path for path in map(best_checkpoint, (folder, *folds)) if path.exists()), None)
-    filled["checkpoint_bytes"] = None if checkpoint is None else checkpoint.stat().st_size
-    return filled
+        if not is_number(complete.get(key)) and values:
+            complete[key] = sum(values) if key == "train_seconds" else max(values)
+    checkpoint = next((run.best_checkpoint for run in (folder, *folds) if run.best_checkpoint.exists()), None)
+    complete["checkpoint_bytes"] = None if checkpoint is None else checkpoint.stat().st_size
+    return complete
 
 
 def is_number(value: Any) -> bool:
-    """A finite number."""
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def read_predictions(folder: Path) -> Predictions:
-    """`predictions.csv`, and who is on each image where that is known.
-
-    Raises:
-        ValueError: not of the form that runs write.
-    """
-    with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if header[:4] != COLUMNS or len(header) < 5:
-        raise ValueError(f"its columns are {','.join(header)[:80]}")
-    if not rows or any(len(row) != len(header) for row in rows):
-        raise ValueError("it has no rows" if not rows else "a row is short")
-    names, labels, predicted = (np.array([row[column] for row in rows]) for column in range(3))
-    if len(set(names.tolist())) < len(names):
-        raise ValueError("an image stands in it twice")
-    return Predictions(header[4:], names, labels, predicted, _subjects(folder, names.tolist()))
-
-
-def _subjects(folder: Path, names: list[str]) -> np.ndarray | None:
-    known: dict[str, str] = {}
-    if (folder / SUBJECTS).exists():
-        with (folder / SUBJECTS).open(encoding="utf-8", newline="") as file:
-            known = {row["name"]: row["subject"] for row in csv.DictReader(file) if row.get("subject")}
-    else:
-        known = {name: match[1] for name in names if (match := SUBJECT.search(name))}
-    return np.array([known[name] for name in names]) if all(name in known for name in names) else None
-
-
-def _one_line(text: Any) -> str:
-    return " ".join(str(text).split())[:200]

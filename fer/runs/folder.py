@@ -6,6 +6,7 @@ Nothing heavy is imported here, for the commands ask it before they load torch; 
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import filelock
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from fer.errors import RunError
 from fer.files import replacing, write_json
@@ -25,114 +28,52 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Content = TypeVar("Content")
+Default = TypeVar("Default")
 
 
 class RunFolder:
     """One folder of `outputs/`: of a run, of a run of all folds, or of an evaluation, which has the same files.
 
+    What is read raises a RunError in one line where the file is damaged; where it is absent too, but for what is
+    optional.
+
     Args:
         path: of the folder; it need not exist.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: os.PathLike[str] | str) -> None:
+        self.path = path = Path(path)
+        self.name = path.name
+        self.config_file = path / "config.yaml"  # the resolved config; the run can be repeated from it
+        self.metrics_file = path / "metrics.json"  # written last: where it exists, the run is finished
+        self.predictions_file = path / "predictions.csv"
+        self.subjects_file = path / "subjects.csv"  # who is on each image, where that is known
+        self.calibration_file = path / "calibration.json"  # the temperature, fitted on validation for best_checkpoint
+        self.history_file = path / "history.csv"  # what was logged of each epoch
+        self.folds_file = path / "folds.csv"  # a row of metrics per fold, where folds were pooled
+        self.report_file = path / "report.html"
+        self.status_file = path / "status.json"  # of a sweep's job, see `fer.runs.status`
+        self.log_file = path / "output.log"  # what the process of a job printed
+        self.overrides_file = path / "overrides.json"  # command line of a run of all folds
+        self.lr_find_file = path / "lr_find.json"  # result of the learning-rate range test
+        self.figures = path / "figures"
+        self.tensorboard = path / "tensorboard"
+        self.evaluations = path / "evaluations"
+        self.checkpoints = path / "checkpoints"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     def __str__(self) -> str:
         return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"RunFolder({str(self.path)!r})"
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path | str) -> "RunFolder | None":
         """The run in whose `checkpoints/` a file lies; None for a checkpoint that lies elsewhere."""
         folder = cls(Path(checkpoint).parent.parent)
         return folder if Path(checkpoint).parent == folder.checkpoints else None
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def config_file(self) -> Path:
-        """The resolved config; a run can be repeated from it."""
-        return self.path / "config.yaml"
-
-    @property
-    def metrics_file(self) -> Path:
-        """Written last: where it exists, the run is finished."""
-        return self.path / "metrics.json"
-
-    @property
-    def predictions_file(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def subjects_file(self) -> Path:
-        return self.path / "subjects.csv"
-
-    @property
-    def calibration_file(self) -> Path:
-        """The temperature, fitted on validation for the best checkpoint."""
-        return self.path / "calibration.json"
-
-    @property
-    def history_file(self) -> Path:
-        """What was logged of each epoch."""
-        return self.path / "history.csv"
-
-    @property
-    def folds_file(self) -> Path:
-        """A row of metrics per fold, where folds were pooled."""
-        return self.path / "folds.csv"
-
-    @property
-    def report_file(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def status_file(self) -> Path:
-        """State of a job of a sweep, see `fer.runs.status`."""
-        return self.path / "status.json"
-
-    @property
-    def overrides_file(self) -> Path:
-        """Command line of a run of all folds."""
-        return self.path / "overrides.json"
-
-    @property
-    def lr_find_file(self) -> Path:
-        """Result of the learning-rate range test."""
-        return self.path / "lr_find.json"
-
-    @property
-    def log_file(self) -> Path:
-        """What the process of a job printed."""
-        return self.path / "output.log"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def evaluations(self) -> Path:
-        return self.path / "evaluations"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.checkpoints / "last.ckpt"
 
     def fold(self, number: int) -> "RunFolder":
         """The folder of one fold, in that of a run of all folds."""
@@ -197,47 +138,23 @@ class RunFolder:
             lock.release()
 
     def read_config(self) -> DictConfig:
-        """The config of the run, as today's version would have written it (see `fer.runs.renamed`).
-
-        Raises:
-            RunError: absent, damaged, or no mapping.
-        """
-
-        def parse(file: Path) -> DictConfig:
-            try:
-                config = OmegaConf.load(file)
-            except OSError:
-                raise
-            except Exception as error:  # whatever the YAML parser says of a damaged file
-                raise ValueError(error) from error
-            if not isinstance(config, DictConfig):
-                raise ValueError("it is not the config of a run")
-            return translated(config)
-
-        return _read(self.config_file, parse)
+        """The config of the run, as today's version would have written it (see `fer.runs.renamed`)."""
+        return _read(self.config_file, _config)
 
     def write_config(self, config: DictConfig) -> None:
         with replacing(self.config_file) as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
 
     def read_metrics(self) -> dict[str, Any]:
-        """Metrics by name, such as `test/accuracy`.
-
-        Raises:
-            RunError: the run is not finished, or the file is damaged.
-        """
+        """Metrics by name, such as `test/accuracy`."""
         return _read(self.metrics_file, _object)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write last: it says that the run is finished."""
+        """Write this last: it says that the run is finished."""
         write_json(self.metrics_file, dict(metrics))
 
     def read_predictions(self) -> "Predictions":
-        """`predictions.csv` with its subjects.
-
-        Raises:
-            RunError: absent, or damaged.
-        """
+        """`predictions.csv` with its subjects."""
         from fer.runs.tables import read_predictions
 
         return _read(self.predictions_file, lambda file: read_predictions(file, self.read_subjects()))
@@ -251,31 +168,14 @@ class RunFolder:
             write_subjects(self.subjects_file, predictions.names, predictions.subjects)
 
     def read_subjects(self) -> dict[str, str] | None:
-        """Subject by the name of the image; None where they are not recorded.
-
-        Raises:
-            RunError: a damaged file.
-        """
+        """Subject by the name of the image; None where no file says so."""
         from fer.runs.tables import read_subjects
 
-        return _read(self.subjects_file, read_subjects) if self.subjects_file.exists() else None
+        return _read_optional(self.subjects_file, read_subjects, None)
 
     def read_temperature(self) -> float | None:
-        """The temperature of the best checkpoint; None where none was fitted.
-
-        Raises:
-            RunError: a damaged file, or no positive number in it.
-        """
-        if not self.calibration_file.exists():
-            return None
-
-        def parse(file: Path) -> float:
-            temperature = _object(file).get("temperature")
-            if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-                raise ValueError(f"it holds no temperature: {temperature}")
-            return float(temperature)
-
-        return _read(self.calibration_file, parse)
+        """The temperature of the best checkpoint; None where none was fitted."""
+        return _read_optional(self.calibration_file, _temperature, None)
 
     def write_calibration(self, temperature: float, fitted_on: str, metrics: Mapping[str, Any]) -> None:
         """Write the temperature, on what it was fitted, and of the metrics the calibration errors."""
@@ -283,24 +183,16 @@ class RunFolder:
         write_json(self.calibration_file, {"temperature": temperature, "fitted_on": fitted_on, **errors})
 
     def read_history(self) -> dict[int, dict[str, float]]:
-        """Logged numbers by epoch and name; empty where nothing was logged.
-
-        Raises:
-            RunError: a damaged file.
-        """
+        """Logged numbers by epoch and name; empty where nothing was logged."""
         from fer.runs.tables import read_history
 
-        return _read(self.history_file, read_history) if self.history_file.exists() else {}
+        return _read_optional(self.history_file, read_history, {})
 
     def read_folds(self) -> list[dict[str, str]]:
-        """Rows of `folds.csv`; empty where no folds were pooled.
-
-        Raises:
-            RunError: a damaged file.
-        """
+        """Rows of `folds.csv`; empty where no folds were pooled."""
         from fer.runs.tables import read_rows
 
-        return _read(self.folds_file, read_rows) if self.folds_file.exists() else []
+        return _read_optional(self.folds_file, read_rows, [])
 
     def write_folds(self, rows: Sequence[Mapping[str, Any]]) -> None:
         from fer.runs.tables import write_rows
@@ -308,27 +200,15 @@ class RunFolder:
         write_rows(self.folds_file, list(rows[0]), rows)
 
     def read_overrides(self) -> list[str] | None:
-        """The command line of a run of all folds; None for other runs.
-
-        Raises:
-            RunError: a damaged file.
-        """
-        if not self.overrides_file.exists():
-            return None
-        return _read(self.overrides_file, lambda file: [str(word) for word in _json(file)])
+        """The command line of a run of all folds; None for other runs."""
+        return _read_optional(self.overrides_file, lambda file: [str(word) for word in _json(file)], None)
 
     def write_overrides(self, overrides: Sequence[str]) -> None:
         write_json(self.overrides_file, list(overrides))
 
     def read_found_lr(self) -> float | None:
-        """The learning rate that the range test found; None where none was run.
-
-        Raises:
-            RunError: a damaged file.
-        """
-        if not self.lr_find_file.exists():
-            return None
-        return _read(self.lr_find_file, lambda file: float(_object(file)["used"]))
+        """The learning rate that the range test found; None where none was run."""
+        return _read_optional(self.lr_find_file, lambda file: float(_object(file)["used"]), None)
 
     def write_lr_find(self, result: Mapping[str, Any]) -> None:
         """Write the result of the range test; `used` is the learning rate that was found."""
@@ -349,6 +229,10 @@ def _read(file: Path, parse: Callable[[Path], Content]) -> Content:
         raise RunError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from error
 
 
+def _read_optional(file: Path, parse: Callable[[Path], Content], default: Default) -> Content | Default:
+    return _read(file, parse) if file.exists() else default
+
+
 def _json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -358,6 +242,23 @@ def _object(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it holds no JSON object")
     return content
+
+
+def _config(file: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(file)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(error) from error
+    if not isinstance(config, DictConfig):
+        raise ValueError("it is not the config of a run")
+    return translated(config)
+
+
+def _temperature(file: Path) -> float:
+    temperature = _object(file).get("temperature")
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ValueError(f"it holds no temperature: {temperature}")
+    return float(temperature)
 
 
 METRICS, CONFIG = "metrics.json", "config.yaml"  # below: for callers that do not have a RunFolder yet

@@ -1,19 +1,19 @@
-"""Going on where a run stopped: from which checkpoint, and under which config."""
+"""Resuming a run: from which checkpoint, and under which config."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
-from fer.runs.folder import CONFIG, RunFolder, last_checkpoint
+from fer.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-# What may differ from the run that is resumed; anything else is in the state that the checkpoint holds, or would
-# make another run of it.
+# Keys that a resumed run may change; every other value is in the state that the checkpoint holds, or decides results.
 MAY_CHANGE = (
     "resume",
     "figures",
@@ -37,41 +37,49 @@ MAY_CHANGE = (
 
 
 class _NotSet:
-    """In place of the value of a key that a config has not."""
+    """The value of a key that a config does not have."""
 
     def __repr__(self) -> str:
         return "not set"
 
 
 NOT_SET = _NotSet()
-ABSENT = ((None, NOT_SET), (NOT_SET, None))
+Changes = Mapping[str, tuple[Any, Any]]  # key -> (saved value, wanted value)
 
 
-def checkpoint_to_resume(cfg: DictConfig, folder: Path) -> Path | None:
-    """The checkpoint that this run goes on from; None for a fresh run.
+def checkpoint_to_resume(cfg: DictConfig, folder: os.PathLike[str]) -> Path | None:
+    """The checkpoint from which this run resumes; None for a fresh run.
 
-    A folder in which an unfinished run stands is gone on with, so that the same command can be given again.
+    An unfinished run in the folder is resumed without `resume=` too, so that the same command can be given again.
+
+    Args:
+        cfg: of the command.
+        folder: of the run.
+
+    Raises:
+        RunError: `resume` names nothing that can be resumed.
     """
+    run = RunFolder(folder)
     if cfg.resume is None:
-        unfinished = last_checkpoint(folder)
-        return unfinished if unfinished.exists() and (folder / CONFIG).exists() else None
+        return run.last_checkpoint if run.last_checkpoint.exists() and run.is_run() else None
     given = Path(cfg.resume)
-    checkpoint = given if given.suffix == ".ckpt" else last_checkpoint(given)
-    if checkpoint.exists() and not (checkpoint.parent.name == "checkpoints" and _can_go_on(checkpoint)):
+    is_file = given.suffix == run.last_checkpoint.suffix
+    checkpoint = given if is_file else RunFolder(given).last_checkpoint
+    if not checkpoint.exists():
+        raise RunError(f"resume={cfg.resume}: there is no {checkpoint} to resume from")
+    if RunFolder.of_checkpoint(checkpoint) is None or not _has_optimizer(checkpoint):
         raise RunError(
             f"resume={cfg.resume}: {checkpoint.name} holds weights alone, or lies in no run folder; give the folder of "
             "the run, or begin a new one from these weights: model.weights=PATH"
         )
-    if not checkpoint.exists():
-        raise RunError(f"resume={cfg.resume}: there is no {checkpoint} to go on from")
-    if not (folder / CONFIG).exists():
-        raise RunError(f"resume={cfg.resume}: {folder} holds no {CONFIG}, so it is no run folder")
+    if not run.is_run():
+        raise RunError(f"resume={cfg.resume}: {folder} holds no {run.config_file.name}, so it is no run folder")
     return checkpoint
 
 
-def _can_go_on(checkpoint: Path) -> bool:
-    """Whether a checkpoint has the state of the optimizer; one that cannot be read is told of where it is loaded."""
-    import torch  # heavy, and sweeps ask this module for differences alone
+def _has_optimizer(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds the optimizer's state; a damaged one is reported where it is loaded."""
+    import torch  # heavy, and sweeps use other functions of this module alone
 
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
@@ -80,11 +88,11 @@ def _can_go_on(checkpoint: Path) -> bool:
     return isinstance(content, dict) and "optimizer_states" in content
 
 
-def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> DictConfig:
-    """The config that a resumed run goes on with.
+def resumed_config(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequence[str]) -> DictConfig:
+    """The config of a resumed run.
 
-    With `resume=` it is the run's own, with those single values changed that were given anew; else that of the
-    command, which must be the run's own but for what may change.
+    With `resume=` it is the run's own, with the single values that the command line changes; else that of the
+    command, which may differ from the run's own only in what may change.
 
     Raises:
         RunError: naming each key that cannot change.
@@ -94,33 +102,35 @@ def resumed_config(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> D
     changes = differences(saved, wanted)
     refused = {key: change for key, change in changes.items() if not may_change(key)}
     if refused:
-        told = "; ".join(_told(key, *change) for key, change in refused.items())
         raise RunError(
-            f"{folder} holds an unfinished run that cannot go on with {told}; "
-            f"give another hydra.run.dir, or go on with its own settings: resume={folder}"
+            f"{folder} holds an unfinished run that cannot resume with {in_words(refused)}; "
+            f"give another hydra.run.dir, or resume with its own settings: resume={folder}"
         )
     for key, change in changes.items():
         if key != "resume":
-            log.info("resumed with %s", _told(key, *change))
+            log.info("resumed with %s", in_words({key: change}))
     return wanted
 
 
 def may_change(key: str) -> bool:
+    """Whether a resumed run may have another value of a key."""
     return any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
 
 
 def differences(saved: DictConfig, wanted: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """Key -> (saved value, wanted value) of all values that differ; NOT_SET where one has no such key.
+    """Key -> (saved value, wanted value) of all values that differ; NOT_SET for a key that one of them lacks.
 
-    That a key is absent or null is no difference: another version of this project may have had none.
+    An absent key equals null: another version of this project may not have had it.
     """
     before, after = _flat(saved), _flat(wanted)
     pairs = {key: (before.get(key, NOT_SET), after.get(key, NOT_SET)) for key in [*before, *after]}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and pair not in ABSENT}
+    absent = ((None, NOT_SET), (NOT_SET, None))
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and pair not in absent}
 
 
-def _told(key: str, before: Any, after: Any) -> str:
-    return f"{key}={after} (was {before})"
+def in_words(changes: Changes) -> str:
+    """`optimizer.lr=0.5 (was 0.003)`, separated by semicolons."""
+    return "; ".join(f"{key}={after} (was {before})" for key, (before, after) in changes.items())
 
 
 def _flat(cfg: DictConfig) -> dict[str, Any]:
@@ -138,10 +148,15 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
 
 
 def with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """A saved config with the single values that were given anew.
+    """A saved config with the single values that the command line changes.
+
+    Args:
+        saved: of the run.
+        cfg: of the command.
+        overrides: of its command line.
 
     Raises:
-        RunError: something else than a single value was given.
+        RunError: an override that is no single value.
     """
     wanted = saved.copy()
     for override in overrides:

@@ -1,23 +1,24 @@
-"""`status.json` of a job: what became of it, for whoever looks, while it runs and after."""
+"""`status.json` of a sweep's job: its state while it runs and after."""
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fer.files import write_json
+from fer.runs.folder import RunFolder
 
-STATUS, LOG = "status.json", "output.log"
-# waiting -> running -> finished, failed or stopped; skipped (never written) is finished before this sweep.
+# waiting -> running -> finished, failed or stopped; skipped (never written): finished before this sweep.
 DONE = ("finished", "failed", "stopped", "skipped")
 HINTS = ("Set the environment variable HYDRA_FULL_ERROR", "See https://", "Error executing job with overrides")
-LONGEST_CAUSE = 400
+MAX_CAUSE_LENGTH = 400
+LOG = "output.log"  # until sweeps ask RunFolder.log_file
 
 
 @dataclass(frozen=True)
 class Status:
-    """What became of a job.
+    """State of a job.
 
     Args:
         state: waiting, running, finished, failed, stopped, skipped.
@@ -35,24 +36,24 @@ class Status:
     seconds: float = 0.0
     attempts: int = 0
 
-    def write(self, folder: Path) -> None:
-        write_json(folder / STATUS, asdict(self))
+    def write(self, folder: os.PathLike[str]) -> None:
+        write_json(RunFolder(folder).status_file, asdict(self))
 
     def but(self, **changes: Any) -> "Status":
         return replace(self, **changes)
 
 
-def read_status(folder: Path) -> Status | None:
+def read_status(folder: os.PathLike[str]) -> Status | None:
     """The status of a job; None where there is none that can be read."""
     try:
-        content = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        content = json.loads(RunFolder(folder).status_file.read_text(encoding="utf-8"))
         return Status(**{name: content[name] for name in Status.__dataclass_fields__ if name in content})
     except (OSError, ValueError, TypeError):
         return None
 
 
 def cause_of(output: str) -> str | None:
-    """What a failed process said last: its error line, or the last line of its traceback.
+    """Why a process failed: its error line, or the last line of its traceback, or its last line.
 
     Args:
         output: stdout and stderr of the process.
@@ -71,5 +72,6 @@ def cause_of(output: str) -> str | None:
 
 
 def one_line(text: str) -> str:
+    """Text without line breaks, cut where it is long."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_CAUSE else f"{line[: LONGEST_CAUSE - 1]}…"
+    return line if len(line) <= MAX_CAUSE_LENGTH else f"{line[: MAX_CAUSE_LENGTH - 1]}…"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fer.errors import ConfigError
 from fer.runs.folder import CONFIG, RunFolder, is_finished
-from fer.runs.resume import NOT_SET, differences, may_change
+from fer.runs.resume import NOT_SET, differences, in_words, may_change
 from fer.runs.status import one_line
 from fer.sweeps.names import job_name
 
@@ -167,7 +167,7 @@ def other_settings(folder: Path, config: DictConfig, overrides: Sequence[str] = 
         if not (key == "folds" or passed_over(key))
         and (NOT_SET not in pair or key in given or key.startswith("callbacks.early_stopping."))
     }
-    return "; ".join(f"{key}={after} (was {before})" for key, (before, after) in changed.items())
+    return in_words(changed)
 
 
 def done_elsewhere(key: str) -> bool:

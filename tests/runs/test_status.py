@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fer.runs.status import LONGEST_CAUSE, Status, cause_of, read_status
+from fer.runs.status import MAX_CAUSE_LENGTH, Status, cause_of, read_status
 
 HYDRA_TRACEBACK = """epoch 3: train loss 1.9
 Error executing job with overrides: ['data=demo']
@@ -40,7 +40,7 @@ def test_the_cause_is_what_was_said_last(output: str, cause: str | None) -> None
 def test_a_cause_is_one_line_of_bounded_length() -> None:
     cause = cause_of("error: " + "x" * 5000)
     assert cause is not None
-    assert len(cause) == LONGEST_CAUSE
+    assert len(cause) == MAX_CAUSE_LENGTH
 
 
 def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fer.errors import RunError
-from fer.runs.finished import find_runs, read_predictions, read_run
+from fer.runs.finished import find_runs, read_run
+from fer.runs.folder import RunFolder
 
 
 def test_runs_are_found_at_any_depth_once(run_folder, tmp_path):
@@ -84,12 +85,12 @@ def test_unreadable_predictions_leave_the_metrics(run_folder, tmp_path, content)
 
 
 def test_people_come_from_their_file_or_from_the_names_of_ckplus(run_folder, tmp_path):
-    assert read_predictions(run_folder(tmp_path / "a")).subjects is None
-    assert len(set(read_predictions(run_folder(tmp_path / "b", people=7)).subjects)) == 7
+    assert RunFolder(run_folder(tmp_path / "a")).read_predictions().subjects is None
+    assert len(set(RunFolder(run_folder(tmp_path / "b", people=7)).read_predictions().subjects)) == 7
     folder = run_folder(tmp_path / "c")
     rows = [f"anger/S0{n}_004_0000001{n % 3}.png,angry,angry,0,1,0" for n in range(10, 15)]
     (folder / "predictions.csv").write_text("\n".join(["name,label,predicted,loss,angry,happy", *rows]))
-    assert read_predictions(folder).subjects.tolist() == ["S010", "S011", "S012", "S013", "S014"]
+    assert RunFolder(folder).read_predictions().subjects.tolist() == ["S010", "S011", "S012", "S013", "S014"]
 
 
 @pytest.mark.parametrize("place", ["gone", "empty"])
