@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from fer.cli.app import CONF, register_resolvers
 from fer.console import ConsoleHandler
 from fer.data.build_pack import make_pack
 from fer.data.datasets.drawn import draw_faces
+from fer.faces.detector import find_faces
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -139,6 +141,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory, fer2013_zip: Path, ckplu
     return root
 
 
+SIDE_OF_FACE = 160  # of a drawn face within its picture, pixels
 SPLIT_PREFIX = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
 
 
@@ -185,3 +188,32 @@ def tiny_config(tiny_overrides: list[str]) -> Callable[..., DictConfig]:
             return compose("train", [*tiny_overrides, *overrides])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def seen_faces() -> list[np.ndarray]:
+    """Drawn faces, uint8 [160, 160], that the detector sees wherever they stand."""
+    drawn = draw_faces("demo", faces=(24, 7, 7)).images[:24]
+    large = [cv2.resize(image, (SIDE_OF_FACE, SIDE_OF_FACE), interpolation=cv2.INTER_CUBIC) for image in drawn]
+    places = ((200, 100), (20, 30))
+    seen = [face for face in large if whole(face) and all(whole(placed([(face, *place)])) for place in places)]
+    assert len(seen) >= 6
+    return seen
+
+
+@pytest.fixture(scope="session")
+def put_faces():
+    """Put faces, uint8 [160, 160], at (left, top) on a plain picture, uint8 [height, width]."""
+    return placed
+
+
+def whole(picture: np.ndarray) -> bool:
+    """Whether a face is seen, and not a part of one."""
+    return any(box.side > 0.6 * SIDE_OF_FACE for box in find_faces(picture))
+
+
+def placed(faces: list[tuple[np.ndarray, int, int]], width: int = 560, height: int = 360) -> np.ndarray:
+    picture = np.full((height, width), int(np.median(faces[0][0][0])), dtype=np.uint8)
+    for face, left, top in faces:
+        picture[top : top + SIDE_OF_FACE, left : left + SIDE_OF_FACE] = face
+    return picture

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
+from fer.faces.framing import square
+
 IN_MEMORY = 1 << 30  # bytes
 
 
@@ -61,12 +63,3 @@ class PictureSpool:
                     picture = np.asarray(Image.fromarray(picture).convert("L"))
                 file.write((picture if picture.shape[:2] == size else square(picture, store_size)).tobytes())
         return shape
-
-
-def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The central square, resized with antialiasing: uint8 [size, size] or [size, size, 3]."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS, box=box))

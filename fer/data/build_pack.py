@@ -20,21 +20,20 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from fer.data.buffer import PictureSpool, square
-from fer.data.layouts import CLASS_FOLDERS, list_samples
+from fer.data.buffer import PictureSpool
+from fer.data.layouts import list_samples
 from fer.data.pack import AUDIT, FORMAT, TWINS, digest, no_pack, read_manifest
 from fer.data.provenance import DRAWN, fingerprint, local_path
 from fer.data.samples import RawSample
 from fer.data.sources import Source, open_source
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.faces.detector import central_square, crop_face, find_faces
+from fer.faces.framing import Framing, FramingRecord
 from fer.faces.pictures import decode_picture
 from fer.files import printable, write_json
 
 log = logging.getLogger(__name__)
 
-SMALLEST_PHOTOGRAPH = 96  # pixels of the shorter side; smaller pictures, and square ones, are faces cut out already
 COLUMNS = ("name", "emotion", "split", "subject")
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, TWINS}
 
@@ -115,6 +114,7 @@ def make_pack(
         "format": FORMAT,
         "source": made_from,
         "layout": decoded.layout,
+        "framing": decoded.framing.to_dict(),
         "counts": count(decoded.samples),
         "rejected": [{"name": printable(path), "reason": reason} for path, reason in decoded.rejected],
     }
@@ -158,7 +158,7 @@ def _write(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         if isinstance(decoded.images, PictureSpool):
-            if decoded.cropped or not decoded.images.uniform:
+            if decoded.framing.method == "detector" or not decoded.images.uniform:
                 manifest["store_size"] = store_size
             manifest["shape"] = list(decoded.images.save(temporary / "images.npy", store_size))
         else:
@@ -208,7 +208,15 @@ class Decoded:
     layout: str
     rejected: list[tuple[str, str]]
     votes: np.ndarray | None = None
-    cropped: bool = False  # whether faces were cut out of larger pictures, to store_size
+    record: FramingRecord | None = None  # None where the source gives pixels
+
+    @property
+    def framing(self) -> Framing:
+        """How the pictures became faces; arrays hold faces already."""
+        if self.record is not None:
+            return self.record.framing
+        assert isinstance(self.images, np.ndarray), "pictures are framed one by one"
+        return Framing.of_crops(*self.images.shape[1:3])
 
 
 def _draw(style: str) -> Decoded:
@@ -226,7 +234,7 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
     if listing.images is not None:
         return Decoded(listing.images, listing.samples, listing.layout, listing.rejected, listing.votes)
     rejected = list(listing.rejected)
-    samples, pictures, searched, faceless = [], PictureSpool(), 0, 0
+    samples, pictures, record = [], PictureSpool(), FramingRecord(listing.faces, store_size)
     for sample in track(listing.samples, description="reading pictures", transient=True):
         try:
             encoded = source.read(sample.name) if listing.contents is None else listing.contents[sample.name]
@@ -234,24 +242,16 @@ def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded
         except (PictureError, ValueError, OSError) as error:
             rejected.append((sample.name, f"cannot be read as a picture: {error}"))
             continue
-        height, width = picture.shape[:2]
-        photograph = (
-            listing.layout.startswith(CLASS_FOLDERS) and height != width and min(height, width) >= SMALLEST_PHOTOGRAPH
-        )
-        if photograph or not listing.framed:
-            found = find_faces(picture)
-            searched += 1
-            faceless += not found
-            face = crop_face(picture, found[0] if found else central_square(picture))
-            picture = square(face, store_size)
-        pictures.append(picture)
+        pictures.append(record.face(picture))
         samples.append(sample)
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
-    if faceless:
-        log.warning("no face was found in %d of %d pictures: their central square stands in", faceless, searched)
+    if record.faceless:
+        log.warning(
+            "no face was found in %d of %d pictures: their central square stands in", record.faceless, record.searched
+        )
     named = [replace(sample, name=printable(sample.name)) for sample in samples]
-    return Decoded(pictures, named, listing.layout, rejected, cropped=searched > 0)
+    return Decoded(pictures, named, listing.layout, rejected, record=record)
 
 
 def _table(samples: list[RawSample]) -> bytes:

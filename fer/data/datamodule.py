@@ -130,7 +130,7 @@ class FERDataModule(LightningDataModule):
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = pack.stored_size
+        self.stored_size, self.framing = pack.stored_size, pack.framing
         self.image_size = self.requested_image_size or pack.stored_size
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
@@ -152,7 +152,7 @@ class FERDataModule(LightningDataModule):
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
         self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size = pack.stored_size
+        self.stored_size, self.framing = pack.stored_size, pack.framing
         self.image_size = self.requested_image_size or pack.stored_size
         self.pack = pack
 

@@ -80,7 +80,7 @@ def _list_class_folders(source: Source, where: str) -> Listing:
             f"unknown layout in {where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}), "
             f"no table with `emotion` and `pixels`, no labels of CK+, RAF-DB or AffectNet; found {_first(source.names)}"
         )
-    return Listing(_layout(samples), samples, rejected)
+    return Listing(_layout(samples), samples, rejected, faces="auto")
 
 
 def _split(path: PurePosixPath) -> str:

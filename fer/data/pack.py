@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fer.data.provenance import owner_of
-from fer.errors import DataError
+from fer.errors import ConfigError, DataError
+from fer.faces.framing import Framing
 
 FORMAT = 1
 CHECKED = 1 << 28  # bytes of images whose digest is checked on opening, a fifth of a second at most
@@ -43,6 +44,20 @@ class Pack:
     def stored_size(self) -> int:
         """Shorter side of the stored pictures, pixels."""
         return min(self.images.shape[1:3])
+
+    @property
+    def framing(self) -> Framing:
+        """How the pictures became faces; of older packs as far as their layout says.
+
+        Raises:
+            DataError: recorded by another version.
+        """
+        if "framing" not in self.manifest:
+            return _older_framing(self.manifest)
+        try:
+            return Framing.from_dict(self.manifest["framing"])
+        except ConfigError as error:
+            raise DataError(f"the pack at {self.folder}: {error}; {_remake(self.folder)}") from error
 
 
 def open_pack(folder: Path | str) -> Pack:
@@ -90,6 +105,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if absent:
         raise DataError(f"the pack at {folder} is damaged (manifest.json lacks {absent[0]}); {_remake(folder)}")
     return manifest
+
+
+def _older_framing(manifest: dict[str, Any]) -> Framing:
+    """The framing of packs that do not record it."""
+    if manifest["layout"].startswith("original CK+"):
+        return Framing("detector")
+    if "store_size" not in manifest:  # pictures of one size, none of which was cut
+        return Framing.of_crops(*manifest["shape"][1:3])
+    if manifest["layout"].startswith("class folders"):
+        return Framing("detector", whole_square=None)
+    return Framing("whole", whole_square=None, whole_other=None)
 
 
 def no_pack(folder: Path) -> DataError:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fer.faces.framing import Faces
+
 # Words for splits, in the names of folders, tables and parquet files, and in the column Usage.
 SPLIT_OF_WORD = {
     "train": "train",
@@ -43,4 +45,4 @@ class Listing:
     images: np.ndarray | None = field(default=None, compare=False)  # uint8 [N, H, W] where the source gives pixels
     contents: dict[str, bytes] | None = field(default=None, compare=False)  # encoded pictures, where it gives those
     votes: np.ndarray | None = field(default=None, compare=False)  # float32 [N, 8]: shares of the vocabulary's emotions
-    framed: bool = True  # False: larger frames in which the face is still to be found
+    faces: Faces = "none"  # how packing finds the face in a picture, see `FramingRecord`; none: pictures are face crops

@@ -31,6 +31,7 @@ from fer.export.formats import (
     run_onnx,
 )
 from fer.export.network import CalibratedNetwork
+from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ log = logging.getLogger(__name__)
 BEST = "best.ckpt"
 CALIBRATION_IMAGES = 256  # training images from which int8 takes the ranges of activations
 PREPROCESSING = (
-    "a square face crop framed as FER2013's, {colours}, levels divided by 255, {resized} to {size}x{size} pixels "
-    "(bilinear): float32 [batch, {channels}, {size}, {size}]; normalisation, temperature and softmax are inside"
+    "a square face crop, framed as in training (key framing; around a detected face as FER2013 crops), {colours}, "
+    "levels divided by 255, {resized} to {size}x{size} pixels (bilinear): float32 [batch, {channels}, {size}, {size}]; "
+    "normalisation, temperature and softmax are inside"
 )
 LIMITS = "Says how a face would be labelled by the annotators of its training data; an expression is not a feeling."
 
@@ -128,6 +130,7 @@ def describe(model: TrainedModel, precision: str) -> dict[str, str]:
         "temperature": repr(model.temperature or 1.0),
         "precision": precision,
         "preprocessing": PREPROCESSING.format(colours=colours, resized=resized, size=size, channels=channels),
+        "framing": json.dumps(Framing.from_dict(classifier.framing).to_dict()),
         "backbone": str(classifier.network_spec.get("backbone", classifier.network_spec.get("_target_"))),
         "trained_on": model.trained_on,
         "checkpoint": _checkpoint_name(model),

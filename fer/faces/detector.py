@@ -16,9 +16,9 @@ import numpy as np
 
 MODELS = os.path.join(os.path.dirname(cv2.__file__), "data")
 CASCADES = ("haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_default.xml")  # the second if the first fails
-BOX_SIDE = 0.97  # side of the detector's box, and
-BOX_CENTRE = (0.503, 0.493)  # its centre (x, y), as fractions of FER2013's crop
-LARGEST_SIDE = 1280  # pixels; larger pictures are searched smaller
+BOX_SIDE = 0.97  # side of the detector's box as a fraction of the side of FER2013's crop
+BOX_CENTRE = (0.503, 0.493)  # its centre (x, y) as fractions of FER2013's crop
+SEARCH_SIDE = 1280  # pixels of the longer side; larger pictures are shrunk to it for the search
 SMALLEST_FACE = 1 / 20  # of the shorter side of the picture
 FEWEST_PIXELS = 24  # of a face in the searched picture: the cascades were trained on 20 to 24
 NEIGHBOURS = 5  # overlapping hits that make a face
@@ -34,20 +34,28 @@ class FaceBox:
     left: float
     top: float
     side: float
-    score: float = 0.0  # the detector's weight of the last stage; larger is surer
+    score: float = 0.0  # the detector's weight of the last stage; larger is more certain
 
 
-def find_faces(picture: np.ndarray) -> list[FaceBox]:
-    """The faces of a picture, framed as FER2013 frames them, the largest first.
+def find_faces(
+    picture: np.ndarray,
+    box_side: float = BOX_SIDE,
+    box_centre: tuple[float, float] = BOX_CENTRE,
+    search_side: int = SEARCH_SIDE,
+) -> list[FaceBox]:
+    """The faces of a picture, the largest first, by default framed as FER2013 frames them.
 
     Args:
         picture: uint8 [H, W] or [H, W, 3] (RGB).
+        box_side: side of the detector's box as a fraction of the side of the square that is returned.
+        box_centre: its centre (x, y) as fractions of that square.
+        search_side: longer side to which a larger picture is shrunk for the search, pixels.
 
     Returns:
         Squares that may reach beyond the picture; an empty list where no frontal face is seen.
     """
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    shrink = max(1.0, max(grey.shape) / LARGEST_SIDE)
+    shrink = max(1.0, max(grey.shape) / search_side)
     if shrink > 1:
         size = (max(1, round(grey.shape[1] / shrink)), max(1, round(grey.shape[0] / shrink)))
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
@@ -64,7 +72,8 @@ def find_faces(picture: np.ndarray) -> list[FaceBox]:
             outputRejectLevels=True,
         )
         if len(boxes):
-            faces = [_frame(box * shrink, float(w)) for box, w in zip(boxes, np.ravel(weights), strict=True)]
+            scored = zip(boxes * shrink, np.ravel(weights), strict=True)
+            faces = [_square_around(box, float(weight), box_side, box_centre) for box, weight in scored]
             return sorted(faces, key=lambda face: (-face.side, face.left, face.top))
     return []
 
@@ -91,11 +100,11 @@ def central_square(picture: np.ndarray) -> FaceBox:
     return FaceBox((width - side) / 2, (height - side) / 2, side)
 
 
-def _frame(box: np.ndarray, score: float) -> FaceBox:
-    """FER2013's crop around a detector's box (left, top, width, height)."""
-    side = float(box[2]) / BOX_SIDE
+def _square_around(box: np.ndarray, score: float, box_side: float, box_centre: tuple[float, float]) -> FaceBox:
+    """The square around a detector's box (left, top, width, height)."""
+    side = float(box[2]) / box_side
     centre_x, centre_y = box[0] + box[2] / 2, box[1] + box[3] / 2
-    return FaceBox(float(centre_x - BOX_CENTRE[0] * side), float(centre_y - BOX_CENTRE[1] * side), side, score)
+    return FaceBox(float(centre_x - box_centre[0] * side), float(centre_y - box_centre[1] * side), side, score)
 
 
 def _cascades() -> list[cv2.CascadeClassifier]:

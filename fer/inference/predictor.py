@@ -20,8 +20,8 @@ from torch import Tensor
 from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
 from fer.errors import CheckpointError, ConfigError
-from fer.faces.detector import FaceBox
-from fer.faces.framing import Faces, Framed, check_faces, frame
+from fer.faces.detector import SEARCH_SIDE, FaceBox
+from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.inference.images import Picture, as_pixels, listed
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
@@ -61,6 +61,7 @@ class EmotionClassifier:
         self.classes: list[str] = list(model.classes)
         self.image_size = model.image_size
         self.channels = int(model.mean.numel())
+        self.framing = Framing.from_dict(model.framing)
         self.face_size = model.stored_size or model.image_size  # side of a face as cut out, pixels
 
     @classmethod
@@ -85,8 +86,8 @@ class EmotionClassifier:
             images: one picture or several: paths; PIL images; arrays [H, W] or [H, W, C], or a stack of them,
                 [N, H, W] or [N, H, W, C]; tensors [H, W] or [C, H, W], or a stack [N, C, H, W]. C is 1, 3 (RGB) or
                 4 (RGBA); values are uint8, uint16, or floats in [0, 1].
-            faces: `auto` finds the faces of a picture, and takes a small or square one as a face cut out already;
-                `all` only takes what is found; `none` takes every picture as one face.
+            faces: `auto` frames a picture as the training data were framed: face crops stay whole, and faces are
+                found in other pictures; `all` finds faces in every picture; `none` takes every picture as one face.
             batch_size: faces that go through the network at once.
 
         Returns:
@@ -102,9 +103,9 @@ class EmotionClassifier:
         probabilities = self.probabilities([part.faces for part in framed], batch_size)
         return self.named(framed, probabilities)
 
-    def frame(self, picture: np.ndarray, faces: Faces = "auto") -> Framed:
+    def frame(self, picture: np.ndarray, faces: Faces = "auto", search_side: int = SEARCH_SIDE) -> FramedFaces:
         """The faces of a picture, uint8 [H, W] or [H, W, 3], cut out as for training: `faces` uint8 [n, S, S(, 3)]."""
-        return frame(picture, faces, self.face_size, self.channels)
+        return self.framing.frame(picture, self.face_size, self.channels, faces, search_side)
 
     def inputs(self, faces: np.ndarray) -> Tensor:
         """What the model takes, float [n, C, S, S] in [0, 1] on the device, of faces cut out, uint8 [n, H, W(, 3)]."""
@@ -122,7 +123,7 @@ class EmotionClassifier:
             logits.append(batch.float().cpu())
         return (torch.cat(logits).double() / self.temperature).softmax(dim=1).numpy()
 
-    def named(self, framed: Sequence[Framed], probabilities: np.ndarray) -> list[list[Prediction]]:
+    def named(self, framed: Sequence[FramedFaces], probabilities: np.ndarray) -> list[list[Prediction]]:
         """The predictions of each picture, from the probabilities, float [n, K], of all their faces in order."""
         rows = iter(probabilities)
         return [[self._prediction(next(rows), box) for box in part.boxes] for part in framed]

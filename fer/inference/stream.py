@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from fer.errors import PictureError
-from fer.faces.framing import Faces, Framed
+from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import read_picture
 from fer.inference.annotate import Preview, preview
 from fer.inference.predictor import EmotionClassifier, Prediction
@@ -27,7 +27,7 @@ class Seen:
     """One picture file and what was seen in it."""
 
     path: str
-    framed: Framed | None = None  # None where the picture cannot be read
+    framed: FramedFaces | None = None  # None where the picture cannot be read
     preview: Preview | None = None
     predictions: list[Prediction] = field(default_factory=list)
     error: str = ""  # why it cannot be read

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from fer.errors import ConfigError, DataError, PictureError
 from fer.faces.detector import FaceBox, central_square
-from fer.faces.framing import Faces, Framed, frame
+from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import grey_if_grey
 from fer.files import replacing
 from fer.inference.annotate import colour, draw_face
@@ -46,7 +46,7 @@ class Looked(NamedTuple):
     seconds: float
     shown: np.ndarray  # uint8 [h, w, 3] (RGB), at the size of the copy
     boxes: list[FaceBox]
-    framed: Framed | None  # None where nobody looked
+    framed: FramedFaces | None  # None where nobody looked
 
 
 def predict_video(
@@ -156,7 +156,7 @@ def _look(classifier: EmotionClassifier, faces: Faces, size: tuple[int, int], re
     framed, boxes = None, []
     if read.due:
         picture = grey_if_grey(colours)
-        framed = frame(picture, faces, classifier.face_size, classifier.channels, SEARCH_SIDE)
+        framed = classifier.frame(picture, faces, SEARCH_SIDE)
         boxes = [box or central_square(picture) for box in framed.boxes]
     shown = cv2.resize(colours, size, interpolation=cv2.INTER_AREA)
     return Looked(read.number, read.seconds, shown, boxes, framed)

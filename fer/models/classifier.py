@@ -22,6 +22,8 @@ class ExpressionClassifier(nn.Module):
         std: the same, standard deviation.
         stored_size: side of the squares in which the images were stored before, pixels: how sharp they can be; None
             if unknown.
+        framing: how the pictures of training became faces, as `fer.faces.framing.Framing.to_dict` gives it; None if
+            unknown.
     """
 
     mean: Tensor
@@ -37,12 +39,13 @@ class ExpressionClassifier(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         stored_size: int | None = None,
+        framing: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.averaged: AveragedNetwork | None = None  # only in training; a checkpoint holds what is evaluated
         self.network_spec, self.classes = network_spec, list(classes)
-        self.image_size, self.stored_size = image_size, stored_size
+        self.image_size, self.stored_size, self.framing = image_size, stored_size, framing
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
@@ -73,4 +76,5 @@ class ExpressionClassifier(nn.Module):
             "classes": self.classes,
             "image_size": self.image_size,
             "stored_size": self.stored_size,
+            "framing": self.framing,
         }

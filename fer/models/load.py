@@ -37,6 +37,7 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
         classes=facts["classes"],
         image_size=facts["image_size"],
         stored_size=facts.get("stored_size"),
+        framing=facts.get("framing"),
         mean=mean,
         std=std,
     )

@@ -126,6 +126,7 @@ def _is_complete(checkpoint: dict[str, Any]) -> bool:
         and isinstance(facts.get("classes"), list)
         and isinstance(facts.get("image_size"), int)
         and isinstance(facts.get("stored_size"), int | None)
+        and isinstance(facts.get("framing"), dict | None)
         and isinstance(state, dict)
         and {"mean", "std"} <= state.keys()
         and all(isinstance(value, Tensor) for value in state.values())

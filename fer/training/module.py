@@ -31,8 +31,8 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
     """An `ExpressionClassifier` that the Trainer trains.
 
     Args:
-        network: see `ExpressionClassifier`, as for `network_spec`, `classes`, `image_size`, `mean`, `std` and
-            `stored_size`.
+        network: see `ExpressionClassifier`, as for `network_spec`, `classes`, `image_size`, `mean`, `std`, `stored_size`
+            and `framing`.
         optimizer: parameter groups -> optimizer; its learning rate is the head's.
         layerwise_lr: (learning rate of the head, number of stages) -> learning rate of each stage.
         scheduler: (step, steps) -> factor of the learning rates; runs once in each phase of `freeze`.
@@ -54,6 +54,7 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
         mean: Sequence[float],
         std: Sequence[float],
         stored_size: int | None = None,
+        framing: dict[str, Any] | None = None,
         optimizer: Callable[..., Optimizer] = torch.optim.AdamW,
         layerwise_lr: Callable[[float, int], list[float]] | None = None,
         scheduler: Callable[[int, int], float] | None = None,
@@ -72,6 +73,7 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
             mean=mean,
             std=std,
             stored_size=stored_size,
+            framing=framing,
         )
         if ema_decay is not None:
             self.averaged = AveragedNetwork(self.network, ema_decay)

@@ -169,6 +169,7 @@ def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: boo
         classes=datamodule.classes,
         image_size=datamodule.image_size,
         stored_size=datamodule.stored_size,
+        framing=datamodule.framing.to_dict(),
         mean=datamodule.mean,
         std=datamodule.std,
         optimizer=build(cfg.optimizer, "optimizer"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer.data.buffer import PictureSpool, square
+from fer.data.buffer import PictureSpool
+from fer.faces.framing import square
 
 
 @pytest.mark.parametrize("in_memory", [1 << 20, 10])

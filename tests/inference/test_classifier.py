@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 from PIL import Image
 
 from fer import EmotionClassifier, Prediction
 from fer.errors import CheckpointError, ConfigError, PictureError
+from fer.faces.framing import Framing
 from fer.inference.predictor import run_temperature
+from fer.training.train import train
 
 
 def test_the_probabilities_are_those_of_the_run(
@@ -103,6 +106,26 @@ def test_faces_are_as_sharp_as_those_of_training(trained_run: Path, drawn_folder
     large = np.asarray(Image.fromarray(pixels).resize((480, 480), Image.Resampling.NEAREST))
     assert classifier.frame(large, "none").faces.shape == (1, 48, 48)
     assert abs(classifier.frame(large, "none").faces[0].astype(int) - pixels).mean() < 2
+
+
+def test_square_photographs_are_framed_as_in_training(
+    drawn_folder: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    photographs = tmp_path / "photographs"
+    for path in sorted(drawn_folder.rglob("*.png"))[::2]:
+        copy = photographs / path.relative_to(drawn_folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        large = Image.new("L", (240, 240), 200)
+        large.paste(Image.open(path).resize((130, 130)), (80, 60))
+        large.save(copy)
+    data = [f"data.source={photographs}", f"data.root={tmp_path / 'packs'}", "trainer.max_epochs=1"]
+    train(tiny_config(*data), tmp_path / "run")
+    classifier = EmotionClassifier.load(tmp_path / "run", device="cpu")
+    assert classifier.framing == Framing("whole", whole_square=240)
+    rows = list(csv.DictReader((tmp_path / "run" / "predictions.csv").open()))
+    predicted = classifier.predict([photographs / row["name"] for row in rows])
+    assert [[face.emotion for face in faces] for faces in predicted] == [[row["predicted"]] for row in rows]
+    assert {face.box for faces in predicted for face in faces} == {None}
 
 
 def test_calibration_belongs_to_the_best_checkpoint(trained_run: Path, tmp_path: Path) -> None:

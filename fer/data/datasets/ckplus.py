@@ -59,7 +59,7 @@ def list_sequences(source: Source, labels: dict[Sequence, str], where: str) -> L
             samples += [RawSample(name, emotion, "all", sequence[0]) for name in ordered[-PEAK_FRAMES:]]
     if not samples:
         raise DataError(f"{where}: no labelled sequence of CK+ has its frames")
-    return Listing("original CK+ sequences", samples, rejected, framed=False)
+    return Listing("original CK+ sequences", samples, rejected, faces="all")
 
 
 def _emotion(source: Source, name: str, where: str) -> str:

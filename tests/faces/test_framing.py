@@ -1,0 +1,138 @@
+"""Which part of a picture is the face, and that it is cut out as packing does."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer.data.build_pack import make_pack
+from fer.data.pack import Pack, open_pack
+from fer.errors import ConfigError
+from fer.faces.detector import crop_face, find_faces
+from fer.faces.framing import Framing, FramingRecord, check_faces, square
+
+Put = Callable[..., np.ndarray]
+
+
+def test_several_faces_are_cut_out_as_for_training(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    picture = put_faces([(seen_faces[0], 20, 30), (seen_faces[1], 360, 120)])
+    found = find_faces(picture)
+    assert len(found) == 2
+    framed = Framing().frame(picture, 48, 1, "auto")
+    assert framed.boxes == found
+    expected = [square(crop_face(picture, box), 48) for box in found]
+    assert np.array_equal(framed.faces, np.stack(expected))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_photograph_is_cut_out_as_packing_would(
+    seen_faces: list[np.ndarray], put_faces: Put, tmp_path: Path, channels: int
+) -> None:
+    tint = np.array([1, 0.9, 0.8]) if channels == 3 else np.ones(3)
+    photographs = [(put_faces([(face, 200, 100)])[..., None] * tint).astype(np.uint8) for face in seen_faces[:4]]
+    folder = tmp_path / "mine" / "happy"
+    folder.mkdir(parents=True)
+    for number, photograph in enumerate(photographs):
+        Image.fromarray(photograph).save(folder / f"{number}.png")
+    pack = open_pack(make_pack(tmp_path, "pack", str(tmp_path / "mine"), store_size=40))
+    for photograph, stored in zip(photographs, pack.images, strict=True):
+        picture = photograph if channels == 3 else photograph[..., 0]
+        assert np.array_equal(Framing().frame(picture, 40, channels, "auto").faces[0], stored)
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (48, 60), (8, 8), (1, 1), (95, 300), (200, 200)])
+def test_small_and_square_pictures_are_faces(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    framed = Framing().frame(picture, 48, 1, "auto")
+    assert framed.boxes == [None]
+    assert framed.faces.shape == (1, 48, 48)
+    if shape == (48, 48):
+        assert np.array_equal(framed.faces[0], picture)
+
+
+def test_a_square_face_is_not_cut_again(seen_faces: list[np.ndarray]) -> None:
+    assert all(Framing().frame(face, 48, 1, "auto").boxes == [None] for face in seen_faces)
+    assert any(Framing().frame(face, 48, 1, "all").boxes not in ([], [None]) for face in seen_faces)
+
+
+def test_a_square_photograph_is_searched(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    picture = put_faces([(seen_faces[0], 20, 30), (seen_faces[1], 360, 120)], width=560, height=560)
+    assert len(Framing().frame(picture, 48, 1, "auto").boxes) == 2
+    assert Framing().frame(picture, 48, 1, "none").boxes == [None]
+
+
+def test_a_large_picture_without_a_face_has_none() -> None:
+    framed = Framing().frame(np.full((200, 300), 90, np.uint8), 48, 3, "auto")
+    assert framed.boxes == []
+    assert framed.faces.shape == (0, 48, 48, 3)
+    assert Framing().frame(np.full((48, 48), 90, np.uint8), 48, 1, "all").boxes == []
+
+
+def test_faces_searched_small_are_answered_large(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    picture = put_faces([(seen_faces[0], 200, 100)])
+    boxes = Framing().frame(np.repeat(np.repeat(picture, 4, 0), 4, 1), 48, 1, "all", search_side=560).boxes
+    known = find_faces(picture)[0]
+    assert abs(boxes[0].left / 4 - known.left) < 8
+    assert abs(boxes[0].side / 4 - known.side) < 12
+
+
+def test_unknown_words_are_refused() -> None:
+    with pytest.raises(ConfigError, match="faces=some"):
+        check_faces("some")
+
+
+def test_pictures_are_framed_as_the_data_that_they_resemble(
+    seen_faces: list[np.ndarray], put_faces: Put, tmp_path: Path
+) -> None:
+    small = put_faces([(seen_faces[0], 20, 30)], width=360, height=360)
+    wide = put_faces([(seen_faces[0], 200, 100)])
+    record = FramingRecord("auto", 40)
+    assert record.face(small) is small
+    assert record.framing == Framing("whole", whole_square=360)
+    assert np.array_equal(record.face(wide), square(crop_face(wide, find_faces(wide)[0]), 40))
+    assert record.framing == Framing("detector", whole_square=360)
+    assert record.framing.find(small) == [None]
+    assert record.framing.find(wide) == find_faces(wide)
+    larger = put_faces([(seen_faces[0], 20, 30)], width=560, height=560)
+    assert record.framing.find(larger) == find_faces(larger) != []
+    crops = Framing.of_crops(360, 560)
+    assert crops.method == "whole"
+    assert crops.find(wide) == [None]
+
+
+def test_a_framing_survives_json() -> None:
+    framing = Framing("whole", 200, None, 0.9, (0.5, 0.4))
+    assert Framing.from_dict(json.loads(json.dumps(framing.to_dict()))) == framing
+    assert Framing.from_dict(None) == Framing()
+    for damaged in ({"method": "yolo"}, {"margin": 1}, {"box_centre": 3}, {"whole_square": "all"}):
+        with pytest.raises(ConfigError, match="unknown framing"):
+            Framing.from_dict(damaged)
+
+
+def test_packs_say_how_their_pictures_were_framed(
+    write_folder: Callable[..., Path], picture: Callable[..., bytes], tmp_path: Path
+) -> None:
+    squares = write_folder(tmp_path / "squares", {"happy/1.png": picture(1, (120, 120)), "sad/2.png": picture(2)})
+    pack = open_pack(make_pack(tmp_path / "packs", "squares", str(squares), store_size=48))
+    assert pack.framing == Framing("whole", whole_square=120)
+    wide = write_folder(tmp_path / "wide", {"happy/1.png": picture(1, (120, 160)), "sad/2.png": picture(2)})
+    pack = open_pack(make_pack(tmp_path / "packs", "wide", str(wide), store_size=48))
+    assert pack.framing == Framing("detector")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "framing"),
+    [
+        ({"layout": "pixel table fer2013", "shape": [9, 48, 48]}, Framing("whole")),
+        ({"layout": "class folders", "shape": [9, 200, 200]}, Framing("whole", whole_square=200)),
+        ({"layout": "class folders", "shape": [9, 48, 48], "store_size": 48}, Framing("detector", whole_square=None)),
+        ({"layout": "original CK+ sequences", "shape": [9, 48, 48], "store_size": 48}, Framing("detector")),
+        ({"layout": "parquet", "shape": [9, 48, 48], "store_size": 48}, Framing("whole", None, None)),
+    ],
+)
+def test_older_packs_are_framed_as_their_layout_says(manifest: dict, framing: Framing) -> None:
+    nothing = np.empty(0)
+    assert Pack(Path("old"), nothing, nothing, nothing, nothing, nothing, manifest).framing == framing
