@@ -31,8 +31,8 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
     """An `ExpressionClassifier` that the Trainer trains.
 
     Args:
-        network: see `ExpressionClassifier`, as for `network_spec`, `classes`, `image_size`, `mean`, `std`, `stored_size`
-            and `framing`.
+        network: see `ExpressionClassifier`, as for `network_spec`, `classes`, `image_size`, `mean`, `std`,
+            `stored_size` and `framing`.
         optimizer: parameter groups -> optimizer; its learning rate is the head's.
         layerwise_lr: (learning rate of the head, number of stages) -> learning rate of each stage.
         scheduler: (step, steps) -> factor of the learning rates; runs once in each phase of `freeze`.
