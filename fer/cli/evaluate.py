@@ -15,10 +15,9 @@ from fer.evaluation.folds import FOLDS, write_table
 from fer.evaluation.report import CALIBRATION, SUBJECTS, write_calibration, write_outcome
 from fer.evaluation.trained_model import TrainedModel
 from fer.files import typeable, write_json
-from fer.reporting.captions import CAPTIONS
 from fer.reporting.console import print_evaluation
-from fer.reporting.evaluation_figures import draw_figures, save_figures
-from fer.reporting.html import write_report
+from fer.reporting.figure_table import FIGURES, draw_figures, save_figures
+from fer.reporting.report import write_report
 from fer.runs.folder import CONFIG, METRICS
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # of a command line
@@ -90,8 +89,8 @@ def _clear(folder: Path) -> None:
         raise RunError(f"{folder} holds a run, whose own numbers would go; give another hydra.run.dir")
     for name in (METRICS, CALIBRATION, SUBJECTS, FOLDS):
         (folder / name).unlink(missing_ok=True)
-    for name in CAPTIONS:
-        for figure in (folder / "figures").glob(f"{name}.*"):
+    for row in FIGURES:
+        for figure in (folder / "figures").glob(f"{row.name}.*"):
             figure.unlink()
 
 

@@ -12,7 +12,7 @@ from fer.comparison.architecture import RESNETS, Architecture, architecture
 from fer.comparison.cost import measure as measure_cost
 from fer.comparison.cost import measured_on
 from fer.comparison.document import to_html, to_markdown
-from fer.comparison.gallery import write_figures
+from fer.comparison.figure_table import write_figures
 from fer.comparison.groups import group_runs
 from fer.comparison.pairs import accuracies_of, compare_all, in_words
 from fer.comparison.report import blocks, results_table

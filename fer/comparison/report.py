@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from fer.comparison.architecture import Architecture, table_of_layers, table_of_models
-from fer.comparison.document import Block, Gallery, Heading, Items, Picture, Table, Text
+from fer.comparison.document import Block, Heading, Items, Picture, Pictures, Table, Text
 from fer.comparison.pairs import in_words
 from fer.comparison.references import NOTE, REFERENCES
 from fer.comparison.result import Comparison, Entry, transfers
@@ -56,7 +56,7 @@ def blocks(
         found += [Heading("Results"), results_table(comparison.entries)]
         found += _differences(comparison)
         for data in comparison.data:
-            found += [Heading(f"Figures: {data}"), Gallery(pictures.get(data, []))]
+            found += [Heading(f"Figures: {data}"), Pictures(pictures.get(data, []))]
         found += [Heading("Cost"), cost_table(comparison)]
     found += _transfers(comparison, pictures)
     found += _references(comparison)
@@ -135,7 +135,7 @@ def _differences(comparison: Comparison) -> list[Block]:
         units = {f"{d.images:,} test images" + (f" of {d.subjects} people" if d.subjects else "") for d in of_data}
         found += [
             Heading(f"{data}, on the same {' or '.join(sorted(units))}", 3),
-            Items([f"{in_words(d)}, {_p(d.p_holm)}." for d in of_data], [d.shown for d in of_data]),
+            Items([(f"{in_words(d)}, {_p(d.p_holm)}.", d.shown) for d in of_data]),
         ]
     if any(d.seeds == (1, 1) for d in comparison.differences):
         found.append(Text(ONE_SEED, aside=True))
@@ -154,7 +154,7 @@ def _transfers(comparison: Comparison, pictures: dict[str, list[Picture]]) -> li
     cells = [[name, *(_number(value, 100, 1) if value == value else MISSING for value in row)]
              for name, row in zip(rows, matrix.tolist(), strict=True)]  # fmt: skip
     table = Table(["trained on", *(f"tested on {name}" for name in columns)], cells, 1, "Test accuracy, %.")
-    return [Heading("Across data sets"), table, Gallery(pictures.get("transfer", []))]
+    return [Heading("Across data sets"), table, Pictures(pictures.get("", []))]
 
 
 def _references(comparison: Comparison) -> list[Block]:
@@ -186,10 +186,10 @@ def _missing(comparison: Comparison) -> list[Block]:
     if comparison.unfinished:
         found += [
             Heading("Runs without results"),
-            Items([f"{run.name}: {run.reason}" for run in comparison.unfinished]),
+            Items([(f"{run.name}: {run.reason}", False) for run in comparison.unfinished]),
         ]
     if comparison.remarks:
-        found += [Heading("Remarks"), Items([f"{remark}." for remark in comparison.remarks])]
+        found += [Heading("Remarks"), Items([(f"{remark}.", False) for remark in comparison.remarks])]
     return found
 
 

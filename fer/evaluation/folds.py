@@ -22,8 +22,8 @@ from fer.evaluation.split_predictions import SplitPredictions
 from fer.evaluation.trained_model import run_data
 from fer.files import replacing, write_json
 from fer.reporting.console import print_evaluation
-from fer.reporting.evaluation_figures import draw_figures, save_figures
-from fer.reporting.html import write_report
+from fer.reporting.figure_table import draw_figures, save_figures
+from fer.reporting.report import write_report
 from fer.runs.folder import METRICS
 
 log = logging.getLogger(__name__)

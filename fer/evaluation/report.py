@@ -17,7 +17,7 @@ from fer.evaluation.predict_split import Predictions, Voter, predict_split
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.files import replacing, write_json
 from fer.models.classifier import ExpressionClassifier
-from fer.reporting.evaluation_figures import draw_figures, save_figures
+from fer.reporting.figure_table import draw_figures, save_figures
 
 PREDICTIONS, SUBJECTS, CALIBRATION = "predictions.csv", "subjects.csv", "calibration.json"
 

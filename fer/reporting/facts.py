@@ -1,4 +1,4 @@
-"""What a run or evaluation did, in words, from its config and its numbers."""
+"""What a run or evaluation did, in words, from its config and its metrics."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,34 +16,17 @@ def facts(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[s
         metrics: by the names of `metrics.json`.
         config: of the run; None for an evaluation.
     """
-    done = (
-        _of_evaluation(metrics)
-        if config is None
-        else _of_config(config, "folds" in metrics, bool(metrics.get("test/held_out")))
-    )
-    rows = [*done, *_of_metrics(metrics, config)]
-    return [(name, value) for name, value in rows if value]
+    rows = _of_evaluation(metrics) if config is None else _of_config(config, metrics)
+    return [(name, value) for name, value in [*rows, *_of_metrics(metrics, config)] if value]
 
 
 def run_title(metrics: Mapping[str, Any], config: DictConfig | None) -> str:
     """`resnet18 on fer2013`."""
     if config is None:
-        return f"{_checkpoints(metrics)} on {metrics.get('data', 'unknown data')}"
-    return f"{_backbone(config)} on {data_name(config)}"
-
-
-def _checkpoints(metrics: Mapping[str, Any]) -> str:
-    return _joined(metrics.get("checkpoint", "a checkpoint"))
-
-
-def _joined(value: Any) -> str:
-    """One value, or several that vote."""
-    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
-
-
-def _backbone(config: DictConfig) -> str:
+        return f"{_joined(metrics.get('checkpoint', 'a checkpoint'))} on {metrics.get('data', 'unknown data')}"
     backbone = OmegaConf.select(config, "model.backbone")
-    return str(backbone).split(".")[0] if backbone else str(OmegaConf.select(config, "model._target_"))
+    network = str(backbone).split(".")[0] if backbone else OmegaConf.select(config, "model._target_")
+    return f"{network} on {data_name(config)}"
 
 
 def data_name(config: DictConfig) -> str:
@@ -51,98 +34,101 @@ def data_name(config: DictConfig) -> str:
     return str(OmegaConf.select(config, "data.name") or "unknown data")
 
 
+def _joined(value: Any) -> str:
+    """One value, or those of the members of an ensemble."""
+    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+
+
 def _of_evaluation(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    folds, temperature = len(metrics.get("folds") or []), metrics.get("temperature")
+    split = f"{metrics.get('data', 'unknown data')}, {metrics.get('split', 'test')}"
+    fitted_on = metrics.get("temperature_fitted_on")
     return [
-        ("checkpoint", _checkpoints(metrics)),
-        ("evaluated on", f"{metrics.get('data', 'unknown data')}, {metrics.get('split', 'test')}{_folds(metrics)}"),
+        ("checkpoint", _joined(metrics.get("checkpoint", "a checkpoint"))),
+        ("evaluated on", f"{split} of all {folds} folds, each by the model not trained on it" if folds else split),
         ("trained on", _joined(metrics.get("trained_on"))),
-        ("views of each image", str(metrics.get("tta", "none"))),
-        ("side of images", f"{metrics['image_size']} px" if metrics.get("image_size") else ""),
-        ("temperature", _temperature(metrics)),
+        ("test-time augmentation", str(metrics.get("tta", "none"))),
+        ("image size", f"{metrics['image_size']} px" if metrics.get("image_size") else ""),
+        ("temperature", f"{temperature:.3f}, fitted on {fitted_on}" if None not in (temperature, fitted_on) else ""),
         ("classes", ", ".join(metrics.get("classes") or [])),
     ]
 
 
-def _folds(metrics: Mapping[str, Any]) -> str:
-    count = len(metrics.get("folds") or [])
-    return f" of all {count} folds, each asked of the model that was not trained on it" if count else ""
-
-
-def _of_config(config: DictConfig, pooled: bool, held_out: bool) -> list[tuple[str, str]]:
+def _of_config(config: DictConfig, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     def of(path: str) -> Any:
         return OmegaConf.select(config, path)
 
-    def built(path: str, leave_out: Sequence[str] = ()) -> str:
-        node = of(path)
-        if not isinstance(node, DictConfig):
-            return ""
-        name = str(node.get("_target_")).rsplit(".", 1)[-1]
-        plain = OmegaConf.to_container(node)
-        assert isinstance(plain, dict)
-        settings = {str(key): value for key, value in plain.items() if value not in (None, 0, "none")}
-        told = {key: value for key, value in settings.items() if not key.startswith("_") and key not in leave_out}
-        return name + "".join(f", {key} {value}" for key, value in told.items())
-
     limit = of("trainer.limit_train_batches")
     limit = "" if limit is None else f" of {limit} batches (of all, where 1 or less)"
-    fold = ", the last tenth of each emotion by name tests" if held_out else ", its own split"
+    split = "its own split"
     if of("data.folds"):
-        which = f"all {of('data.folds')} folds" if pooled else f"fold {of('data.fold')} of {of('data.folds')}"
-        fold = f", {which}, by people"
+        which = "all" if "folds" in metrics else f"fold {of('data.fold')} of"
+        split = f"{which} {of('data.folds')}{' folds' if which == 'all' else ''}, by people"
+    elif metrics.get("test/held_out"):
+        split = "tested on the last tenth of each emotion, by name"
     return [
-        ("data", f"{data_name(config)}{fold}, images of {of('data.image_size') or 'stored'} px"),
+        ("data", f"{data_name(config)}, {split}, images of {of('data.image_size') or 'stored'} px"),
         ("network", f"{of('model.backbone') or of('model._target_')}, weights {of('model.weights')}"),
-        ("optimizer", built("optimizer", ["fused"])),
-        ("rates of stages", built("rates")),
-        ("schedule", built("scheduler")),
-        ("freezing", _freezing(of("freeze.trainable")) or built("freeze")),
-        ("loss", built("loss")),
-        ("augmentation", built("augment")),
-        ("mixing", built("mix") if of("mix.mixup") or of("mix.cutmix") else "none"),
-        ("averaged weights", f"decay {of('module.ema_decay')}" if of("module.ema_decay") else "no"),
-        ("course", f"{of('trainer.max_epochs')} epochs{limit}, batches of {of('data.batch_size')}, seed {of('seed')}"),
-    ]
+        ("optimizer", _described(of("optimizer"), leave_out=["fused"])),
+        ("layer-wise learning rates", _described(of("rates"))),
+        ("learning-rate schedule", _described(of("scheduler"))),
+        ("freezing", _freezing(of("freeze.trainable")) or _described(of("freeze"))),
+        ("loss", _described(of("loss"))),
+        ("augmentation", _described(of("augment"))),
+        ("mixup and CutMix", _described(of("mix")) if of("mix.mixup") or of("mix.cutmix") else "none"),
+        ("averaged weights (EMA)", f"decay {of('module.ema_decay')}" if of("module.ema_decay") else "none"),
+        ("training", f"{of('trainer.max_epochs')} epochs{limit}, batches of {of('data.batch_size')}, "
+                     f"seed {of('seed')}"),
+    ]  # fmt: skip
 
 
-def _temperature(metrics: Mapping[str, Any]) -> str:
-    value, source = metrics.get("temperature"), metrics.get("temperature_fitted_on")
-    return "" if value is None or source is None else f"{value:.3f}, fitted on {source}"
-
-
-def _chosen_by(config: DictConfig | None) -> str:
-    """What the best checkpoint was selected by."""
-    node = OmegaConf.select(config, "callbacks.best") if config is not None else None
+def _described(node: Any, leave_out: Sequence[str] = ()) -> str:
+    """`AdamW, lr 0.003, weight_decay 0.05`: a class of the config and its arguments; empty where there is none."""
     if not isinstance(node, DictConfig):
-        return "on validation"
-    words = [str(node.get(key)).replace("val/", "validation ") for key in ("monitor", "tie") if node.get(key)]
-    return f"by {', then '.join(words)}"
+        return ""
+    arguments = OmegaConf.to_container(node)
+    assert isinstance(arguments, dict)
+    shown = [
+        f", {name} {value}"
+        for name, value in zip(map(str, arguments), arguments.values(), strict=True)
+        if value not in (None, 0, "none") and not name.startswith("_") and name not in leave_out
+    ]
+    return str(node.get("_target_")).rsplit(".", 1)[-1] + "".join(shown)
 
 
 def _freezing(starts: Any) -> str:
-    """What trains from when, where the config says it as pairs of a start and a number of stages."""
+    """What is trained from which epoch on; empty where the config does not give pairs of epoch and stages."""
     if not isinstance(starts, ListConfig):
         return ""
     if list(starts) == [[0, "all"]]:
         return "none"
-    told = ("all stages" if stages == "all" else f"the {stages} stage(s) next to the output" for _, stages in starts)
-    return "; ".join(f"from {start} on {what} train" for (start, _), what in zip(starts, told, strict=True))
+    trained = ("all stages" if stages == "all" else f"the last {stages} stage(s)" for _, stages in starts)
+    return "; ".join(f"from {start} on {what} are trained" for (start, _), what in zip(starts, trained, strict=True))
+
+
+def _selected_by(config: DictConfig | None) -> str:
+    """What the best checkpoint was selected by."""
+    node = OmegaConf.select(config, "callbacks.best") if config is not None else None
+    if not isinstance(node, DictConfig):
+        return "on validation images"
+    metrics = [str(node.get(key)).replace("val/", "validation ") for key in ("monitor", "tie") if node.get(key)]
+    return f"by {', then '.join(metrics)}"
 
 
 def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[str, str]]:
     counts = {name: metrics.get(f"{split}/images") for split, name in NAMES.items()}
-    sizes = [f"{count:,} {name}" for name, count in counts.items() if count]
-    rows = [("images", ", ".join(sizes))]
-    if "best_epoch" in metrics:
-        rows.append(("chosen", f"epoch {metrics['best_epoch']} (from 0), {_chosen_by(config)}"))
+    rows = [("images", ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))]
+    if metrics.get("best_epoch") is not None:
+        rows.append(("selected epoch", f"{metrics['best_epoch']} (the first is 0), {_selected_by(config)}"))
     if metrics.get("parameters"):
         macs = metrics.get("macs")
-        cost = f", {macs / 1e9:.2f} billion multiply-accumulates for an image" if macs else ""
+        cost = f", {macs / 1e9:.2f} billion multiply-accumulates per image" if macs else ""
         rows.append(("size", f"{metrics['parameters'] / 1e6:.1f} million parameters{cost}"))
     if metrics.get("train_seconds"):
         speed, memory = metrics.get("train_images_per_second"), metrics.get("peak_memory_bytes")
         took = f"{timedelta(seconds=round(metrics['train_seconds']))} of training"
-        took += f", {speed:,.0f} images a second" if speed else ""
-        took += f", {memory / 2**30:.1f} GiB of memory at most" if memory else ""
+        took += f", {speed:,.0f} images per second" if speed else ""
+        took += f", at most {memory / 2**30:.1f} GiB of memory" if memory else ""
         rows.append(("cost", took))
     if metrics.get("device"):
         rows.append(("machine", f"{metrics['device']}, precision {metrics.get('precision', 'unknown')}"))

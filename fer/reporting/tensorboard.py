@@ -19,7 +19,7 @@ from fer.evaluation.features import penultimate_features
 from fer.evaluation.metric_table import result_rows, shown_in
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
-from fer.reporting.captions import in_order
+from fer.reporting.figure_table import figures_in
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 
@@ -121,9 +121,8 @@ def log_results(
         writer.add_scalar(tag, metrics[name], step)
     writer.add_text("1_result", result_table(metrics), step)
     # The Time Series tab sorts groups by name and shows pictures too: `view` comes after all that is a curve.
-    pictures = {path.stem: path for path in (folder / "figures").glob("*.png")}
-    for number, name in enumerate(in_order(list(pictures)), start=1):
-        add_png(writer, f"view_2_results/{number:02d}_{name}", pictures[name].read_bytes(), step)
+    for number, (row, path) in enumerate(figures_in(RunFolder(folder).figures, "tensorboard"), start=1):
+        add_png(writer, f"view_2_results/{number:02d}_{row.name}", path.read_bytes(), step)
     for index, name in enumerate(outcome.classes):
         writer.add_pr_curve(f"test/{name}", outcome.labels == index, outcome.probabilities[:, index], step)
     add_projector(writer, outcome, classifier)

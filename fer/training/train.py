@@ -23,7 +23,7 @@ from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
 from fer.reporting.console import print_evaluation
 from fer.reporting.figures import save_figure
-from fer.reporting.html import write_report
+from fer.reporting.report import write_report
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results
 from fer.reporting.training_figures import training_figure
 from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint, is_finished, only_writer

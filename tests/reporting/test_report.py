@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.reporting.figures import confusion_figure, save_figure
-from fer.reporting.html import write_report
+from fer.reporting.report import write_report
 
 NASTY = '<img src=x onerror="alert(1)">&co'
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -96,14 +96,14 @@ def test_the_page_needs_nothing_else(report):
 
 def test_it_says_what_was_trained_on_what_and_how(report):
     said = ("test_resnet on ckplus", "fold 3 of 10, by people", "AdamW, lr 0.003", "OneCycle", "4,321 training")
-    said += ("11.2 million parameters", "1:02:03 of training", "epoch 7 (from 0)", "cpu, 2 threads", "2.0 GiB")
+    said += ("11.2 million parameters", "1:02:03 of training", "7 (the first is 0)", "cpu, 2 threads", "2.0 GiB")
     assert [text for text in said if text not in report.text] == []
 
 
 def test_numbers_have_their_intervals(report, metrics):
     low, high = metrics["test/accuracy_ci95"]
     accuracy = metrics["test/accuracy"]
-    assert f"{accuracy:.1%} of 60 test images of 12 people are recognised" in report.text
+    assert f"{accuracy:.1%} of 60 test images of 12 people are classified correctly" in report.text
     assert f"(95 % interval {low:.1%} to {high:.1%}, over people)" in report.text
     assert f"{metrics['test/macro_f1']:.4f}" in report.text
     assert f"{metrics['test/recall_happy']:.3f}" in report.text
@@ -154,23 +154,21 @@ def test_names_are_never_markup(tmp_path, metrics, config):
     config.data.name = config.model.backbone = NASTY
     OmegaConf.save(config, tmp_path / "config.yaml")
     named = {f"test/support_{NASTY}": 3, f"test/recall_{NASTY}": 0.5}
-    (tmp_path / "folds.csv").write_text(f'fold,who\n0,"{NASTY.replace(chr(34), chr(34) * 2)}"\n')
-    (tmp_path / "figures").mkdir()
-    page = Page(write_report(tmp_path, {**metrics, **named, "device": NASTY}))
+    page = Page(write_report(tmp_path, {**metrics, **named, "device": NASTY, "folds": [{"fold": 0, "who": NASTY}]}))
     assert page.of("img") == []
     assert page.text.count(NASTY) >= 5
     assert page.source.count("<script") == 0
 
 
 def test_folds_and_other_evaluations_have_reports_too(tmp_path, metrics):
-    (tmp_path / "folds.csv").write_text("fold,images,accuracy\n0,30,0.83333333333\n1,30,0.9\n")
     numbers = {name: value for name, value in metrics.items() if name.startswith("test/")}
     votes = {"checkpoint": ["runs/a", "runs/b"], "trained_on": ["fer2013", "fer2013"], "data": "ckplus"}
     chosen = {"split": "test", "tta": "flip", "classes": ["angry", "happy", "fear"], "fold": 2}
     chosen["overrides"] = ["data=ckplus", "data.fold=2", "tta=flip", "data.source='a b'"]
+    chosen["folds"] = [{"fold": number, "images": 30, "accuracy": 1 / (number + 1.2)} for number in range(2)]
     page = Page(write_report(tmp_path, {**numbers, **votes, **chosen}))
     assert "runs/a + runs/b on ckplus" in page.text
-    assert "0.8333" in page.text
+    assert "83.33%" in page.text
     assert "scripts/evaluate.py 'checkpoint=[runs/a,runs/b]' data=ckplus data.fold=2 tta=flip" in page.text
     assert "validation" not in page.text.split("Results")[1].split("Each class")[0].replace("validation images", "")
 

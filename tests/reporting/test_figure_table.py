@@ -6,12 +6,17 @@ import logging
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.emotions import EMOTIONS
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
-from fer.reporting.evaluation_figures import draw_figures, explained, save_figures
+from fer.reporting import figure_table
+from fer.reporting.figure_table import FIGURES, FigureRow, draw_figures, figures_in, images_to_explain, save_figures
+from fer.reporting.report import write_report
+from fer.reporting.tensorboard import RunLogger, log_results
 
 NUMBERS = {"confusion_matrix", "confused_pairs", "classes", "reliability", "precision_recall"}
 FACES = {"predictions", "top_losses"}
@@ -107,9 +112,48 @@ def test_without_grad_cam_the_figure_is_left_out_with_a_line(monkeypatch, caplog
 
 def test_right_images_of_as_many_classes_as_there_are_and_wrong_ones_are_explained():
     outcome = outcome_of(200, 5)
-    chosen = explained(outcome, count=6)
+    chosen = images_to_explain(outcome, count=6)
     assert len(chosen) == 12
     assert outcome.correct[chosen[:6]].all()
     assert not outcome.correct[chosen[6:]].any()
     assert set(outcome.labels[chosen[:6]]) == set(range(5))
     assert len(set(chosen.tolist())) == 12
+
+
+def test_a_new_figure_is_its_function_and_one_row(tmp_path, monkeypatch):
+    def draw_confidence(predictions, _classifier):
+        figure = Figure((2, 2))
+        figure.add_subplot().hist(predictions.probabilities.max(axis=1))
+        return figure
+
+    row = FigureRow("confidence", "Confidence", "How sure the model is.", draw_confidence)
+    monkeypatch.setattr(figure_table, "FIGURES", (*FIGURES, row))
+    predictions, classifier = outcome_of(40, 3), classifier_of(3)
+    save_figures(draw_figures(predictions), tmp_path / "figures")
+    page = write_report(tmp_path, {"test/accuracy": 0.5}).read_text(encoding="utf-8")
+    logger = RunLogger(tmp_path)
+    metrics = {"test/accuracy": 0.5, "test/macro_f1": 0.5, "test/ece": 0.1, "val/accuracy": 0.5, "best_epoch": 0}
+    log_results(logger.experiment, tmp_path, metrics, predictions, classifier, 1)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
+    assert (tmp_path / "figures" / "confidence.svg").exists()
+    assert 'alt="Confidence"' in page
+    assert "How sure the model is." in page
+    assert [tag for tag in events.Tags()["images"] if tag.endswith("_confidence")]
+
+
+def test_a_place_shows_the_figures_that_its_rows_say_in_their_order_and_unknown_ones_last(tmp_path, monkeypatch):
+    rows = (FigureRow("second", "2"), FigureRow("first", "1", shown=("report",)), FigureRow("absent", "3"))
+    monkeypatch.setattr(figure_table, "FIGURES", rows)
+    for name in ("own_figure", "first", "second"):
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "first.svg").touch()
+    shown = figures_in(tmp_path, "report", (".png", ".svg"))
+    assert [(row.title, path.name) for row, path in shown] == [
+        ("2", "second.png"), ("1", "first.svg"), ("Own figure", "own_figure.png"),
+    ]  # fmt: skip
+    assert [row.name for row, _ in figures_in(tmp_path, "tensorboard")] == ["second", "own_figure"]
+
+
+def test_every_row_has_a_name_of_its_own_a_title_and_a_caption():
+    assert len({row.name for row in FIGURES}) == len(FIGURES)
+    assert all(row.title and row.caption.endswith(".") for row in FIGURES)

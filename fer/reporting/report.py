@@ -1,0 +1,120 @@
+"""`report.html` of a run, an evaluation or pooled folds: what was done, the numbers, the figures, how to repeat it."""
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fer.evaluation.metric_table import MISSING, class_rows, result_rows, shown_in
+from fer.files import replacing
+from fer.reporting.facts import NAMES, data_name, facts, run_title
+from fer.reporting.figure_table import figures_in
+from fer.reporting.limits import limits
+from fer.reporting.render import render_html
+from fer.runs.folder import RunFolder
+
+
+def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | None = None) -> Path:
+    """Write `report.html`, one page that needs no other file.
+
+    Args:
+        folder: of a run or evaluation, whose figures the page shows.
+        metrics: by the names of `metrics.json`.
+        config: of the run; None reads `config.yaml` where it exists.
+
+    Returns:
+        The path of the page.
+    """
+    run = RunFolder(folder)
+    if config is None and run.is_run():
+        config = run.read_config()
+    splits = [split for split in NAMES if f"{split}/accuracy" in metrics]
+    reported = splits[-1] if splits else "test"
+    page = render_html(
+        "report.html.j2",
+        title=run_title(metrics, config),
+        subtitle=f"{datetime.now():%Y-%m-%d}, {folder}, results on {NAMES[reported]}",
+        headline=_headline(metrics, reported),
+        facts=facts(metrics, config),
+        results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},
+        classes=_classes(metrics, reported),
+        folds=_folds(metrics.get("folds") or []),
+        figures=figures_in(run.figures, "report", (".png", ".svg")),
+        commands=_commands(run, metrics, config),
+        limits=_limits(metrics, config, reported),
+    )
+    with replacing(run.report_file) as file:
+        file.write(page)
+    return run.report_file
+
+
+def _headline(metrics: Mapping[str, Any], split: str) -> dict[str, str] | None:
+    """The accuracy, and the sentence that it begins."""
+    accuracy, bounds = metrics.get(f"{split}/accuracy"), metrics.get(f"{split}/accuracy_ci95")
+    if accuracy is None:
+        return None
+    images, people = metrics.get(f"{split}/images"), metrics.get(f"{split}/subjects")
+    text = f"of {images:,} {split} images" if isinstance(images, int) else f"of the {split} images"
+    text += f" of {people:,} people" if people else ""
+    text += " are classified correctly"
+    if bounds:
+        text += f" (95 % interval {bounds[0]:.1%} to {bounds[1]:.1%}, over {'people' if people else 'images'})"
+    return {"accuracy": f"{accuracy:.1%}", "text": f"{text}."}
+
+
+def _classes(metrics: Mapping[str, Any], split: str) -> dict[str, Any] | None:
+    rows = class_rows("report", metrics, split)
+    return {"headings": rows[0], "rows": rows[1:], "caption": f"{NAMES[split]} images".capitalize()} if rows else None
+
+
+def _folds(folds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The table of pooled folds: metrics as the metric table says, other numbers with four digits."""
+    metrics = {metric.key: metric for metric in shown_in("folds")}
+
+    def cell(name: str, value: Any) -> str:
+        if name in metrics:
+            return metrics[name].text(value)
+        return MISSING if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    if not folds:
+        return None
+    headings = [metrics[name].label if name in metrics else name.replace("_", " ") for name in folds[0]]
+    return {"headings": headings, "rows": [[cell(*item) for item in fold.items()] for fold in folds]}
+
+
+def _commands(run: RunFolder, metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[str, str]]:
+    """How to repeat it: what a command does, and the command."""
+    if config is None:
+        checkpoint = metrics.get("checkpoint", "CHECKPOINT")
+        given = checkpoint if isinstance(checkpoint, str) else f"[{','.join(map(str, checkpoint))}]"
+        arguments = shlex.join([f"checkpoint={given}", *metrics.get("overrides", [])])
+        return [("", f"python scripts/evaluate.py {arguments}")]
+    overrides = run.read_overrides()
+    if overrides is not None:  # each fold began from this command line
+        return [("", f"python scripts/train.py {shlex.join(overrides)} folds=all")]
+    again = (
+        f"python scripts/train.py --config-path={shlex.quote(str(run.path.absolute()))} --config-name=config \\\n"
+        "    hydra.run.dir=outputs/again hydra.output_subdir=null"
+    )
+    return [
+        ("Train again from the config in this folder. On the same machine the numbers come out the same:", again),
+        (
+            "Evaluate the tested checkpoint again, on its own test images or on other data (data=…):",
+            f"python scripts/evaluate.py checkpoint={shlex.quote(str(run.path))}",
+        ),
+    ]
+
+
+def _limits(metrics: Mapping[str, Any], config: DictConfig | None, split: str) -> list[str]:
+    pack, fold, classes = str(metrics.get("data", "")), "", len(metrics.get("classes") or [])
+    if isinstance(metrics.get("fold"), int) and not metrics.get("folds"):
+        fold = f"fold {metrics['fold']}"
+    if config is not None:
+        pack = str(OmegaConf.select(config, "data.pack") or data_name(config))
+        if OmegaConf.select(config, "data.folds") and "folds" not in metrics:
+            fold = f"fold {OmegaConf.select(config, 'data.fold')} of {OmegaConf.select(config, 'data.folds')}"
+    classes = classes or sum(name.startswith(f"{split}/support_") for name in metrics)
+    return limits(pack, classes, metrics, split, fold)
