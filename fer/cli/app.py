@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import FERError
+from fer.runs.folder import RunFolder
 from fer.sweeps.names import as_given, sweep_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -74,10 +75,8 @@ def run_folder(resume: str | None, fresh: str) -> str:
     """
     if not resume:
         return fresh
-    path = Path(resume)
-    if path.suffix == ".ckpt" and path.parent.name == "checkpoints":
-        path = path.parent.parent
-    return str(path) if path.is_dir() else fresh
+    run = RunFolder.of_checkpoint(resume) or RunFolder(resume)
+    return str(run) if run.path.is_dir() else fresh
 
 
 def given_overrides() -> list[str]:

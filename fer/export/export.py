@@ -33,10 +33,10 @@ from fer.export.formats import (
 from fer.export.network import CalibratedNetwork
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
+from fer.runs.folder import BEST_CHECKPOINT
 
 log = logging.getLogger(__name__)
 
-BEST = "best.ckpt"
 CALIBRATION_IMAGES = 256  # training images from which int8 takes the ranges of activations
 PREPROCESSING = (
     "a square face crop, framed as in training (key framing; around a detected face as FER2013 crops), {colours}, "
@@ -183,13 +183,13 @@ def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[s
 
 def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
     """Each checkpoint, precision and format has a name of its own."""
-    other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST else ""
+    other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST_CHECKPOINT else ""
     name = f"model{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
     return model.path.parent / name if model.folder is None else model.folder / "export" / name
 
 
 def _checkpoint_name(model: TrainedModel) -> str:
-    return BEST if model.path.is_dir() else model.path.name
+    return BEST_CHECKPOINT if model.path.is_dir() else model.path.name
 
 
 def _write(path: Path, content: bytes) -> None:

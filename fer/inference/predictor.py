@@ -7,11 +7,9 @@ for face in classifier.predict("party.jpg")[0]:
     print(face.emotion, face.probability, face.box)
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +17,13 @@ from torch import Tensor
 
 from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
-from fer.errors import CheckpointError, ConfigError
+from fer.errors import CheckpointError, ConfigError, RunError
 from fer.faces.detector import SEARCH_SIDE, FaceBox
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.inference.images import Picture, as_pixels, listed
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
+from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 
 @dataclass(frozen=True)
@@ -141,19 +140,10 @@ def run_temperature(path: Path | str) -> float:
         CheckpointError: a `calibration.json` that holds no temperature.
     """
     path = Path(path)
-    if path.is_dir():
-        file = path / "calibration.json"
-    elif path.name == "best.ckpt" and path.parent.name == "checkpoints":
-        file = path.parent.parent / "calibration.json"  # it was fitted for that checkpoint, and no other
-    else:
-        return 1.0
-    if not file.exists():
+    run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
+    if run is None or (path.is_file() and path.name != BEST_CHECKPOINT):  # it was fitted for that checkpoint, no other
         return 1.0
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-        temperature = float(content["temperature"])
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature {temperature}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file} holds no temperature ({error}); delete it to go on uncalibrated") from error
-    return temperature
+        return run.read_temperature() or 1.0
+    except RunError as error:
+        raise CheckpointError(f"{run} holds no temperature: {error}; delete that file to go on uncalibrated") from error

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BEST_CHECKPOINT, LAST_CHECKPOINT = "best.ckpt", "last.ckpt"
 Content = TypeVar("Content")
 Default = TypeVar("Default")
 
@@ -60,8 +61,8 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.evaluations = path / "evaluations"
         self.checkpoints = path / "checkpoints"
-        self.best_checkpoint = self.checkpoints / "best.ckpt"
-        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.best_checkpoint = self.checkpoints / BEST_CHECKPOINT
+        self.last_checkpoint = self.checkpoints / LAST_CHECKPOINT
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -72,8 +73,9 @@ class RunFolder:
     @classmethod
     def of_checkpoint(cls, checkpoint: Path | str) -> "RunFolder | None":
         """The run in whose `checkpoints/` a file lies; None for a checkpoint that lies elsewhere."""
-        folder = cls(Path(checkpoint).parent.parent)
-        return folder if Path(checkpoint).parent == folder.checkpoints else None
+        path = Path(checkpoint)
+        folder = cls(path.parent.parent)
+        return folder if path.parent == folder.checkpoints and path.suffix == folder.best_checkpoint.suffix else None
 
     def fold(self, number: int) -> "RunFolder":
         """The folder of one fold, in that of a run of all folds."""

@@ -3,7 +3,6 @@
 import logging
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -15,6 +14,7 @@ from torchvision.utils import make_grid
 from fer.device import wait_for
 from fer.reporting.figures import confusion_figure, save_figure
 from fer.reporting.training_figures import schedule_figure
+from fer.runs.folder import RunFolder
 from fer.training.module import ExpressionModule
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class ScheduleFigure(Callback):
             for first, stages in module.freeze_schedule.phases(module.stages, epochs)
         ]
         figure = schedule_figure(schedule.highest, schedule.factor, schedule.total_steps, phases, epochs)
-        save_figure(figure, Path(trainer.default_root_dir) / "figures", "schedule")
+        save_figure(figure, RunFolder(trainer.default_root_dir).figures, "schedule")
 
 
 class EarlyStop(EarlyStopping):

@@ -15,6 +15,7 @@ from torch import Tensor
 from fer.errors import CheckpointError
 from fer.files import replacing
 from fer.models.weights import read_checkpoint
+from fer.runs.folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 from fer.training.progress import is_accumulating
 
 
@@ -60,7 +61,7 @@ class BestCheckpoint(ModelCheckpoint):
     ) -> None:
         super().__init__(
             dirpath=dirpath,
-            filename="best",
+            filename=Path(BEST_CHECKPOINT).stem,
             monitor=monitor,
             mode=mode,
             save_weights_only=True,
@@ -148,5 +149,5 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         assert self.dirpath is not None, "the run sets it"
-        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt", weights_only=False)
+        trainer.save_checkpoint(Path(self.dirpath) / LAST_CHECKPOINT, weights_only=False)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

@@ -4,7 +4,6 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks (WACV 2017), s
 """
 
 import copy
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -17,16 +16,15 @@ from rich.progress import track
 from fer.data.loader import DeviceLoader
 from fer.device import autocast
 from fer.errors import ConfigError
-from fer.files import write_json
 from fer.models.stages import build_optimizer
 from fer.reporting.figures import save_figure
 from fer.reporting.training_figures import range_test_figure
+from fer.runs.folder import RunFolder
 from fer.training.freeze import apply_freeze
 from fer.training.module import ExpressionModule
 
 log = logging.getLogger(__name__)
 
-RESULT = "lr_find.json"
 SMOOTHING = 4.0  # steps, standard deviation
 FALL = 0.995  # of the first loss: what is not below does not fall
 BEYOND = 4.0  # times the lowest loss: there is nothing to learn above
@@ -150,15 +148,10 @@ def find_learning_rate(
         )
     suggestions = {"steepest": test.steepest, "valley": test.valley}
     figure = range_test_figure(test.rates, test.losses, test.smoothed, suggestions)
-    save_figure(figure, folder / "figures", "lr_find")
+    run = RunFolder(folder)
+    save_figure(figure, run.figures, "lr_find")
     curve = {"rates": test.rates.tolist(), "losses": test.losses.tolist()}
-    write_json(folder / RESULT, {"used": test.valley, **suggestions, **curve})
+    run.write_lr_find({"used": test.valley, **suggestions, **curve})
     steepest = "none" if test.steepest is None else f"{test.steepest:.2e}"
-    log.info("lr_find: valley %.2e, steepest %s; %s", test.valley, steepest, folder / "figures" / "lr_find.png")
+    log.info("lr_find: valley %.2e, steepest %s; %s", test.valley, steepest, run.figures / "lr_find.png")
     return test.valley
-
-
-def found_learning_rate(folder: Path) -> float | None:
-    """What an earlier test in this run folder found; None where there was none."""
-    path = folder / RESULT
-    return float(json.loads(path.read_text(encoding="utf-8"))["used"]) if path.exists() else None

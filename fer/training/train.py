@@ -30,7 +30,7 @@ from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint, is_fini
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
-from fer.training.lr_finder import find_learning_rate, found_learning_rate
+from fer.training.lr_finder import find_learning_rate
 from fer.training.module import ExpressionModule
 from fer.training.stop import INTERRUPTED, TERMINATED, stoppable
 from fer.training.trainer import quiet_lightning
@@ -137,7 +137,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
 
 def _learning_rate(classifier: ExpressionModule, datamodule: FERDataModule, trainer: Trainer, folder: Path) -> float:
     """The rate of the range test, run once in a run folder."""
-    found = found_learning_rate(folder)
+    found = RunFolder(folder).read_found_lr()
     if found is not None:
         return found
     if trainer.world_size > 1:

@@ -105,6 +105,7 @@ def test_a_checkpoint_tells_its_run(tmp_path: Path) -> None:
     assert run is not None
     assert run.path == tmp_path
     assert RunFolder.of_checkpoint(tmp_path / "best.ckpt") is None
+    assert RunFolder.of_checkpoint(tmp_path / "checkpoints" / "a_run") is None
 
 
 def test_folds_are_found_in_their_order(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from fer.faces.pictures import decode_picture
 from fer.inference.annotate import colour
 from fer.inference.predictor import EmotionClassifier, Prediction
 from fer.reporting.limits import limits
-from fer.runs.folder import METRICS
+from fer.runs.folder import RunFolder
 
 MOST_FACES = 32  # that are told of one picture, the largest
 MOST_MAPS = 8  # of them with a Grad-CAM, which costs several passes through the network
@@ -73,8 +72,8 @@ class Answers:
 def about(model: TrainedModel) -> dict[str, Any]:
     """What a model is, what it was trained on, and what that means for its answers."""
     metrics: dict[str, Any] = {}
-    if model.folder is not None and (model.folder / METRICS).exists():
-        metrics = json.loads((model.folder / METRICS).read_text(encoding="utf-8"))
+    if model.folder is not None and (run := RunFolder(model.folder)).is_finished():
+        metrics = run.read_metrics()
     classifier = model.classifier
     data = model.data or {}
     return {
