@@ -6,7 +6,8 @@ from omegaconf import DictConfig
 
 from fer.cli.app import given_overrides, output_folder
 from fer.errors import RunError
-from fer.runs.status import LOG, read_status
+from fer.runs.folder import RunFolder
+from fer.runs.status import read_status
 from fer.sweeps.folds import is_run_of_folds, train_folds
 from fer.sweeps.grid import run_config
 from fer.sweeps.job import command_options, run_job
@@ -25,7 +26,7 @@ def train(cfg: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # another sweeper than ours chose this job
         if (accuracy := run_job()) is None:
             status = read_status(folder)
-            raise RunError(f"{folder} {status.state if status else 'failed'}: see {folder / LOG}")
+            raise RunError(f"{folder} {status.state if status else 'failed'}; see {RunFolder(folder).log_file}")
         return accuracy
     cfg = run_config(cfg)
     if is_run_of_folds(cfg, folder):

@@ -104,7 +104,9 @@ def _raise_failures(jobs: Sequence[Job], outcomes: Mapping[str, Status], folder:
         for cause, group in failed.items()
     )
     causes += f"; the other {untried} were not tried" if untried else ""
-    raise RunError(f"{number} of {len(jobs)} folds failed: {causes}; resume with: python scripts/train.py resume={folder}")
+    raise RunError(
+        f"{number} of {len(jobs)} folds failed: {causes}; resume with: python scripts/train.py resume={folder}"
+    )
 
 
 def _all_would_fail(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:

@@ -62,7 +62,7 @@ def train_in_process(
     if folder.is_finished():
         return Status("skipped")
     folder.path.mkdir(parents=True, exist_ok=True)
-    status = (read_status(folder.path) or Status("waiting")).but(exit_status=None, signal=None, cause=None)
+    status = (read_status(folder) or Status("waiting")).but(exit_status=None, signal=None, cause=None)
     _wait_for_writer(folder)
     where = f"hydra.run.dir={quoted(folder.path)}"
     command = [sys.executable, str(TRAIN), *options, *overrides, where, "hydra.mode=RUN"]
@@ -73,13 +73,13 @@ def train_in_process(
         status = _attempt(command, folder, status.but(state="running", attempts=status.attempts + 1), asked)
         if not (status.state == "failed" and status.signal):
             break
-    status.write(folder.path)
+    status.write(folder)
     return status
 
 
 def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: Callable[[], str | None]) -> Status:
     """Run the command once; returns the status with its ending."""
-    status.write(folder.path)
+    status.write(folder)
     log = folder.log_file
     start = log.stat().st_size if log.exists() else 0
     started = time.monotonic()
@@ -87,7 +87,7 @@ def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: C
         ending = run_process(command, log, asked)
     except BaseException as error:  # a scheduler ends the watching process; the job is to be resumed
         seconds = status.seconds + time.monotonic() - started
-        status.but(state="waiting", seconds=seconds, cause=one_line(str(error))).write(folder.path)
+        status.but(state="waiting", seconds=seconds, cause=one_line(str(error))).write(folder)
         raise
     seconds = status.seconds + ending.seconds
     status = status.but(exit_status=ending.exit_status, signal=ending.signal, cause=None, seconds=seconds)
@@ -100,8 +100,8 @@ def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: C
 
 def make_waiting(folder: RunFolder) -> None:
     """Set the status of a job to waiting; how long earlier attempts took is kept."""
-    before = read_status(folder.path) or Status("waiting")
-    Status("waiting", seconds=before.seconds, attempts=before.attempts).write(folder.path)
+    before = read_status(folder) or Status("waiting")
+    Status("waiting", seconds=before.seconds, attempts=before.attempts).write(folder)
 
 
 def objective(folder: RunFolder) -> float | None:

@@ -1,18 +1,14 @@
 """`hydra/sweeper=optuna_search`: validation accuracy of the trials so far decides what to try next."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from fer.errors import ConfigError
 from fer.sweeps.grid import Job, leaves_result
 from fer.sweeps.job import OBJECTIVE, objective
-from fer.sweeps.process import StopFile
 from fer.sweeps.sweeper import GridSweeper
-
-if TYPE_CHECKING:
-    from fer.sweeps.watch import Watch
 
 JOURNAL = "optuna.journal"  # the study, in the folder of the sweep
 JOB, COMMAND = "job", "asked"  # attributes of a trial and of the study; studies of earlier versions have them too
@@ -50,22 +46,15 @@ class OptunaSweeper(GridSweeper):
     def count(self, jobs: Sequence[Job]) -> int:
         return self.trials
 
-    def run_jobs(
-        self,
-        jobs: list[Job],
-        overrides: dict[str, Override],
-        launch: Callable[[Sequence[Job]], None],
-        watch: "Watch",
-        stop: StopFile,
-    ) -> list[Job]:
+    def run_jobs(self, jobs: list[Job], overrides: dict[str, Override]) -> list[Job]:
         """Ask for trials, launch them and report their accuracy, until there are enough."""
         optuna = _optuna()
         study = self._study(optuna)
         self._check_command(study, overrides)
-        watch.before(self._resume(optuna, study))
+        self.watch.before(self._resume(optuna, study))
         space = {key: override for key, override in overrides.items() if override.is_sweep_override()}
         complete, jobs = _complete(optuna, study), []
-        while complete + len(jobs) < self.trials and not stop.asked():
+        while complete + len(jobs) < self.trials and not self.stop.asked():
             batch = []
             for _ in range(min(self.at_once, self.trials - complete - len(jobs))):
                 trial = study.ask()
@@ -73,16 +62,16 @@ class OptunaSweeper(GridSweeper):
                 trial.set_user_attr(JOB, job.name)
                 batch.append((trial, job))
             by_name = {job.name: job for _, job in batch}  # two trials may have the same values
-            launch(list(by_name.values()))
+            self.launch(list(by_name.values()))
             for trial, job in batch:
                 job = by_name[job.name]
                 accuracy = None if job.error else objective(job.folder)
                 if accuracy is not None:
                     study.tell(trial, accuracy)
-                elif not stop.asked():
+                elif not self.stop.asked():
                     study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 jobs.append(job)
-        self._print_best(optuna, study, watch)
+        self._print_best(optuna, study)
         return jobs
 
     def _study(self, optuna: Any) -> Any:
@@ -136,13 +125,13 @@ class OptunaSweeper(GridSweeper):
                 study.enqueue_trial(trial.params)
         return len(complete)
 
-    def _print_best(self, optuna: Any, study: Any, watch: "Watch") -> None:
+    def _print_best(self, optuna: Any, study: Any) -> None:
         if not _complete(optuna, study):
             return
         best = study.best_trial
         values = " ".join(f"{key}={_text(value)}" for key, value in best.params.items())
         line = f"\nbest {OBJECTIVE} {best.value:.2%}: {values}  ({best.user_attrs.get(JOB)})"
-        watch.console.print(line, highlight=False)
+        self.watch.console.print(line, highlight=False)
 
 
 def propose(trial: Any, key: str, override: Override) -> str:

@@ -43,6 +43,9 @@ class GridSweeper(Sweeper):
 
     hydra_context: HydraContext
     config: DictConfig
+    launcher: Launcher
+    watch: "Watch"
+    stop: StopFile
 
     def __init__(self, params: Mapping[str, Any] | None = None, retries: int = 1, compare: bool = True) -> None:
         self.params, self.retries, self.compare = dict(params or {}), retries, compare
@@ -70,8 +73,7 @@ class GridSweeper(Sweeper):
     def _sweep(self, arguments: list[str]) -> list[float | None]:
         from fer.sweeps.watch import Watch, print_failures, print_summary, wide_console
 
-        console = wide_console()
-        launcher = _launcher(self.config, self.hydra_context)
+        console, self.launcher = wide_console(), _launcher(self.config, self.hydra_context)
         try:
             overrides = grid.parse(arguments, self.hydra_context.config_loader)
         except HydraException as error:
@@ -83,17 +85,17 @@ class GridSweeper(Sweeper):
             announce_driver()
             for name in ("hydra", "hydra_plugins"):  # they announce each job; the watch does so already
                 logging.getLogger(name).setLevel(logging.WARNING)
-            with stopped_by_signals(self.folder) as stop, Watch(self.count(jobs), console) as watch:
-                jobs = self.run_jobs(jobs, overrides, partial(self.launch, launcher, watch, stop), watch, stop)
-            print_summary(jobs, watch.outcomes, self.folder, console)
-            if stop.status:
+            with stopped_by_signals(self.folder) as self.stop, Watch(self.count(jobs), console) as self.watch:
+                jobs = self.run_jobs(jobs, overrides)
+            print_summary(jobs, self.watch.outcomes, self.folder, console)
+            if self.stop.status:
                 console.print("stopped; resume with the same command", highlight=False)
             else:
                 self.finish(jobs, [job for job in jobs if job.error is None and job.folder.is_finished()])
-            failed = print_failures(jobs, watch.outcomes, wide_console(stderr=True))
+            failed = print_failures(jobs, self.watch.outcomes, wide_console(stderr=True))
         sys.stdout.flush()
-        if stop.status or failed:
-            raise SystemExit(stop.status or 1)
+        if self.stop.status or failed:
+            raise SystemExit(self.stop.status or 1)
         return [objective(job.folder) for job in jobs]
 
     def make_jobs(self, overrides: dict[str, Override]) -> list[Job]:
@@ -118,16 +120,9 @@ class GridSweeper(Sweeper):
         """How many jobs the sweep will have."""
         return len(jobs)
 
-    def run_jobs(
-        self,
-        jobs: list[Job],
-        overrides: dict[str, Override],
-        launch: Callable[[Sequence[Job]], None],
-        watch: "Watch",
-        stop: StopFile,
-    ) -> list[Job]:
+    def run_jobs(self, jobs: list[Job], overrides: dict[str, Override]) -> list[Job]:
         """Launch the jobs that are not finished; returns all."""
-        launch(jobs)
+        self.launch(jobs)
         return jobs
 
     def finish(self, jobs: Sequence[Job], finished: Sequence[Job]) -> None:
@@ -139,39 +134,39 @@ class GridSweeper(Sweeper):
         if self.compare and finished:
             self._try("the runs were not compared", partial(_compare, self.folder))
 
-    def launch(self, launcher: Launcher, watch: "Watch", stop: StopFile, jobs: Sequence[Job]) -> None:
+    def launch(self, jobs: Sequence[Job]) -> None:
         """Hand jobs to the launcher, those of dead workers again, and wait until all have ended."""
-        waiting = [job for job in jobs if self._is_waiting(job, watch)]
-        watch.follow(waiting)
+        waiting = [job for job in jobs if self._is_waiting(job)]
+        self.watch.follow(waiting)
         broken = None
         for _ in range(1 + self.retries):
-            if not waiting or stop.asked():
+            if not waiting or self.stop.asked():
                 break
             try:
-                launcher.launch([self._overrides(job) for job in waiting], initial_job_idx=0)
+                self.launcher.launch([self._overrides(job) for job in waiting], initial_job_idx=0)
             except Exception as error:  # a worker that died takes the launcher with it, but not the sweep
                 broken = one_line(f"{type(error).__name__}: {error}")
                 log.debug("launcher", exc_info=True)
             waiting = [job for job in waiting if _state(job) in ("waiting", "running")]
         for job in waiting:
-            status = read_status(job.folder.path) or Status("waiting")
-            if not stop.asked():
+            status = read_status(job.folder) or Status("waiting")
+            if not self.stop.asked():
                 cause = f"its worker died: {status.cause or broken or 'it said nothing'}"
                 status = status.but(state="failed", cause=cause)
-                status.write(job.folder.path)
-            watch.ended(job, status)
+                status.write(job.folder)
+            self.watch.ended(job, status)
 
-    def _is_waiting(self, job: Job, watch: "Watch") -> bool:
+    def _is_waiting(self, job: Job) -> bool:
         """Whether a job has to run; one that is finished or cannot start has ended."""
         if job.error is None:
             grid.check_finished(job)
         if job.error is not None:
             status = Status("failed", exit_status=1, cause=job.error)
             if not job.folder.is_finished():
-                status.write(job.folder.path)
-            watch.ended(job, status)
+                status.write(job.folder)
+            self.watch.ended(job, status)
         elif job.folder.is_finished():
-            watch.ended(job, (read_status(job.folder.path) or Status("skipped")).but(state="skipped"))
+            self.watch.ended(job, (read_status(job.folder) or Status("skipped")).but(state="skipped"))
         else:
             make_waiting(job.folder)
             return True
@@ -227,7 +222,7 @@ def _launcher(config: DictConfig, context: HydraContext) -> Launcher:
 
 
 def _state(job: Job) -> str:
-    status = read_status(job.folder.path)
+    status = read_status(job.folder)
     return "waiting" if status is None else status.state
 
 

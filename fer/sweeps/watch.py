@@ -91,7 +91,7 @@ class Watch(AbstractContextManager["Watch"]):
     def _look(self) -> None:
         now = []
         for job in list(self._running):
-            status = read_status(job.folder.path)
+            status = read_status(job.folder)
             if status is not None and status.state in DONE:
                 self.ended(job, status)
             elif status is not None and status.state == "running":
