@@ -21,7 +21,8 @@ ENDINGS = {
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "training"), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
