@@ -1,4 +1,4 @@
-"""Values that change in the course of a run, as start -> value: a start is an epoch, or a fraction of the run."""
+"""Values that change during a run, as start -> value: a start is an epoch, or a fraction of the run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ def is_start(start: object) -> bool:
     return (type(start) is int and start >= 0) or (isinstance(start, float) and 0 < start < 1)
 
 
-def course(key: str, given: Mapping[int | float, Value] | Sequence[Sequence[Any]]) -> dict[int | float, Value]:
-    """The course of a run, start -> value, from a mapping or from pairs.
+def schedule(key: str, given: Mapping[int | float, Value] | Sequence[Sequence[Any]]) -> dict[int | float, Value]:
+    """The schedule of a value, start -> value, from a mapping or from pairs.
 
     Configs hold pairs, `[[0, 64], [0.5, 96]]`: a list on the command line takes the place of the one before it,
     while a mapping would be merged into it.
@@ -36,7 +36,7 @@ def course(key: str, given: Mapping[int | float, Value] | Sequence[Sequence[Any]
     return starts
 
 
-def value_at(starts: Mapping[int | float, Value], epoch: int, epochs: int) -> Value:
+def schedule_value(starts: Mapping[int | float, Value], epoch: int, epochs: int) -> Value:
     """The value that holds in an epoch.
 
     Args:

@@ -7,7 +7,7 @@ from fer.cli.app import command
 
 @command("prepare")
 def main(cfg: DictConfig) -> None:
-    from fer.data.prepare import prepare
+    from fer.cli.prepare import prepare
 
     data = cfg.data
     prepare(data.pack or data.name, data.source, data.root, data.store_size, data.votes)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fer.cli.app import CONF, register_resolvers
 from fer.console import ConsoleHandler
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.datasets.drawn import draw_faces
 from fer.faces.detector import find_faces
 
@@ -136,8 +136,8 @@ def ckplus_zip(tmp_path_factory: pytest.TempPathFactory, ckplus_files: Files, wr
 def data_root(tmp_path_factory: pytest.TempPathFactory, fer2013_zip: Path, ckplus_zip: Path) -> Path:
     """A `data.root` with the packs `fer2013` and `ckplus`; only read it."""
     root = tmp_path_factory.mktemp("packs")
-    make_pack(root, "fer2013", str(fer2013_zip))
-    make_pack(root, "ckplus", str(ckplus_zip))
+    build_pack(root, "fer2013", str(fer2013_zip))
+    build_pack(root, "ckplus", str(ckplus_zip))
     return root
 
 
@@ -217,3 +217,10 @@ def placed(faces: list[tuple[np.ndarray, int, int]], width: int = 560, height: i
     for face, left, top in faces:
         picture[top : top + SIDE_OF_FACE, left : left + SIDE_OF_FACE] = face
     return picture
+
+
+@pytest.fixture
+def small(tmp_path: Path, write_folder: Callable[[Path, Files], Path], picture: Callable[..., bytes]) -> Path:
+    """A folder of six pictures of two emotions."""
+    files = {f"train/{emotion}/{n}.png": picture(n, (8, 8)) for n, emotion in enumerate(["happy", "sad"] * 3)}
+    return write_folder(tmp_path / "small", files)

@@ -1,11 +1,11 @@
 import pytest
 
-from fer.epochs import course, value_at
+from fer.epochs import schedule, schedule_value
 from fer.errors import ConfigError
 
 
 def values(starts, epochs):
-    return [value_at(starts, epoch, epochs) for epoch in range(epochs)]
+    return [schedule_value(starts, epoch, epochs) for epoch in range(epochs)]
 
 
 def test_a_value_holds_until_the_next_start():
@@ -26,7 +26,7 @@ def test_what_never_comes_in_a_short_run_never_holds():
 
 
 def test_pairs_are_what_configs_hold():
-    assert course("some.key", [[0, 64], [0.5, 96]]) == {0: 64, 0.5: 96} == course("some.key", {0: 64, 0.5: 96})
+    assert schedule("some.key", [[0, 64], [0.5, 96]]) == {0: 64, 0.5: 96} == schedule("some.key", {0: 64, 0.5: 96})
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_pairs_are_what_configs_hold():
 )
 def test_what_is_no_course_of_a_run_is_refused(starts):
     with pytest.raises(ConfigError, match=r"some\.key"):
-        course("some.key", starts)
+        schedule("some.key", starts)

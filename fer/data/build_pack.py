@@ -1,4 +1,4 @@
-"""Making packs: what was downloaded is read and decoded once.
+"""Building packs, once per data set: source -> samples -> decoded pictures -> faces -> files.
 
 A pack is written to a temporary sibling and renamed: it is whole or absent.
 """
@@ -12,62 +12,53 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 from rich.progress import track
 
-from fer.data.buffer import PictureSpool
-from fer.data.layouts import list_samples
-from fer.data.pack import AUDIT, FORMAT, TWINS, digest, no_pack, read_manifest
-from fer.data.provenance import DRAWN, fingerprint, local_path
-from fer.data.samples import RawSample
-from fer.data.sources import Source, open_source
+from fer.data.datasets import dataset, list_samples
+from fer.data.pack import AUDIT, DUPLICATES, FORMAT, digest, no_pack, read_manifest
+from fer.data.provenance import fingerprint, is_made_from, is_older_drawing, open_download
+from fer.data.samples import Listing, RawSample
+from fer.data.sources import Source
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.faces.framing import Framing, FramingRecord
+from fer.faces.framing import Framing, FramingRecord, square
 from fer.faces.pictures import decode_picture
 from fer.files import printable, write_json
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("name", "emotion", "split", "subject")
-FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, TWINS}
+FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, DUPLICATES, "twins.png"}  # also of older packs
+BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 
 
-def ensure_pack(
-    root: Path | str,
-    name: str,
-    source: str | None,
-    store_size: int = 48,
-    votes: bool = False,
-) -> Path:
-    """The folder of the pack `name`, made from `source` if it does not stand yet.
+def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48, votes: bool = False) -> Path:
+    """The folder of the pack `name`, built from `source` if it does not exist yet.
 
     Raises:
-        DataError: no pack and no source; a source given that is not the one the pack was made from; a pack made
+        DataError: no pack and no source; a source given that is not the one the pack was built from; a pack built
             with other `votes` than are asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
         if source is None:
             raise no_pack(folder)
-        return make_pack(root, name, source, store_size, votes)
+        return build_pack(root, name, source, store_size, votes)
     manifest = read_manifest(folder)
-    if source is not None:
-        made_from, given = manifest["source"], fingerprint(source)
-        drawn = source.startswith(DRAWN)
-        same = made_from == given if drawn else _is_same(made_from, given)
-        if not same and drawn and made_from.get("path") == source:  # by an older version of the drawing code
-            return make_pack(root, name, source, store_size, votes)
-        if not same:
-            raise DataError(
-                f"the pack at {folder} was made from {made_from.get('path')}, not from data.source={source}; "
-                f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
-            )
+    if source is not None and not is_made_from(manifest["source"], source):
+        if is_older_drawing(manifest["source"], source):
+            return build_pack(root, name, source, store_size, votes)
+        raise DataError(
+            f"the pack at {folder} was made from {manifest['source'].get('path')}, not from data.source={source}; "
+            f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
+        )
     found = (folder / "votes.npy").exists()
     if votes != found:
         raise DataError(
@@ -81,19 +72,15 @@ def ensure_pack(
     return folder
 
 
-def _is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether two fingerprints are of one source; older packs of folders did not look at contents."""
-    return before.get("sha256") == now["sha256"] and before.get("contents") in (None, now.get("contents"))
-
-
-def make_pack(
-    root: Path | str,
-    name: str,
-    source: str,
-    store_size: int = 48,
-    votes: bool = False,
-) -> Path:
+def build_pack(root: Path | str, name: str, source: str, store_size: int = 48, votes: bool = False) -> Path:
     """Read `source` and write its pack, in place of an older one.
+
+    Args:
+        root: folder of the packs.
+        name: of the pack.
+        source: what was downloaded, see `fer.data.provenance.open_download`.
+        store_size: side of packed images where the source's sizes differ, pixels.
+        votes: whether the labels are those of FER+, in place of FER2013's own.
 
     Raises:
         DataError: nothing readable in the source, a pack that cannot be written, files in its place that are no
@@ -102,32 +89,117 @@ def make_pack(
     folder = Path(root) / name
     if folder.exists() and not _is_ours(folder):
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
-    stood = _identity(folder)
-    made_from = fingerprint(source)
-    if source.startswith(DRAWN):
-        decoded = _draw(source.removeprefix(DRAWN))
-    else:
-        with open_source(local_path(source)) as opened:
-            decoded = _decode(opened, source, store_size, votes)
-    pictures = decoded.images if isinstance(decoded.images, PictureSpool) else nullcontext()
-    manifest = {
-        "format": FORMAT,
-        "source": made_from,
-        "layout": decoded.layout,
-        "framing": decoded.framing.to_dict(),
-        "counts": count(decoded.samples),
-        "rejected": [{"name": printable(path), "reason": reason} for path, reason in decoded.rejected],
-    }
-    try:
-        with pictures:
-            _write(folder, decoded, manifest, stood, store_size)
-    except OSError as error:
-        raise DataError(f"the pack {folder} cannot be written ({error}); free some space or move data.root") from error
-    if decoded.rejected:
-        examples = "; ".join(f"{printable(path)}: {reason}" for path, reason in decoded.rejected[:3])
-        log.warning("%d files of %s were left out (%s)", len(decoded.rejected), source, examples)
-    log.info("packed %s images of %s (%s) in %s", f"{len(decoded.samples):,}", source, decoded.layout, folder)
+    before, made_from = _identity(folder), fingerprint(source)
+    with open_download(source) as files, PictureBuffer() as pictures:
+        listing = list_samples(files, votes)
+        listing, framing = _frame(files, listing, pictures, store_size)
+        manifest = {
+            "format": FORMAT,
+            "source": made_from,
+            "dataset": listing.dataset or dataset(name).name,
+            "layout": listing.layout,
+            "framing": framing.to_dict(),
+            "counts": count(listing.samples),
+            "rejected": [{"name": printable(path), "reason": reason} for path, reason in listing.rejected],
+        }
+        if framing.method == "detector" or not pictures.uniform:
+            manifest["store_size"] = store_size
+        try:
+            _write(folder, listing, pictures, manifest, store_size, before)
+        except OSError as error:
+            raise DataError(
+                f"the pack {folder} cannot be written ({error}); free some space or move data.root"
+            ) from error
+    if listing.rejected:
+        examples = "; ".join(f"{printable(path)}: {reason}" for path, reason in listing.rejected[:3])
+        log.warning("%d files of %s were left out (%s)", len(listing.rejected), source, examples)
+    log.info("packed %s images of %s (%s) in %s", f"{len(listing.samples):,}", source, listing.layout, folder)
     return folder
+
+
+def _frame(source: Source, listing: Listing, pictures: "PictureBuffer", store_size: int) -> tuple[Listing, Framing]:
+    """Decode the pictures of a listing and put the face of each into the buffer.
+
+    Returns:
+        The listing, unreadable pictures left out, and how faces were framed.
+    """
+    samples, rejected, record = [], list(listing.rejected), FramingRecord(listing.faces, store_size)
+    for row, sample in enumerate(track(listing.samples, description="reading pictures", transient=True)):
+        try:
+            picture = _decode(source, listing, row)
+        except (PictureError, ValueError, OSError) as error:
+            rejected.append((sample.name, f"cannot be read as a picture: {error}"))
+            continue
+        pictures.append(record.face(picture))
+        samples.append(replace(sample, name=printable(sample.name)))
+    if not samples:
+        raise DataError(f"none of the {len(listing.samples)} pictures in {source.where} can be read")
+    if record.faceless:
+        log.warning(
+            "no face was found in %d of %d pictures: their central square is used", record.faceless, record.searched
+        )
+    return replace(listing, samples=samples, rejected=rejected), record.framing
+
+
+def _decode(source: Source, listing: Listing, row: int) -> np.ndarray:
+    """The picture of a sample: uint8 [H, W] or [H, W, 3]."""
+    if listing.images is not None:
+        return np.asarray(listing.images[row])
+    name = listing.samples[row].name
+    return decode_picture(source.read(name) if listing.contents is None else listing.contents[name])
+
+
+class PictureBuffer:
+    """Takes pictures one by one and writes them as one array, once their common shape is known."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.SpooledTemporaryFile(max_size=BUFFER_BYTES, prefix="fer-")  # noqa: SIM115 - see __exit__
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def append(self, picture: np.ndarray) -> None:
+        """Take a picture: uint8 [H, W] or [H, W, 3]."""
+        self.file.write(picture.tobytes())
+        self.shapes.append(picture.shape)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all pictures have one size, and keep it."""
+        return len({shape[:2] for shape in self.shapes}) == 1
+
+    def save(self, path: Path, store_size: int) -> tuple[int, ...]:
+        """Write `.npy`: colour if most pictures have some, native size where uniform, else central squares.
+
+        Args:
+            path: uint8 [N, H, W] or [N, H, W, 3] goes there.
+            store_size: side of the squares where sizes differ, pixels.
+
+        Returns:
+            The shape of the array.
+        """
+        colour = 2 * sum(len(shape) == 3 for shape in self.shapes) > len(self.shapes)
+        size = self.shapes[0][:2] if self.uniform else (store_size, store_size)
+        shape = (len(self.shapes), *size, *((3,) if colour else ()))
+        self.file.seek(0)
+        with path.open("wb") as file:  # not memory-mapped: on a full disk that would end the process
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for own in self.shapes:
+                picture = np.frombuffer(self.file.read(int(np.prod(own))), np.uint8).reshape(own)
+                if colour and picture.ndim == 2:
+                    picture = np.repeat(picture[..., None], 3, axis=2)
+                elif not colour and picture.ndim == 3:
+                    picture = np.asarray(Image.fromarray(picture).convert("L"))
+                file.write((picture if picture.shape[:2] == size else square(picture, store_size)).tobytes())
+        return shape
 
 
 def _is_ours(folder: Path) -> bool:
@@ -139,7 +211,7 @@ Identity = tuple[int, int] | None
 
 
 def _identity(folder: Path) -> Identity:
-    """Tells a pack from one that is put in its place later; None where nothing stands."""
+    """Tells a pack from one that is put in its place later; None where there is none."""
     try:
         status = folder.stat()
     except OSError:
@@ -149,24 +221,19 @@ def _identity(folder: Path) -> Identity:
 
 def _write(
     folder: Path,
-    decoded: "Decoded",
+    listing: Listing,
+    pictures: PictureBuffer,
     manifest: dict[str, Any],
-    stood: Identity,
     store_size: int,
+    before: Identity,
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        if isinstance(decoded.images, PictureSpool):
-            if decoded.framing.method == "detector" or not decoded.images.uniform:
-                manifest["store_size"] = store_size
-            manifest["shape"] = list(decoded.images.save(temporary / "images.npy", store_size))
-        else:
-            manifest["shape"] = list(decoded.images.shape)
-            np.save(temporary / "images.npy", decoded.images)
-        if decoded.votes is not None:
-            np.save(temporary / "votes.npy", decoded.votes)
-        table = _table(decoded.samples)
+        manifest["shape"] = list(pictures.save(temporary / "images.npy", store_size))
+        if listing.votes is not None:
+            np.save(temporary / "votes.npy", listing.votes)
+        table = _table(listing.samples)
         (temporary / "table.csv").write_bytes(table)
         manifest["sha256"] = {
             "table.csv": hashlib.sha256(table).hexdigest(),
@@ -174,15 +241,15 @@ def _write(
         }
         write_json(temporary / "manifest.json", manifest)
         temporary.chmod(0o755)
-        _move_into_place(temporary, folder, stood)
+        _move_into_place(temporary, folder, before)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _move_into_place(temporary: Path, folder: Path, stood: Identity) -> None:
-    """Rename; the pack that stood at the start makes way, one that another process put there since stays."""
+def _move_into_place(temporary: Path, folder: Path, before: Identity) -> None:
+    """Rename; the pack that was there at the start makes way, one that another process put there since stays."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.old.") as old:
-        if stood is not None and _identity(folder) == stood:
+        if before is not None and _identity(folder) == before:
             with suppress(FileNotFoundError):  # another process has just moved it
                 os.replace(folder, Path(old) / folder.name)
         try:
@@ -197,61 +264,6 @@ def count(samples: Iterable[RawSample]) -> dict[str, dict[str, int]]:
     tally = Counter((sample.split, sample.emotion) for sample in samples)
     splits = [split for split in (*SPLITS, "all") if any(key[0] == split for key in tally)]
     return {s: {e: tally[s, e] for e in EMOTIONS if (s, e) in tally} for s in splits}
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What goes into a pack."""
-
-    images: np.ndarray | PictureSpool  # an array: uint8 [N, H, W] or [N, H, W, 3]
-    samples: list[RawSample]
-    layout: str
-    rejected: list[tuple[str, str]]
-    votes: np.ndarray | None = None
-    record: FramingRecord | None = None  # None where the source gives pixels
-
-    @property
-    def framing(self) -> Framing:
-        """How the pictures became faces; arrays hold faces already."""
-        if self.record is not None:
-            return self.record.framing
-        assert isinstance(self.images, np.ndarray), "pictures are framed one by one"
-        return Framing.of_crops(*self.images.shape[1:3])
-
-
-def _draw(style: str) -> Decoded:
-    from fer.data.datasets.drawn import STYLES, draw_faces
-
-    if style not in STYLES:
-        raise DataError(f"data.source={DRAWN}{style}: the drawn sets are {', '.join(DRAWN + s for s in STYLES)}")
-    drawn = draw_faces(style)
-    rows = zip(drawn.names, drawn.emotions, drawn.splits, drawn.subjects, strict=True)
-    return Decoded(drawn.images, [RawSample(*row) for row in rows], "drawn faces", [])
-
-
-def _decode(source: Source, where: str, store_size: int, votes: bool) -> Decoded:
-    listing = list_samples(source, where, votes)
-    if listing.images is not None:
-        return Decoded(listing.images, listing.samples, listing.layout, listing.rejected, listing.votes)
-    rejected = list(listing.rejected)
-    samples, pictures, record = [], PictureSpool(), FramingRecord(listing.faces, store_size)
-    for sample in track(listing.samples, description="reading pictures", transient=True):
-        try:
-            encoded = source.read(sample.name) if listing.contents is None else listing.contents[sample.name]
-            picture = decode_picture(encoded)
-        except (PictureError, ValueError, OSError) as error:
-            rejected.append((sample.name, f"cannot be read as a picture: {error}"))
-            continue
-        pictures.append(record.face(picture))
-        samples.append(sample)
-    if not samples:
-        raise DataError(f"none of the {len(listing.samples)} pictures in {where} can be read")
-    if record.faceless:
-        log.warning(
-            "no face was found in %d of %d pictures: their central square stands in", record.faceless, record.searched
-        )
-    named = [replace(sample, name=printable(sample.name)) for sample in samples]
-    return Decoded(pictures, named, listing.layout, rejected, record=record)
 
 
 def _table(samples: list[RawSample]) -> bytes:

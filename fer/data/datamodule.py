@@ -22,11 +22,11 @@ from fer.data.splits import (
     held_out,
     named_subjects,
     subject_fold_splits,
-    tell_of_own_splits,
+    warn_of_own_splits,
     with_validation,
 )
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
-from fer.epochs import course, value_at
+from fer.epochs import schedule, schedule_value
 from fer.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class FERDataModule(LightningDataModule):
         self.residency: Residency = residency
         self.drop_leaks, self.votes = drop_leaks, votes
         self.soft_labels, self.balanced = soft_labels, balanced
-        sizes = None if train_image_size is None else course("data.train_image_size", train_image_size)
+        sizes = None if train_image_size is None else schedule("data.train_image_size", train_image_size)
         if sizes is not None and any(type(size) is not int or size < 1 for size in sizes.values()):
             raise ConfigError(f"data.train_image_size={train_image_size}: sizes are pixels, 1 or more")
         self.train_image_size: dict[int | float, int] | None = sizes
@@ -201,7 +201,7 @@ class FERDataModule(LightningDataModule):
                 f"data={self.name} has no official split ({self._describe(pack)}); "
                 "give data.folds=10 for subject-exclusive folds"
             )
-        tell_of_own_splits(pack, self.name, official=self.pack_name.startswith("fer2013"))
+        warn_of_own_splits(pack, self.name)
         if "val" not in pack.splits:
             log.warning("%s has no validation split: a ninth of its training images validates", self.name)
             return with_validation(pack.splits, pack.emotions, pack.subjects)
@@ -295,7 +295,7 @@ class FERDataModule(LightningDataModule):
         """Side of training images in an epoch, pixels."""
         if self.train_image_size is None:
             return self.image_size
-        return value_at(self.train_image_size, epoch, (self.trainer and self.trainer.max_epochs) or 1)
+        return schedule_value(self.train_image_size, epoch, (self.trainer and self.trainer.max_epochs) or 1)
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:

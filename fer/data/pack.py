@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fer.data.provenance import owner_of
+from fer.data.datasets import dataset
 from fer.errors import ConfigError, DataError
 from fer.faces.framing import Framing
 
 FORMAT = 1
 CHECKED = 1 << 28  # bytes of images whose digest is checked on opening, a fifth of a second at most
-AUDIT, TWINS = "audit.json", "twins.png"  # written beside by prepare
+AUDIT, DUPLICATES = "audit.json", "duplicates.png"  # which prepare writes beside
 KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
 
 
@@ -119,12 +119,12 @@ def _older_framing(manifest: dict[str, Any]) -> Framing:
 
 
 def no_pack(folder: Path) -> DataError:
-    """The error where a pack is wanted and none stands."""
-    owner = owner_of(folder.name)
+    """The error where a pack is wanted and there is none."""
+    facts = dataset(folder.name)
     return DataError(
         f"no pack at {folder}; make one by adding data.source=PATH (what you downloaded: a folder, archive or table) "
         f"or with: python scripts/prepare.py data={folder.name} data.source=PATH"
-        + (f"; its owners give access at {owner}" if owner else "")
+        + (f"; its owners give access at {facts.access}" if facts.by_agreement else "")
     )
 
 

@@ -1,38 +1,48 @@
-"""Where a data set comes from: how it is got, who owns it, and by what it is known again."""
+"""Where a data set comes from: how it is opened or fetched, and by what it is recognised again."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fer.data.sources import FolderSource
+from fer.data.datasets import all_datasets, drawn
+from fer.data.sources import FileSource, FolderSource, Source, open_source
 from fer.errors import DataError
 from fer.faces.pictures import PICTURES
 from fer.files import printable
 
-DRAWN = "drawn:"
 KAGGLE = "kaggle:"
-OWNERS = {  # of sets under agreement: never fetched from copies
-    "ckplus": "https://www.jeffcohn.net/Resources/",
-    "rafdb": "http://www.whdeld.cn/RAF/model1.html",
-    "affectnet": "http://mohammadmahoor.com/affectnet/",
-}
 SAMPLED = (4096, 512)  # files of a folder whose contents tell it from another: labels and the like, and pictures
 LARGEST_SAMPLED = 1 << 20  # bytes
 
 
-def local_path(source: str) -> Path:
-    """Where a source is on this machine; `kaggle:OWNER/NAME` is fetched by kagglehub, into its own cache.
+@contextmanager
+def open_download(source: str) -> Iterator[Source]:
+    """Open what `data.source` names: a path, `kaggle:OWNER/NAME`, or `drawn:STYLE`, which has no files.
+
+    Raises:
+        DataError: it cannot be opened or fetched.
+    """
+    if source.startswith(drawn.DRAWN):
+        yield FileSource(Path(source))
+        return
+    path = fetch(source.removeprefix(KAGGLE)) if source.startswith(KAGGLE) else Path(source)
+    with open_source(path) as files:
+        yield files
+
+
+def fetch(handle: str) -> Path:
+    """Download `OWNER/NAME` from Kaggle by kagglehub, into its own cache.
 
     Raises:
         DataError: it cannot be fetched, kagglehub is not installed, or its owners give it under agreement only.
     """
-    if not source.startswith(KAGGLE):
-        return Path(source)
-    handle = source.removeprefix(KAGGLE)
+    source = f"{KAGGLE}{handle}"
     letters = "".join(filter(str.isalnum, handle.lower().replace("+", "plus")))
-    for name, owner in OWNERS.items():
-        if name in letters or (name == "ckplus" and "cohnkanade" in letters):
-            raise DataError(f"{source}: this set is given under agreement only; ask its owners: {owner}")
+    for facts in all_datasets():
+        if facts.by_agreement and any(name in letters for name in (facts.name, *facts.other_names)):
+            raise DataError(f"{source}: this set is given under agreement only; ask its owners: {facts.access}")
     try:
         import kagglehub
     except ImportError:
@@ -44,9 +54,17 @@ def local_path(source: str) -> Path:
         raise DataError(f"data.source={source} cannot be fetched ({reason}); download it and give its path") from error
 
 
-def owner_of(name: str) -> str | None:
-    """Where the owners of a set under agreement give access; None for other sets."""
-    return next((owner for known, owner in OWNERS.items() if name.startswith(known)), None)
+def is_made_from(recorded: dict[str, Any], source: str) -> bool:
+    """Whether a pack's fingerprint is that of a source; those of older packs of folders have no contents."""
+    now = fingerprint(source)
+    if source.startswith(drawn.DRAWN):
+        return recorded == now
+    return recorded.get("sha256") == now["sha256"] and recorded.get("contents") in (None, now.get("contents"))
+
+
+def is_older_drawing(recorded: dict[str, Any], source: str) -> bool:
+    """Whether a pack holds the drawn faces of a source, perhaps as an older version drew them."""
+    return source.startswith(drawn.DRAWN) and recorded.get("path") == source
 
 
 def fingerprint(source: str) -> dict[str, Any]:
@@ -55,10 +73,8 @@ def fingerprint(source: str) -> dict[str, Any]:
     A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes, and by that of the
     contents of some of its files (SAMPLED); a drawn set by the version of the drawing code, one on Kaggle by its name.
     """
-    if source.startswith(DRAWN):
-        from fer.data.datasets.drawn import VERSION
-
-        return {"path": source, "version": VERSION}
+    if source.startswith(drawn.DRAWN):
+        return {"path": source, "version": drawn.VERSION}
     if source.startswith(KAGGLE):
         return {"path": source, "sha256": hashlib.sha256(source.encode()).hexdigest()}
     path = Path(source)

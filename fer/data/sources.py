@@ -33,6 +33,7 @@ class Source(Protocol):
     """Files by relative POSIX path, in sorted order; nothing is ever extracted to disk."""
 
     names: list[str]
+    where: str  # what errors call it
 
     def read(self, name: str) -> bytes: ...
 
@@ -49,7 +50,7 @@ class FolderSource:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._root = folder, os.path.realpath(folder)
+        self.folder, self.where, self._root = folder, _where(folder), os.path.realpath(folder)
         self._entered: set[tuple[int, int]] = set()
         self.names = sorted(self._files(str(folder), ""))
 
@@ -100,7 +101,7 @@ class FileSource:
     """One file that is no archive: a table."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.names = path, [path.name]
+        self.path, self.names, self.where = path, [path.name], _where(path)
 
     def read(self, name: str) -> bytes:
         return self.path.read_bytes()
@@ -175,6 +176,7 @@ class NestedSource:
     """An archive with archives in it, as Kaggle ships them: inner files are named below their archive."""
 
     def __init__(self, outer: Source, inner: dict[str, Source]) -> None:
+        self.where = outer.where
         self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
         for archive, source in inner.items():
             self.of |= {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
@@ -191,6 +193,10 @@ class NestedSource:
     def size(self, name: str) -> int:
         source, inner = self.of[name]
         return source.size(inner)
+
+
+def _where(path: Path) -> str:
+    return f"data.source={path}"
 
 
 def _check_names(names: list[str], where: str) -> None:
@@ -216,9 +222,9 @@ def open_source(path: Path) -> Iterator[Source]:
     """Open a folder, an archive (with archives in it) or a table.
 
     Raises:
-        DataError: nothing stands at `path`, or it is none of these, or damaged.
+        DataError: nothing is at `path`, or it is none of these, or damaged.
     """
-    where = f"data.source={path}"
+    where = _where(path)
     if not path.exists():
         raise DataError(f"{where} does not exist")
     with ExitStack() as stack:
@@ -266,7 +272,7 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
                 raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
         opened = _open_archive(file, name, f"{where}, {name}", stack)
         if _is_extracted(name, opened, source, beside):
-            log.warning("%s: what %s holds lies beside it, too; it is read once", where, name)
+            log.warning("%s: what %s holds is beside it, too; it is read once", where, name)
             continue
         inner[name] = _with_inner(opened, f"{where}, {name}", stack, depth + 1)
     return NestedSource(source, inner)

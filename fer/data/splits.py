@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from fer.data.layouts import CLASS_FOLDERS
+from fer.data.datasets import dataset
+from fer.data.datasets.folder import CLASS_FOLDERS
 from fer.data.pack import Pack
 from fer.errors import ConfigError, DataError
 
@@ -103,13 +104,12 @@ def subjects_on_both_sides(subjects: np.ndarray, splits: np.ndarray) -> int:
     return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
 
 
-def tell_of_own_splits(pack: Pack, name: str | None, official: bool) -> None:
+def warn_of_own_splits(pack: Pack, name: str | None) -> None:
     """Warn of what a user may not know of the splits that the data brought along.
 
     Args:
         pack: with splits of its own.
         name: what the user calls it.
-        official: whether it goes by the name of a set with an official split.
     """
     nowhere = int((pack.splits == "all").sum())
     if nowhere:
@@ -122,9 +122,9 @@ def tell_of_own_splits(pack: Pack, name: str | None, official: bool) -> None:
             shared,
             name,
         )
-    if official and pack.manifest["layout"] == CLASS_FOLDERS:
+    if dataset(pack).official_split and pack.manifest["layout"] == CLASS_FOLDERS:
         log.warning(
-            "%s: neither a column Usage nor prefixes as PublicTest_ tell which images are of the official split: "
+            "%s: neither a column Usage nor prefixes as PublicTest_ say which images are of the official split: "
             "this accuracy compares with no published one",
             name,
         )

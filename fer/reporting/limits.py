@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fer.data.datasets import dataset
+
 FEELINGS = (
     "Expressions are not feelings. The model names what a face looks like to those who labelled the images; what a "
     "person feels cannot be read off it reliably (Barrett et al., Psychological Science in the Public Interest 2019). "
@@ -15,53 +17,19 @@ ALWAYS = (
     "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
     "and cultures usually give lower ones, and differences between groups of people were not measured.",
 )
-DATA = {
-    "fer2013": (
-        "FER2013 was gathered by image search for emotion words and labelled with much noise: people reach about "
-        "65 ± 5 % on it (Goodfellow et al. 2013), and many of the largest losses are wrong or doubtful labels.",
-        "Who is in FER2013 is unknown: nobody was asked, ages and origins are uncounted, and the same person may be in "
-        "training and test.",
-    ),
-    "ferplus": (
-        "FER+ labels are the votes of ten people per image (Barsoum et al. 2016) for the pictures of FER2013: better "
-        "labels, the same people, of whom nothing is known.",
-    ),
-    "ckplus": (
-        "CK+ was posed in a laboratory: frontal, evenly lit, at the height of an expression asked for. Spontaneous "
-        "expressions are weaker and rarer; expect far lower numbers on them.",
-        "Few people are in CK+: adults of 18 to 50 years, by its makers' count 69 % women, 81 % Euro-American, 13 % "
-        "Afro-American, 6 % others (Lucey et al. 2010). That is no sample of anybody's users.",
-    ),
-    "rafdb": (
-        "RAF-DB is from the web, its basic labels what most of about 40 annotators chose (Li et al. 2017); happy faces "
-        "are the most frequent by far, and the same person may be in training and test.",
-    ),
-    "affectnet": (
-        "AffectNet was gathered by web search and labelled by one person per image; where two labelled the same, they "
-        "agreed on 61 % (Mollahosseini et al. 2017). Its validation set, used as test, has as many images of each "
-        "class, unlike the world.",
-    ),
-    "demo": (
-        "These faces are drawn by a program, with the expression it was told to draw. The numbers show that the "
-        "machinery works, and nothing about people.",
-    ),
-}
-OTHER = "Ask of this data, of which nothing is known here: who is in it, who labelled it, and did they agree?"
 
 
 def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
     """Sentences for a report.
 
     Args:
-        pack: what the data is called; variants begin with the name of their set.
+        pack: what the data is called, see `fer.data.datasets.dataset`.
         classes: number of them.
         metrics: by the names of `metrics.json`.
         split: that was judged.
         fold: which one was judged, in words; empty where the data is not folded or all folds are pooled.
     """
-    known = [sentences for name, sentences in DATA.items() if pack.startswith(name)]
-    of_data = known[0] if known else (OTHER,)
-    said = [FEELINGS, *of_data, *(line.format(classes=classes) for line in ALWAYS)]
+    said = [FEELINGS, *dataset(pack).caveats, *(line.format(classes=classes) for line in ALWAYS)]
     bounds = metrics.get(f"{split}/accuracy_ci95")
     if bounds:
         width = 100 * (bounds[1] - bounds[0]) / 2

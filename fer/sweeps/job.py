@@ -1,125 +1,135 @@
-"""One job, in whatever process a launcher put it: start the run, watch it, record its status."""
+"""One job, in whatever process a launcher put it: start the run, watch it, write down what became of it."""
 
+import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fer.errors import RunError
-from fer.runs.folder import RunFolder
-from fer.runs.status import Status, cause_of, one_line, read_status
+from fer.runs.folder import METRICS, is_finished, only_writer
+from fer.runs.status import LOG, Status, cause_of, one_line, read_status
 from fer.sweeps.names import as_given
-from fer.sweeps.process import StopFile, run_process
+from fer.sweeps.process import run_process
+from fer.sweeps.stop import StopFile
 
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 OBJECTIVE = "val/accuracy"  # never of the test
 KILLED = "killed by {} (out of memory?)"
 
 
+def in_sweep() -> bool:
+    """Whether Hydra called the task for a job of a sweep."""
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def run_job(cfg: DictConfig | None = None) -> float | None:
-    """The task that a launcher runs: train one job of a sweep in a process of its own.
+    """The task of a sweep's job: train in a process of its own.
 
     Args:
-        cfg: what Hydra's launchers give; not used.
+        cfg: not used; what Hydra's launchers give to their task.
 
     Returns:
         Validation accuracy; None where the job did not finish.
     """
     hydra = HydraConfig.get()
-    folder = RunFolder(hydra.runtime.output_dir)
-    status = train_in_process(
+    folder, sweep = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir)
+    status = train_apart(
         folder,
         as_given(hydra.overrides.task),
-        StopFile(Path(hydra.sweep.dir)).asked,
-        retries=OmegaConf.select(cast(DictConfig, hydra), "sweeper.retries", default=0),
+        StopFile(sweep).asked,
+        retries=hydra.callbacks["sweep"].get("retries", 0),
         options=command_options(hydra),
     )
     return objective(folder) if status.state in ("finished", "skipped") else None
 
 
-def train_in_process(
-    folder: RunFolder,
+def train_apart(
+    folder: Path,
     overrides: Sequence[str],
     asked: Callable[[], str | None],
     retries: int = 0,
     options: Sequence[str] = (),
 ) -> Status:
-    """Train in a process of its own, from the start or from where the folder's run stopped; skip a finished run.
+    """Train in a process of its own, anew or from where the folder's run stopped; a finished run is left alone.
 
     Args:
-        folder: of the run; `output.log` and `status.json` in it record what happened.
+        folder: of the run; its `output.log` and `status.json` tell what happened.
         overrides: of `conf/train.yaml`.
         asked: see `run_process`.
         retries: how often to start again what a signal ended, such as the kernel's when memory runs out.
-        options: of the command itself, such as `--config-dir`.
+        options: of the command itself.
     """
-    if folder.is_finished():
+    if is_finished(folder):
         return Status("skipped")
-    folder.path.mkdir(parents=True, exist_ok=True)
-    status = (read_status(folder) or Status("waiting")).but(exit_status=None, signal=None, cause=None)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = read_status(folder) or Status("waiting")
+    status = before.but(state="running", exit_status=None, signal=None, cause=None)
     _wait_for_writer(folder)
-    where = f"hydra.run.dir={quoted(folder.path)}"
-    command = [sys.executable, str(TRAIN), *options, *overrides, where, "hydra.mode=RUN"]
+    command = [sys.executable, str(TRAIN), *options, *overrides, f"hydra.run.dir={quoted(folder)}", "hydra.mode=RUN"]
     for attempt in range(1 + retries):
         if asked():
             status = status.but(state="waiting" if attempt == 0 else "stopped")
             break
-        status = _attempt(command, folder, status.but(state="running", attempts=status.attempts + 1), asked)
-        if not (status.state == "failed" and status.signal):
+        status = status.but(state="running", attempts=status.attempts + 1)
+        status.write(folder)
+        log = folder / LOG
+        start = log.stat().st_size if log.exists() else 0
+        started = time.monotonic()
+        try:
+            ending = run_process(command, log, asked)
+        except BaseException as error:  # a scheduler takes the watching process away; the job is to be taken up again
+            waited = time.monotonic() - started
+            status.but(state="waiting", seconds=status.seconds + waited, cause=one_line(str(error))).write(folder)
+            raise
+        status = status.but(
+            exit_status=ending.exit_status, signal=ending.signal, seconds=status.seconds + ending.seconds
+        )
+        if ending.exit_status == 0:
+            status = status.but(state="finished", cause=None)
+            break
+        if ending.stopped:
+            status = status.but(state="stopped", cause=None)
+            break
+        said = cause_of(_tail(log, start))
+        cause = KILLED.format(ending.signal) if ending.signal else said or f"exit status {ending.exit_status}"
+        status = status.but(state="failed", cause=cause)
+        if not ending.signal:
             break
     status.write(folder)
     return status
 
 
-def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: Callable[[], str | None]) -> Status:
-    """Run the command once; returns the status with its ending."""
-    status.write(folder)
-    log = folder.log_file
-    start = log.stat().st_size if log.exists() else 0
-    started = time.monotonic()
-    try:
-        ending = run_process(command, log, asked)
-    except BaseException as error:  # a scheduler ends the watching process; the job is to be resumed
-        seconds = status.seconds + time.monotonic() - started
-        status.but(state="waiting", seconds=seconds, cause=one_line(str(error))).write(folder)
-        raise
-    seconds = status.seconds + ending.seconds
-    status = status.but(exit_status=ending.exit_status, signal=ending.signal, cause=None, seconds=seconds)
-    if ending.exit_status == 0 or ending.stopped:
-        return status.but(state="finished" if ending.exit_status == 0 else "stopped")
-    printed = cause_of(_tail(log, start))
-    cause = KILLED.format(ending.signal) if ending.signal else printed or f"exit status {ending.exit_status}"
-    return status.but(state="failed", cause=cause)
-
-
-def make_waiting(folder: RunFolder) -> None:
-    """Set the status of a job to waiting; how long earlier attempts took is kept."""
+def make_waiting(folder: Path) -> None:
+    """Forget how the last attempt at a job ended, but not how long it took."""
     before = read_status(folder) or Status("waiting")
     Status("waiting", seconds=before.seconds, attempts=before.attempts).write(folder)
 
 
-def objective(folder: RunFolder) -> float | None:
+def objective(folder: Path) -> float | None:
     """Validation accuracy of a finished run."""
-    value = metrics_of(folder).get(OBJECTIVE)
+    value = read_metrics(folder).get(OBJECTIVE)
     return None if value is None else float(value)
 
 
-def metrics_of(folder: RunFolder) -> dict[str, Any]:
-    """The metrics of a run; empty where there are none to read."""
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """`metrics.json`, or nothing."""
     try:
-        return folder.read_metrics()
-    except RunError:
+        return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
 
 
 def quoted(path: Path | str) -> str:
-    """A path quoted for Hydra's command line; relative if it lies below the working directory."""
+    """A value as Hydra's command line takes it whole; relative to the working directory where it lies below."""
     path = Path(path)
     text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     if re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
@@ -127,12 +137,12 @@ def quoted(path: Path | str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _wait_for_writer(folder: RunFolder, seconds: float = 60.0) -> None:
-    """Wait for a run whose watching process died: it saves and ends."""
+def _wait_for_writer(folder: Path, seconds: float = 60.0) -> None:
+    """Let a run whose watcher died save and go."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            with folder.only_writer():
+            with only_writer(folder):
                 return
         except RunError:
             time.sleep(0.5)
@@ -146,7 +156,7 @@ def _tail(log: Path, start: int, most: int = 100_000) -> str:
 
 
 def command_options(hydra: Any) -> list[str]:
-    """Options of the command that name other configs than the project's.
+    """The command's own options, where other configs than the project's were asked for.
 
     Args:
         hydra: its config.

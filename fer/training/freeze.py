@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fer.epochs import course, is_start, value_at
+from fer.epochs import is_start, schedule, schedule_value
 from fer.errors import ConfigError
 from fer.models.stages import Stage
 
@@ -31,7 +31,7 @@ class FreezeSchedule:
     trainable: Mapping[int | float, int | Literal["all"]] = field(default_factory=lambda: {0: "all"})
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trainable", course("freeze.trainable", self.trainable))
+        object.__setattr__(self, "trainable", schedule("freeze.trainable", self.trainable))
         if any(count != "all" and (not isinstance(count, int) or count < 1) for count in self.trainable.values()):
             raise ConfigError(f"freeze.trainable={dict(self.trainable)}: give counts of 1 or more, or all")
 
@@ -48,7 +48,7 @@ class FreezeSchedule:
             stages: of the network, from stem to head.
             epochs: of the whole run, for starts that are fractions of it.
         """
-        count = value_at(self.trainable, epoch, epochs)
+        count = schedule_value(self.trainable, epoch, epochs)
         return list(stages) if count == "all" else list(stages[-int(count) :])
 
     def phases(self, stages: Sequence[Stage], epochs: int) -> list[tuple[int, list[Stage]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import open_pack
 
 SIDE = 6
@@ -52,7 +52,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def pack_of(tmp_path: Path, name: str, content: bytes):
     source = tmp_path / name
     source.write_bytes(content)
-    return open_pack(make_pack(tmp_path / "packs", "set", str(source)))
+    return open_pack(build_pack(tmp_path / "packs", "set", str(source)))
 
 
 def entries(folder: Path) -> list[str]:

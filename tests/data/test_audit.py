@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from fer.cli.prepare import prepare
 from fer.data.audit import audit_pack, sharpness
 from fer.data.build_pack import ensure_pack
 from fer.data.datamodule import FERDataModule
 from fer.data.datasets.drawn import draw_faces
 from fer.data.pack import open_pack
-from fer.data.prepare import prepare
 from fer.errors import ConfigError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -89,7 +89,7 @@ def test_prepare_tells_and_writes(leaky_table: Path, tmp_path: Path, capsys: pyt
     assert "test images with a twin in training" in shown
     assert "drop_leaks" in shown
     assert json.loads((tmp_path / "leaky" / "audit.json").read_text())["exact"]["test_in_train"] == 2
-    assert (tmp_path / "leaky" / "twins.png").stat().st_size > 1000
+    assert (tmp_path / "leaky" / "duplicates.png").stat().st_size > 1000
     assert len(open_pack(tmp_path / "leaky")) == 109
 
 

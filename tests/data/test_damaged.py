@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fer.data.build_pack import ensure_pack, make_pack
+from fer.data.build_pack import build_pack, ensure_pack
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -58,7 +58,7 @@ def test_a_damaged_pack_is_told_in_one_line_with_the_way_out(packed, small, dama
         ensure_pack(packed.parent, "faces", str(small))
         open_pack(packed)
     assert "\n" not in str(caught.value)
-    make_pack(packed.parent, "faces", str(small))  # the way out works
+    build_pack(packed.parent, "faces", str(small))  # the way out works
     assert len(open_pack(packed)) == 6
 
 

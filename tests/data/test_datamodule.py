@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from fer.data.augment import Augment, resample
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.datamodule import FERDataModule, pixel_statistics
 from fer.data.pack import open_pack
 from fer.emotions import EMOTIONS
@@ -160,7 +160,7 @@ def test_a_setup_that_failed_is_not_taken_for_done(data_root):
 @pytest.fixture
 def without_validation(tmp_path, fer2013_files, write_folder):
     files = {name: content for name, content in fer2013_files.items() if "PublicTest" not in name}
-    make_pack(tmp_path / "packs", "two", str(write_folder(tmp_path / "source", files)))
+    build_pack(tmp_path / "packs", "two", str(write_folder(tmp_path / "source", files)))
     return FERDataModule("two", root=str(tmp_path / "packs"))
 
 
@@ -178,7 +178,7 @@ def test_without_a_val_split_a_ninth_of_train_is_taken(without_validation, caplo
 def test_a_split_without_images_of_the_classes_is_refused(tmp_path, write_folder, picture):
     files = {f"{split}/{emotion}/1.png": picture(1) for split in ("train", "val") for emotion in ("happy", "sad")}
     files["test/fear/1.png"] = picture(2)
-    make_pack(tmp_path, "odd", str(write_folder(tmp_path / "source", files)))
+    build_pack(tmp_path, "odd", str(write_folder(tmp_path / "source", files)))
     with pytest.raises(DataError, match="data=odd leaves no test images"):
         FERDataModule("odd", root=str(tmp_path), classes=["happy", "sad"]).setup()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from given import FACES, USAGES, table
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -31,7 +31,7 @@ def pack_with_votes(folder: Path, rows: list[str], use: bool = True):
     (folder / "plus").mkdir()
     (folder / "plus" / "fer2013.csv").write_bytes(table())
     (folder / "plus" / "fer2013new.csv").write_bytes(votes(rows))
-    return open_pack(make_pack(folder / "packs", "ferplus", str(folder / "plus"), votes=use))
+    return open_pack(build_pack(folder / "packs", "ferplus", str(folder / "plus"), votes=use))
 
 
 def test_ferplus_labels_and_distributions(tmp_path: Path) -> None:
@@ -67,18 +67,18 @@ def test_votes_without_the_splits_of_their_rows(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(table())
     (tmp_path / "fer2013new.csv").write_bytes(votes(NINE).replace(b"Usage", b"Use", 1))
     with pytest.raises(DataError, match="no column Usage"):
-        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
+        build_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
 
 
 def test_votes_in_another_order(tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv").write_bytes(table())
     (tmp_path / "fer2013new.csv").write_bytes(votes(NINE).replace(b"PublicTest", b"Training", 1))
     with pytest.raises(DataError, match=r"line 3 says Training, the face beside it is of val"):
-        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
+        build_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
 
 
 @pytest.mark.parametrize(("name", "says"), [("fer2013new.csv", "no faces"), ("fer2013.csv", "no votes")])
 def test_votes_and_faces_need_each_other(name: str, says: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(votes(NINE) if "new" in name else table())
     with pytest.raises(DataError, match=says):
-        make_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)
+        build_pack(tmp_path / "packs", "ferplus", str(tmp_path), votes=True)

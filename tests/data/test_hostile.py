@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -60,7 +60,7 @@ def packs_or_says_why(name: str, content: bytes) -> None:
         source, root = Path(folder) / name, Path(folder) / "packs"
         source.write_bytes(content)
         try:
-            pack = open_pack(make_pack(root, "set", str(source)))
+            pack = open_pack(build_pack(root, "set", str(source)))
         except DataError as error:
             assert "\n" not in str(error)
             assert not (root / "set").exists()

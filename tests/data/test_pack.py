@@ -12,8 +12,7 @@ import pytest
 from given import PACK_FILES, content_of, entries
 from PIL import Image
 
-from fer.data.buffer import PictureSpool
-from fer.data.build_pack import ensure_pack, make_pack
+from fer.data.build_pack import PictureBuffer, build_pack, ensure_pack
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -48,7 +47,7 @@ def test_the_manifest_counts_by_split_and_emotion(data_root):
 
 
 def test_a_pack_whose_manifest_says_more_opens(tmp_path, small):
-    folder = make_pack(tmp_path / "packs", "faces", str(small))
+    folder = build_pack(tmp_path / "packs", "faces", str(small))
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["sharpness"] = {"sigma": {"train": 3.3}, "noise": 0.1, "sharp_side": 16}  # of an older version
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -57,7 +56,7 @@ def test_a_pack_whose_manifest_says_more_opens(tmp_path, small):
 
 
 def test_a_zip_and_the_folder_it_holds_give_the_same_pack(tmp_path, data_root, fer2013_folder):
-    folder = make_pack(tmp_path, "fer2013", str(fer2013_folder))
+    folder = build_pack(tmp_path, "fer2013", str(fer2013_folder))
     for name in ("images.npy", "table.csv"):
         assert (folder / name).read_bytes() == (data_root / "fer2013" / name).read_bytes()
 
@@ -65,7 +64,7 @@ def test_a_zip_and_the_folder_it_holds_give_the_same_pack(tmp_path, data_root, f
 def test_unreadable_pictures_among_many_are_rejected_with_the_reason(tmp_path, small, write_folder, picture, caplog):
     whole = picture(99, (8, 8))
     write_folder(small, {"train/sad/note.png": b"no picture", "train/sad/cut.png": whole[:60], "README.txt": b"read"})
-    pack = open_pack(make_pack(tmp_path / "packs", "faces", str(small)))
+    pack = open_pack(build_pack(tmp_path / "packs", "faces", str(small)))
     assert len(pack) == 6
     rejected = {entry["name"]: entry["reason"] for entry in pack.manifest["rejected"]}
     assert rejected.keys() == {"train/sad/note.png", "train/sad/cut.png", "README.txt"}
@@ -80,7 +79,7 @@ def test_names_that_are_no_utf_8_are_escaped(tmp_path, write_folder, picture):
     for name in (b"sad/f\xe9lix.png", b"n\xf6te.md"):
         with open(os.fsencode(source) + b"/" + name, "wb") as file:
             file.write(picture(3))
-    pack = open_pack(make_pack(tmp_path / "packs", "faces", str(source)))
+    pack = open_pack(build_pack(tmp_path / "packs", "faces", str(source)))
     assert sorted(pack.names.tolist()) == ["happy/1.png", "sad/2.png", "sad/f\\udce9lix.png"]
     assert [entry["name"] for entry in pack.manifest["rejected"]] == ["n\\udcf6te.md"]
     ensure_pack(tmp_path / "packs", "faces", str(source))
@@ -93,7 +92,7 @@ def test_a_bomb_among_many_is_rejected(tmp_path, picture):
         with archive.open("happy/2.png", "w") as member:
             for _ in range(65):
                 member.write(bytes(1 << 20))
-    pack = open_pack(make_pack(tmp_path, "faces", str(path)))
+    pack = open_pack(build_pack(tmp_path, "faces", str(path)))
     assert pack.names.tolist() == ["happy/1.png"]
     assert "once unpacked" in pack.manifest["rejected"][0]["reason"]
 
@@ -101,7 +100,7 @@ def test_a_bomb_among_many_is_rejected(tmp_path, picture):
 def test_no_readable_picture_at_all(tmp_path, write_folder):
     source = write_folder(tmp_path / "source", {"happy/1.png": b"no", "sad/2.png": b"picture"})
     with pytest.raises(DataError, match=r"none of the 2 pictures in .* can be read"):
-        make_pack(tmp_path / "packs", "faces", str(source))
+        build_pack(tmp_path / "packs", "faces", str(source))
     assert not (tmp_path / "packs" / "faces").exists()
 
 
@@ -110,14 +109,14 @@ def test_colour_is_stored_as_grey_and_sixteen_bits_as_eight(tmp_path, write_fold
     Image.fromarray(ramp).save(content, "PNG")
     colour = picture(5, (8, 8, 3))
     source = write_folder(tmp_path / "source", {"happy/1.png": colour, "happy/2.png": content.getvalue()})
-    images = open_pack(make_pack(tmp_path, "faces", str(source))).images
+    images = open_pack(build_pack(tmp_path, "faces", str(source))).images
     np.testing.assert_array_equal(images[0], decoded(colour))
     np.testing.assert_array_equal(images[1], ramp // 256)
 
 
 def test_pictures_of_one_size_keep_it(tmp_path, write_folder, picture):
     source = write_folder(tmp_path / "source", {f"happy/{n}.png": picture(n, (20, 30)) for n in range(3)})
-    assert open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images.shape == (3, 20, 30)
+    assert open_pack(build_pack(tmp_path, "faces", str(source), store_size=16)).images.shape == (3, 20, 30)
 
 
 def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(tmp_path, write_folder, caplog):
@@ -130,7 +129,7 @@ def test_pictures_of_several_sizes_are_stored_as_central_squares_of_store_size(t
 
     caplog.set_level("WARNING")  # whatever a test before set
     source = write_folder(tmp_path / "source", {"happy/1.png": banded(32), "happy/2.png": banded(64)})
-    images = open_pack(make_pack(tmp_path, "faces", str(source), store_size=16)).images
+    images = open_pack(build_pack(tmp_path, "faces", str(source), store_size=16)).images
     assert images.shape == (2, 16, 16)
     assert (images[:, :, 3:-3] == 200).all()
     assert images.min() > 150  # the filter looks a little beyond the square
@@ -159,7 +158,7 @@ def test_another_source_than_the_packed_one_is_refused(small, packed, write_fold
     with pytest.raises(DataError, match=r"was made from .*; remake it \(python scripts/prepare\.py data=faces"):
         ensure_pack(packed.parent, "faces", str(small))
     assert content_of(packed) == before
-    make_pack(packed.parent, "faces", str(small))  # what prepare.py does
+    build_pack(packed.parent, "faces", str(small))  # what prepare.py does
     assert len(open_pack(packed)) == 7
 
 
@@ -190,14 +189,14 @@ def halfway_broken(tmp_path, write_zip, picture):
 def test_decoding_that_fails_midway_leaves_nothing(tmp_path, halfway_broken):
     (tmp_path / "packs").mkdir()
     with pytest.raises(DataError, match=r"damaged \.zip archive"):
-        make_pack(tmp_path / "packs", "faces", str(halfway_broken))
+        build_pack(tmp_path / "packs", "faces", str(halfway_broken))
     assert entries(tmp_path / "packs") == []
 
 
 def test_an_older_pack_survives_a_remake_that_fails(packed, halfway_broken):
     before = content_of(packed)
     with pytest.raises(DataError):
-        make_pack(packed.parent, "faces", str(halfway_broken))
+        build_pack(packed.parent, "faces", str(halfway_broken))
     assert content_of(packed) == before
     assert entries(packed.parent) == ["faces"]
 
@@ -208,23 +207,23 @@ def test_writing_that_fails_midway_leaves_nothing(tmp_path, small, monkeypatch, 
         path.write_bytes(bytes(100))
         raise failure
 
-    monkeypatch.setattr(PictureSpool, "save", fill_the_disk)
+    monkeypatch.setattr(PictureBuffer, "save", fill_the_disk)
     expected = DataError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected, match="No space left" if expected is DataError else None):
-        make_pack(tmp_path / "packs", "faces", str(small))
+        build_pack(tmp_path / "packs", "faces", str(small))
     assert entries(tmp_path / "packs") == []
 
 
 def test_a_root_that_cannot_be_written(tmp_path, small):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        make_pack(tmp_path / "file", "faces", str(small))
+        build_pack(tmp_path / "file", "faces", str(small))
 
 
 def test_a_download_that_stands_where_the_pack_goes_is_never_replaced(tmp_path, small):
     before = sorted(small.rglob("*"))
     with pytest.raises(DataError, match=r"holds other files; move them or give another data\.root"):
-        make_pack(small.parent, small.name, str(small))
+        build_pack(small.parent, small.name, str(small))
     assert sorted(small.rglob("*")) == before
 
 
@@ -235,7 +234,7 @@ def pack_in_step(root, source, barrier, rounds):
         assert len(open_pack(ensure_pack(root, f"fresh{number}", source))) == 6
     for number in range(rounds):
         barrier.wait(20)
-        make_pack(root, f"fresh{number}", source)
+        build_pack(root, f"fresh{number}", source)
 
 
 def test_processes_that_pack_at_once_end_with_one_whole_pack(tmp_path, small):

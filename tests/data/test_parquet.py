@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from given import FACES, png
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import open_pack
 from fer.errors import DataError
 
@@ -32,7 +32,7 @@ def test_parquet_names_its_classes_and_splits(tmp_path: Path) -> None:
     parquet(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet", [0, 1, -1, 1])
     parquet(tmp_path / "hub" / "data" / "validation-00000-of-00001.parquet", [1])
     parquet(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet", [0, 0])
-    pack = open_pack(make_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
+    pack = open_pack(build_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
     assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "val": {"angry": 1}, "test": {"happy": 2}}
     assert np.array_equal(pack.images[pack.splits == "train"], FACES[[0, 1, 3]])
     assert "no label" in str(pack.manifest["rejected"])
@@ -42,17 +42,17 @@ def test_files_of_one_name_in_the_folders_of_splits_keep_their_own_pictures(tmp_
     """As the hub converts by itself: `default/train/0000.parquet`."""
     parquet(tmp_path / "hub" / "default" / "train" / "0000.parquet", [0, 1, 1])
     parquet(tmp_path / "hub" / "default" / "test" / "0000.parquet", [1, 0], first=3)
-    pack = open_pack(make_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
+    pack = open_pack(build_pack(tmp_path / "packs", "hub", str(tmp_path / "hub")))
     assert pack.manifest["counts"] == {"train": {"angry": 2, "happy": 1}, "test": {"angry": 1, "happy": 1}}
     assert np.array_equal(pack.images[pack.splits == "train"], FACES[:3])
     assert np.array_equal(pack.images[pack.splits == "test"], FACES[3:5])
 
 
 def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
-    words = open_pack(make_pack(tmp_path / "p", "w", str(parquet(tmp_path / "w.parquet", ["joy", "Anger"], None))))
+    words = open_pack(build_pack(tmp_path / "p", "w", str(parquet(tmp_path / "w.parquet", ["joy", "Anger"], None))))
     assert words.emotions.tolist() == ["happy", "angry"]
     older = parquet(tmp_path / "o.parquet", [1, 0], {"0": "sad", "1": "fear"}, "emotion")
-    assert open_pack(make_pack(tmp_path / "p", "o", str(older))).emotions.tolist() == ["fear", "sad"]
+    assert open_pack(build_pack(tmp_path / "p", "o", str(older))).emotions.tolist() == ["fear", "sad"]
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_parquet_with_words_and_older_names(tmp_path: Path) -> None:
 def test_parquet_that_cannot_be_understood(labels: list[object], names: object, says: str, tmp_path: Path) -> None:
     source = parquet(tmp_path / "train.parquet", labels, names)
     with pytest.raises(DataError, match=says):
-        make_pack(tmp_path / "packs", "set", str(source))
+        build_pack(tmp_path / "packs", "set", str(source))
 
 
 def test_a_damaged_parquet(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"train\.parquet is damaged"):
-        make_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))
+        build_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.datamodule import FERDataModule
 from fer.data.splits import held_out, named_subjects, subject_fold_splits, with_validation
 from fer.errors import ConfigError, DataError
@@ -149,7 +149,7 @@ def test_what_one_may_not_know_of_splits_of_ones_own_is_told(tmp_path, write_fol
         for number in range(2)
     }
     files |= {f"fear/{number}_P9.png": picture(number) for number in range(5)}
-    make_pack(tmp_path, "fer2013_mine", str(write_folder(tmp_path / "source", files)))
+    build_pack(tmp_path, "fer2013_mine", str(write_folder(tmp_path / "source", files)))
     module = FERDataModule("fer2013_mine", root=str(tmp_path), subject="(P[0-9])")
     module.setup()
     assert "5 of 29 images of fer2013_mine are in no split: they are left out" in caplog.text

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer.data.build_pack import make_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import Pack, open_pack
 from fer.errors import ConfigError
 from fer.faces.detector import crop_face, find_faces
@@ -37,7 +37,7 @@ def test_a_photograph_is_cut_out_as_packing_would(
     folder.mkdir(parents=True)
     for number, photograph in enumerate(photographs):
         Image.fromarray(photograph).save(folder / f"{number}.png")
-    pack = open_pack(make_pack(tmp_path, "pack", str(tmp_path / "mine"), store_size=40))
+    pack = open_pack(build_pack(tmp_path, "pack", str(tmp_path / "mine"), store_size=40))
     for photograph, stored in zip(photographs, pack.images, strict=True):
         picture = photograph if channels == 3 else photograph[..., 0]
         assert np.array_equal(Framing().frame(picture, 40, channels, "auto").faces[0], stored)
@@ -116,10 +116,10 @@ def test_packs_say_how_their_pictures_were_framed(
     write_folder: Callable[..., Path], picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
     squares = write_folder(tmp_path / "squares", {"happy/1.png": picture(1, (120, 120)), "sad/2.png": picture(2)})
-    pack = open_pack(make_pack(tmp_path / "packs", "squares", str(squares), store_size=48))
+    pack = open_pack(build_pack(tmp_path / "packs", "squares", str(squares), store_size=48))
     assert pack.framing == Framing("whole", whole_square=120)
     wide = write_folder(tmp_path / "wide", {"happy/1.png": picture(1, (120, 160)), "sad/2.png": picture(2)})
-    pack = open_pack(make_pack(tmp_path / "packs", "wide", str(wide), store_size=48))
+    pack = open_pack(build_pack(tmp_path / "packs", "wide", str(wide), store_size=48))
     assert pack.framing == Framing("detector")
 
 

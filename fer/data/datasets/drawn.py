@@ -13,8 +13,26 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from fer.data.datasets import DatasetFacts
 from fer.data.datasets.drawn_face import render
+from fer.data.samples import Listing, RawSample
+from fer.data.sources import Source
+from fer.errors import DataError
 
+FACTS = DatasetFacts(
+    name="drawn",
+    title="drawn faces",
+    owner="this project",
+    licence="that of this project",
+    protocol="train, val and test by subject",
+    caveats=(
+        "These faces are drawn by a program, with the expression it was told to draw. The numbers show that the "
+        "machinery works, and nothing about people.",
+    ),
+    other_names=("demo", "demo2"),
+    layouts=("drawn faces",),
+)
+DRAWN = "drawn:"  # in front of a style, as data.source
 STYLES = ("demo", "demo2")  # shaded like a photograph; an ink drawing
 VERSION = 2  # raise when drawings change: packs made by an older version are remade
 SIZE = 48
@@ -74,6 +92,22 @@ STYLE_RANGES: dict[str, Ranges] = {
         "intensity 0.4 1.05, roll -0.28 0.28, yaw -0.2 0.2, background 0.6 1, contrast 0.7 1"
     ),
 }
+
+
+def list_samples(source: Source, votes: bool = False) -> Listing | None:
+    """The drawn faces, where the source is `drawn:STYLE`.
+
+    Raises:
+        DataError: an unknown style.
+    """
+    if len(source.names) != 1 or not source.names[0].startswith(DRAWN):
+        return None
+    style = source.names[0].removeprefix(DRAWN)
+    if style not in STYLES:
+        raise DataError(f"{source.where}: the drawn sets are {', '.join(DRAWN + known for known in STYLES)}")
+    drawn = draw_faces(style)
+    rows = zip(drawn.names, drawn.emotions, drawn.splits, drawn.subjects, strict=True)
+    return Listing("drawn faces", [RawSample(*row) for row in rows], [], images=drawn.images)
 
 
 @dataclass(frozen=True)

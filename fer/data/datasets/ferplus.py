@@ -11,16 +11,55 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fer.data.samples import Listing, RawSample
+from fer.data.datasets import DatasetFacts, Reference
+from fer.data.samples import Listing, RawSample, split_of_usage
 from fer.data.sources import Source
-from fer.data.tables import split_of_usage
+from fer.data.tables import list_table, pixel_tables
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
 UNUSABLE = ("unknown", "nf")
 
 
-def votes_file(source: Source) -> str | None:
+FACTS = DatasetFacts(
+    name="ferplus",
+    title="FER+",
+    owner="E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang (2016)",
+    access="https://github.com/microsoft/FERPlus",
+    licence="of the votes: see their repository; of the pictures: none stated, do not redistribute",
+    protocol="FER2013's splits: train on Training, select on PublicTest, test on PrivateTest once",
+    official_split=True,
+    caveats=(
+        "FER+ labels are the votes of ten people per image (Barsoum et al. 2016) for the pictures of FER2013: better "
+        "labels, the same people, of whom nothing is known.",
+    ),
+    references=(
+        Reference("89.35 %", "SCN (Wang 2020)", "FER2013's splits; selection not checked"),
+        Reference("89.64 %", "EAC (Zhang 2022)", "FER2013's splits; selection not checked"),
+    ),
+    layouts=("FER+ votes",),
+)
+
+
+def list_samples(source: Source, votes: bool = False) -> Listing | None:
+    """The faces of `fer2013.csv` with the labels of the votes, where those are asked for.
+
+    Raises:
+        DataError: votes without faces, or no votes where they are asked for; see `with_votes`.
+    """
+    faces, table = pixel_tables(source), _votes_file(source)
+    if (votes or table) and not faces:
+        raise DataError(
+            f"{source.where} holds no faces for the votes of FER+: put the contest's fer2013.csv beside them"
+        )
+    if not votes:
+        return None
+    if table is None:
+        raise DataError(f"{source.where} holds no votes of FER+: put fer2013new.csv beside the contest's fer2013.csv")
+    return with_votes(list_table(source, faces), source, table)
+
+
+def _votes_file(source: Source) -> str | None:
     """The table of votes within a source; None where there is none."""
     for name in source.names:
         if name.lower().endswith(".csv"):
@@ -31,7 +70,7 @@ def votes_file(source: Source) -> str | None:
     return None
 
 
-def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing:
+def with_votes(faces: Listing, source: Source, name: str) -> Listing:
     """The faces of `fer2013.csv` with the labels and distributions of FER+.
 
     Raises:
@@ -41,21 +80,23 @@ def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing
     try:
         header, *rows = [fields for fields in csv.reader(io.StringIO(text, newline="")) if fields]
     except csv.Error as error:
-        raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
+        raise DataError(f"{source.where}: {name} is damaged or no table ({error})") from error
     columns = [column.strip().lower() for column in header]
     if "usage" not in columns:
-        raise DataError(f"{where}: {name} has no column Usage: it is not the table that the authors of FER+ give")
+        raise DataError(
+            f"{source.where}: {name} has no column Usage: it is not the table that the authors of FER+ give"
+        )
     if len(rows) != len(faces.samples):
         raise DataError(
-            f"{where}: {name} has {len(rows):,} rows and the faces {len(faces.samples):,}; FER+ is read row by row "
-            "beside the whole fer2013.csv of the contest"
+            f"{source.where}: {name} has {len(rows):,} rows and the faces {len(faces.samples):,}; FER+ is read row by "
+            "row beside the whole fer2013.csv of the contest"
         )
     kept: list[int] = []
     samples: list[RawSample] = []
     distributions: list[np.ndarray] = []
     rejected = [entry for entry in faces.rejected if entry[0] != name]
     for index, (fields, sample) in enumerate(zip(rows, faces.samples, strict=True)):
-        place = f"{where}: {name}, line {index + 2}"
+        place = f"{source.where}: {name}, line {index + 2}"
         if len(fields) != len(columns):
             raise DataError(f"{place} has {len(fields)} fields, its header {len(columns)}")
         row = dict(zip(columns, fields, strict=True))
@@ -75,7 +116,7 @@ def with_votes(faces: Listing, source: Source, name: str, where: str) -> Listing
         samples.append(RawSample(sample.name, emotion, sample.split, sample.subject))
         distributions.append(votes / votes.sum())
     if not samples:
-        raise DataError(f"{where}: {name} has no row with votes for an emotion")
+        raise DataError(f"{source.where}: {name} has no row with votes for an emotion")
     assert faces.images is not None, "FER+ stands beside a table of pixels"
     return Listing("FER+ votes", samples, rejected, images=faces.images[kept], votes=np.stack(distributions))
 

@@ -1,25 +1,25 @@
-"""Pictures leave the spool as they came, whether memory held them or a file did."""
+"""Pictures leave the buffer as they came, whether memory held them or a file did."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer.data.buffer import PictureSpool
+from fer.data.build_pack import PictureBuffer
 from fer.faces.framing import square
 
 
 @pytest.mark.parametrize("in_memory", [1 << 20, 10])
 def test_pictures_come_back(in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer.data.buffer.IN_MEMORY", in_memory)
+    monkeypatch.setattr("fer.data.build_pack.BUFFER_BYTES", in_memory)
     pictures = np.random.default_rng(0).integers(0, 256, (7, 5, 6), dtype=np.uint8)
-    with PictureSpool() as spool:
+    with PictureBuffer() as buffer:
         for picture in pictures:
-            spool.append(picture)
-        assert len(spool) == 7
-        assert spool.save(tmp_path / "images.npy", 4) == (7, 5, 6)
+            buffer.append(picture)
+        assert len(buffer) == 7
+        assert buffer.save(tmp_path / "images.npy", 4) == (7, 5, 6)
     assert np.array_equal(np.load(tmp_path / "images.npy"), pictures)
-    assert spool.file.closed
+    assert buffer.file.closed
 
 
 @pytest.mark.parametrize("coloured", [1, 2])
@@ -27,10 +27,10 @@ def test_most_pictures_decide_on_colour_and_mixed_sizes_are_squared(coloured: in
     generator = np.random.default_rng(0)
     pictures = [generator.integers(0, 256, (8, 9 + i, 3), dtype=np.uint8) for i in range(3)]
     given = [picture if i < coloured else picture[..., 0] for i, picture in enumerate(pictures)]
-    with PictureSpool() as spool:
+    with PictureBuffer() as buffer:
         for picture in given:
-            spool.append(picture)
-        shape = spool.save(tmp_path / "images.npy", 4)
+            buffer.append(picture)
+        shape = buffer.save(tmp_path / "images.npy", 4)
     stored = np.load(tmp_path / "images.npy")
     assert shape == stored.shape == ((3, 4, 4, 3) if coloured == 2 else (3, 4, 4))
     if coloured == 2:

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageFilter
 
-from fer.data.prepare import prepare
+from fer.cli.prepare import prepare
 from fer.errors import ConfigError
 
 

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.data.audit import UNLIKE, Audit, audit_pack
-from fer.data.build_pack import make_pack
-from fer.data.pack import AUDIT, TWINS, Pack, open_pack
-from fer.data.provenance import owner_of
+from fer.data.build_pack import build_pack
+from fer.data.datasets import dataset
+from fer.data.pack import AUDIT, DUPLICATES, Pack, open_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
 from fer.files import replacing, write_json
@@ -27,12 +27,16 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
         DataError: a source that cannot be read.
     """
     if source is None:
-        owner = owner_of(name)
-        where = f"; its owners give access at {owner}" if owner else ""
+        facts = dataset(name)
+        where = f"; its owners give access at {facts.access}" if facts.by_agreement else ""
         raise ConfigError(f"say what you downloaded: data.source=PATH (a folder, archive or table){where}")
     console = Console()
-    pack = open_pack(make_pack(root, name, source, store_size, votes))
+    pack = open_pack(build_pack(root, name, source, store_size, votes))
     console.print(f"pack: {pack.folder}", highlight=False, soft_wrap=True)
+    facts = dataset(pack)
+    console.print(
+        f"data set: {facts.title}; {facts.protocol}; licence: {facts.licence}", highlight=False, soft_wrap=True
+    )
     console.print(counts_table(pack))
     rejected = pack.manifest["rejected"]
     for entry in rejected[:NAMED]:
@@ -46,7 +50,7 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
     console.print(_remarks(audit.numbers), highlight=False)
     if len(audit.pairs):
         _draw(pack, audit)
-        console.print(f"examples: {pack.folder / TWINS}", highlight=False, soft_wrap=True)
+        console.print(f"examples: {pack.folder / DUPLICATES}", highlight=False, soft_wrap=True)
     console.print(f"all numbers: {pack.folder / AUDIT}", highlight=False, soft_wrap=True)
 
 
@@ -109,5 +113,5 @@ def _draw(pack: Pack, audit: Audit) -> None:
     chosen = audit.pairs[np.linspace(0, len(audit.pairs) - 1, min(SHOWN, len(audit.pairs))).astype(int)]
     rows = chosen.ravel()
     figure = twins_figure(pack.images[rows], list(pack.splits[rows]), list(pack.emotions[rows]))
-    with replacing(pack.folder / TWINS, "wb") as file:
+    with replacing(pack.folder / DUPLICATES, "wb") as file:
         figure.savefig(file, format="png")
