@@ -1,11 +1,14 @@
 """Configs and checkpoints of earlier versions mean the same today."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.trained_model import run_data
 from fer.runs.renamed import translated, translated_target
@@ -90,3 +93,14 @@ def test_the_data_of_a_run_of_before_are_known(old_run: tuple[DictConfig, Path])
     arguments = run_data(old_run[1])
     assert arguments is not None
     assert FERDataModule(**arguments).name == "fer2013"
+
+
+def test_a_run_that_the_first_version_began_resumes_by_the_same_command(tmp_path: Path) -> None:
+    """`first_version.yaml` is a config.yaml of 27 November 2026."""
+    command = ["experiment=demo", "trainer.max_epochs=1", "trainer.limit_train_batches=5", "figures=false"]
+    shutil.copy(Path(__file__).with_name("first_version.yaml"), tmp_path / "config.yaml")
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        wanted = compose("train", command)
+    assert resumed_config(wanted, tmp_path, command) == wanted
+    assert other_settings(tmp_path, wanted, command) == ""
