@@ -22,6 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MOST_ROWS = 40  # in one figure
 NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
 WIDTH = 36  # letters in a line of a row's name
+NAME_SIZE = 8.5  # of names beside points
 
 
 @dataclass(frozen=True)
@@ -84,20 +85,24 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple[int, str]]) -> None:
     """Names beside their points, each moved down until it covers no other."""
-    to_screen = axes.transData.transform
-    placed: list[tuple[float, bool]] = []
-    left, right = axes.get_xlim()
+    points = axes.transData.transform(np.column_stack([x, y])) / axes.figure.dpi * 72
+    left, right = (axes.transAxes.transform((side, 0))[0] / axes.figure.dpi * 72 for side in (0, 1))
+    placed: list[tuple[float, float, float]] = []  # left, right and bottom edge of each name, points
     for index, name in sorted(names, key=lambda entry: -y[entry[0]]):
         text = textwrap.shorten(name, 2 * WIDTH, placeholder="…")
-        at_x, at_y = to_screen((x[index], y[index]))
-        middle = to_screen((np.sqrt(left * right) if axes.get_xscale() == "log" else (left + right) / 2, 0))[0]
-        to_left = at_x > middle
+        at, bottom = points[index]
+        to_left = at > (left + right) / 2
+        width = 0.55 * NAME_SIZE * len(text)
+        start = at - 8 - width if to_left else at + 8
         offset = 3.0
-        while any(abs(at_y / 150 * 72 + offset - other_y) < 10 and side == to_left for other_y, side in placed):
+        while any(
+            abs(bottom + offset - other) < NAME_SIZE + 1.5 and start < end and begin < start + width
+            for begin, end, other in placed
+        ):
             offset -= 2.0
-        placed.append((at_y / 150 * 72 + offset, to_left))
+        placed.append((start, start + width, bottom + offset))
         axes.annotate(text, (x[index], y[index]), xytext=(-8 if to_left else 8, offset), textcoords="offset points",
-                      ha="right" if to_left else "left", va="bottom", fontsize=8.5,
+                      ha="right" if to_left else "left", va="bottom", fontsize=NAME_SIZE,
                       path_effects=[withStroke(linewidth=2.5, foreground="white")])  # fmt: skip
 
 
@@ -159,7 +164,8 @@ def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: s
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(axis="x", color="#e6e6e6")
         axes.set_axisbelow(True)
-        axes.set(xlabel="difference of accuracy, points (filled: shown, empty: not shown)", title=title)
+        axes.set(xlabel="difference of accuracy, points (filled: shown, empty: not shown)")
+        figure.suptitle(title, fontsize=11)
     return figure
 
 

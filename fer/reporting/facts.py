@@ -58,8 +58,12 @@ def _of_config(config: DictConfig, metrics: Mapping[str, Any]) -> list[tuple[str
     def of(path: str) -> Any:
         return OmegaConf.select(config, path)
 
-    limit = of("trainer.limit_train_batches")
-    limit = "" if limit is None else f" of {limit} batches (of all, where 1 or less)"
+    epochs, limit = of("trainer.max_epochs"), of("trainer.limit_train_batches")
+    length = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    if isinstance(limit, int):
+        length += f" of {limit} batches"
+    elif isinstance(limit, float) and limit < 1:
+        length += f" on {limit:.0%} of the batches each"
     split = "its own split"
     if of("data.folds"):
         which = "all" if "folds" in metrics else f"fold {of('data.fold')} of"
@@ -77,9 +81,8 @@ def _of_config(config: DictConfig, metrics: Mapping[str, Any]) -> list[tuple[str
         ("augmentation", _described(of("augment"))),
         ("mixup and CutMix", _described(of("mix")) if of("mix.mixup") or of("mix.cutmix") else "none"),
         ("averaged weights (EMA)", f"decay {of('module.ema_decay')}" if of("module.ema_decay") else "none"),
-        ("training", f"{of('trainer.max_epochs')} epochs{limit}, batches of {of('data.batch_size')}, "
-                     f"seed {of('seed')}"),
-    ]  # fmt: skip
+        ("training", f"{length}, {of('data.batch_size')} images in a batch, seed {of('seed')}"),
+    ]
 
 
 def _described(node: Any, leave_out: Sequence[str] = ()) -> str:

@@ -118,6 +118,7 @@ FIGURES: tuple[FigureRow, ...] = (
         "Rows are the true classes, columns the predicted ones. Each cell has its share of the row and its number of "
         "images. The diagonal is what was right.",
         draw_confusion,
+        wide=True,
     ),
     FigureRow(
         "confused_pairs",

@@ -36,7 +36,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
     page = render_html(
         "report.html.j2",
         title=run_title(metrics, config),
-        subtitle=f"{datetime.now():%Y-%m-%d}, {folder}, results on {NAMES[reported]}",
+        subtitle=f"{datetime.now():%Y-%m-%d}, {folder}, results on {NAMES[reported].removesuffix(' images')} images",
         headline=_headline(metrics, reported),
         facts=facts(metrics, config),
         results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},

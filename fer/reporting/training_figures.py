@@ -24,6 +24,7 @@ def training_figure(history: Mapping[int, Mapping[str, float]], best_epoch: int 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.4, 3.6), layout="constrained")
         for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            shown = (f"train/{name}", f"val/{name}")
             for split, label, colour, line, marker in looks:
                 tag = f"{split}/{name}"
                 epochs = [epoch for epoch, numbers in sorted(history.items()) if tag in numbers]
@@ -38,8 +39,9 @@ def training_figure(history: Mapping[int, Mapping[str, float]], best_epoch: int 
                     best = f"best epoch, {best_epoch}: {said}"
                     axes.plot(best_epoch, value, "D", color="#222222", fillstyle="none", markersize=9, label=best)
             axes.set(xlabel="epoch", ylabel=name, xlim=(-0.5, max(history, default=0) + 0.5))
-            axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            highest = max((numbers[tag] for numbers in history.values() for tag in shown if tag in numbers), default=1)
+            axes.set_ylim(0, 1.08 * highest or 1)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(color="#ececec")
             axes.legend(frameon=False, fontsize=9)
             if name == "accuracy":

@@ -66,10 +66,11 @@ def test_seeds_with_the_best_on_top(count):
 @pytest.mark.parametrize("same", [True, False])
 def test_differences_name_both_or_the_best_once(same):
     pairs = [("A" if same else f"A{n}", f"B{n}", Estimate(0.01, -0.01 + n / 50, 0.03), n > 0) for n in range(3)]
-    axes = differences_figure(pairs, "demo").axes[0]
+    figure = differences_figure(pairs, "demo")
+    axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ([f"B{n}" for n in range(3)] if same else [f"A{n}\nminus B{n}" for n in range(3)])
-    assert ("A minus" in axes.get_title()) == same
+    assert ("A minus" in figure.get_suptitle()) == same
 
 
 @pytest.mark.parametrize("count", [1, len(COLOURS), len(COLOURS) + 1])
