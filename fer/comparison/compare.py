@@ -8,14 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fer.comparison.architecture import RESNETS, Architecture, architecture
-from fer.comparison.cost import measure as measure_cost
-from fer.comparison.cost import measured_on
-from fer.comparison.document import to_html, to_markdown
 from fer.comparison.figure_table import write_figures
 from fer.comparison.groups import group_runs
+from fer.comparison.networks import RESNETS, Architecture, architecture, measure_costs, measured_on
 from fer.comparison.pairs import accuracies_of, compare_all, in_words
-from fer.comparison.report import blocks, results_table
+from fer.comparison.report import contents, results_table, to_html, to_markdown
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
 from fer.comparison.statistics import RESAMPLES
 from fer.errors import ConfigError, RunError
@@ -52,7 +49,7 @@ def compare(
         named = "; ".join(f"{run.name}: {run.reason}" for run in unfinished[:3])
         raise RunError(f"none of {len(unfinished)} runs is finished ({named}); wait, or go on with them")
     groups, remarks = group_runs(finished)
-    costs = measure_cost(groups) if measure else [None] * len(groups)
+    costs = measure_costs(groups) if measure else [None] * len(groups)
     entries = [Entry(*row) for row in zip(groups, accuracies_of(groups, resamples), costs, strict=True)]
     differences, cautions = compare_all(groups, resamples)
     remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
@@ -92,11 +89,11 @@ def write(comparison: Comparison, folder: Path, architectures: Sequence[Architec
     write_rows(folder / "comparison.csv", comparison.entries)
     write_differences(folder / "differences.csv", comparison.differences)
     write_runs(folder / "runs.csv", comparison.entries)
-    text = blocks(comparison, pictures, architectures)
+    content = contents(comparison, pictures, architectures, folder)
     with replacing(folder / "comparison.md") as file:
-        file.write(to_markdown(text, folder))
+        file.write(to_markdown(content))
     with replacing(folder / "comparison.html") as file:
-        file.write(to_html(text, f"Comparison: {'; '.join(comparison.data)}"))
+        file.write(to_html(content, f"Comparison: {'; '.join(comparison.data)}"))
 
 
 def print_summary(comparison: Comparison, folder: Path, console: Console | None = None) -> None:

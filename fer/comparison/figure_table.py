@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer.comparison import figures
-from fer.comparison.document import Picture
 from fer.comparison.figures import Row
+from fer.comparison.report import Picture
 from fer.comparison.result import Comparison, Entry, confusion, transfers
 from fer.files import typeable
 from fer.reporting.figure_table import FigureRow

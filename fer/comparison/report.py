@@ -1,82 +1,77 @@
-"""The text of a comparison: tables, sentences, figures, what is missing, how it was computed."""
+"""The text of a comparison: its tables and sentences as data, which one template puts into Markdown and a page."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
-from fer.comparison.architecture import Architecture, table_of_layers, table_of_models
-from fer.comparison.document import Block, Heading, Items, Picture, Pictures, Table, Text
+from fer.comparison.networks import Architecture, layers_rows, models_rows
 from fer.comparison.pairs import in_words
 from fer.comparison.result import Comparison, Entry, transfers
 from fer.data.datasets import all_datasets, dataset
 from fer.evaluation.metric_table import MISSING, Metric, shown_in
-
-REFERENCES_NOTE = (
-    "Accuracies as their authors report them; clean: selected on PublicTest, tested on PrivateTest once. A number on "
-    "another split, by another selection or with test-time views is not comparable with ours; the paper's figure for "
-    "CK+ counts 3,589 images, which CK+ does not have, and is left out. With 3,589 test images and 73 % right, the "
-    "interval of a single run is ±1.45 points."
-)
-
-ONE_SEED = (
-    "One seed compares two trained networks, not two architectures: it cannot see what other seeds would have given. "
-    "In simulation, equal architectures whose seeds differ by 0.6 points (standard deviation) were called different in "
-    "10 of 100 comparisons of one seed each, by 2 points in 39 of 100; with three seeds each in 4 and 7 of 100."
-)
-METHOD = (
-    "Intervals are 95 % and hold for new test images and new seeds: images (or people, where they are known) are "
-    "resampled with the answers of all seeds, and the variance between seeds beyond the noise of single images is "
-    "added with Student's t (Owen 2007, The pigeonhole bootstrap; Davison & Hinkley 1997, section 3.8; Hesterberg "
-    "2015). A row with one seed has the interval of that one network; with two, the variance is that of all rows of "
-    "the data set. Differences are paired on the same test images, which shows more than two intervals side by side: "
-    "those may overlap where the difference is clear. p-values are corrected for all comparisons of this page together "
-    "(Holm 1979): a difference counts as shown under 0.05. No difference shown does not mean equal: the interval says "
-    "how large it may be."
-)
-FOLDS = (
-    "Networks of different folds were trained on mostly the same images: of that their pooled interval knows nothing, "
-    "and no estimate without bias exists (Bengio & Grandvalet 2004, JMLR 5), so take it as a lower bound."
-)
-TABLE_1 = (
-    "Table 1 of Hernández et al. (2023), counted on the networks as published (3 channels, 1,000 classes). The paper "
-    "prints 233, 470 and 527 GFLOPs; one pass of one image costs 1.8, 3.7 and 4.1 billion multiply-accumulates. The "
-    "last two columns: with one channel and seven classes, at 224 px too."
-)
-TABLE_2 = (
-    "Table 2 of the paper: layers of each stage (blocks in brackets: size of the filters, channels) and the side of "
-    "what comes out, at 224 px."
-)
+from fer.reporting.figure_table import FigureRow
+from fer.reporting.render import render_html, render_markdown
 
 
-def blocks(
-    comparison: Comparison, pictures: dict[str, list[Picture]], architectures: Sequence[Architecture]
-) -> list[Block]:
-    """The whole text in order."""
-    runs = sum(len(entry.group.runs) for entry in comparison.entries)
-    found: list[Block] = [
-        Heading("Comparison", 1),
-        Text(f"{_count(runs, 'finished run')} on {_count(len(comparison.data), 'data set')}: "
-             f"{'; '.join(comparison.data) or 'none'}.", aside=True),
-    ]  # fmt: skip
-    if comparison.unfinished:
-        found.append(Text(f"{_count(len(comparison.unfinished), 'run')} without results, named below.", aside=True))
-    if comparison.entries:
-        found += [Heading("Results"), results_table(comparison.entries)]
-        found += _differences(comparison)
-        for data in comparison.data:
-            found += [Heading(f"Figures: {data}"), Pictures(pictures.get(data, []))]
-        found += [Heading("Cost"), cost_table(comparison)]
-    found += _transfers(comparison, pictures)
-    found += _references(comparison)
-    if architectures:
-        found += _architectures(architectures)
-    found += _missing(comparison)
-    found += [Heading("How this was computed"), Text(METHOD)]
-    folded = any(run.folds for entry in comparison.entries for run in entry.group.runs)
-    return [*found, Text(FOLDS)] if folded else found
+@dataclass(frozen=True)
+class Table:
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 1  # columns from the left that hold words
+    caption: str = ""
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+@dataclass(frozen=True)
+class Picture:
+    path: Path
+    row: FigureRow
+    alt: str
+
+
+def contents(
+    comparison: Comparison, pictures: dict[str, list[Picture]], architectures: Sequence[Architecture], folder: Path
+) -> dict[str, Any]:
+    """What `comparison.j2` shows.
+
+    Args:
+        comparison: the results.
+        pictures: by data set; under `""` the one that belongs to none.
+        architectures: of the paper's tables; none leaves these out.
+        folder: of the comparison, to which the paths in Markdown are relative.
+    """
+    runs = [run for entry in comparison.entries for run in entry.group.runs]
+    references, related = references_table(comparison)
+    return {
+        "summary": f"{_count(len(runs), 'finished run')} on {_count(len(comparison.data), 'data set')}: "
+        f"{'; '.join(comparison.data) or 'none'}.",
+        "folder": folder,
+        "results": results_table(comparison.entries) if comparison.entries else None,
+        "differences": difference_sentences(comparison),
+        "single_seeds": any(difference.seeds == (1, 1) for difference in comparison.differences),
+        "pictures": [(data, pictures.get(data, [])) for data in comparison.data],
+        "costs": cost_table(comparison),
+        "transfers": transfer_table(comparison),
+        "transfer_pictures": pictures.get("", []),
+        "references": references,
+        "references_related": related,
+        "networks": Table(*models_rows(architectures)) if architectures else None,
+        "layers": Table(*layers_rows(architectures), 2 + len(architectures)) if architectures else None,
+        "unfinished": [(f"{run.name}: {run.reason}", False) for run in comparison.unfinished],
+        "remarks": [(f"{remark}.", False) for remark in comparison.remarks],
+        "folded": any(run.folds for run in runs),
+    }
+
+
+def to_markdown(content: dict[str, Any]) -> str:
+    """GitHub's Markdown, with figures by their paths."""
+    return render_markdown("comparison.j2", form="form.md.j2", **content)
+
+
+def to_html(content: dict[str, Any], title: str) -> str:
+    """A page that needs no other file."""
+    return render_html("comparison.html.j2", form="form.html.j2", title=title, **content)
 
 
 def results_table(entries: Sequence[Entry]) -> Table:
@@ -133,70 +128,43 @@ def cost_table(comparison: Comparison) -> Table:
     return Table(headings, rows, 2, caption)
 
 
-def _differences(comparison: Comparison) -> list[Block]:
-    found: list[Block] = [Heading("Differences")]
-    if not comparison.differences:
-        return [*found, Text("There are no two rows with predictions on the same test images: nothing to compare.")]
+def difference_sentences(comparison: Comparison) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """For each data set a heading, and sentences with whether the difference is shown."""
+    found = []
     for data in dict.fromkeys(d.first.data for d in comparison.differences):
         of_data = [d for d in comparison.differences if d.first.data == data]
         units = {f"{d.images:,} test images" + (f" of {d.subjects} people" if d.subjects else "") for d in of_data}
-        found += [
-            Heading(f"{data}, on the same {' or '.join(sorted(units))}", 3),
-            Items([(f"{in_words(d)}, {_p(d.p_holm)}.", d.shown) for d in of_data]),
-        ]
-    if any(d.seeds == (1, 1) for d in comparison.differences):
-        found.append(Text(ONE_SEED, aside=True))
+        sentences = [(f"{in_words(d)}, {_p(d.p_holm)}.", d.shown) for d in of_data]
+        found.append((f"{data}, on the same {' or '.join(sorted(units))}", sentences))
     return found
+
+
+def transfer_table(comparison: Comparison) -> Table | None:
+    """Accuracy on other data; None where nothing was evaluated."""
+    found = transfers(comparison.entries)
+    if found is None:
+        return None
+    matrix, trained, tested = found
+    cells = [[name, *(_number(value, 100, 1) if value == value else MISSING for value in row)]
+             for name, row in zip(trained, matrix.tolist(), strict=True)]  # fmt: skip
+    return Table(["trained on", *(f"tested on {name}" for name in tested)], cells, 1, "Test accuracy, %.")
+
+
+def references_table(comparison: Comparison) -> tuple[Table, bool]:
+    """Published accuracies on the data sets of the comparison, or on all; and whether any is of its data sets."""
+    published = [facts for facts in all_datasets() if facts.references]
+    names = {dataset(entry.group.data_name).name for entry in comparison.entries}
+    related = [facts for facts in published if facts.name in names]
+    rows = [[r.accuracy, facts.title, r.what, r.protocol] for facts in related or published for r in facts.references]
+    return Table(["accuracy", "data", "what", "protocol"], rows, 4), bool(related)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def _transfers(comparison: Comparison, pictures: dict[str, list[Picture]]) -> list[Block]:
-    found = transfers(comparison.entries)
-    if found is None:
-        return []
-    matrix, rows, columns = found
-    cells = [[name, *(_number(value, 100, 1) if value == value else MISSING for value in row)]
-             for name, row in zip(rows, matrix.tolist(), strict=True)]  # fmt: skip
-    table = Table(["trained on", *(f"tested on {name}" for name in columns)], cells, 1, "Test accuracy, %.")
-    return [Heading("Across data sets"), table, Pictures(pictures.get("", []))]
-
-
-def _references(comparison: Comparison) -> list[Block]:
-    published = [facts for facts in all_datasets() if facts.references]
-    names = {dataset(entry.group.data_name).name for entry in comparison.entries}
-    related = [facts for facts in published if facts.name in names]
-    remark = "" if related else "No run here is on these data sets: for orientation only. "
-    rows = [[r.accuracy, facts.title, r.what, r.protocol] for facts in related or published for r in facts.references]
-    return [
-        Heading("What others report"),
-        Text(remark + REFERENCES_NOTE, aside=True),
-        Table(["accuracy", "data", "what", "protocol"], rows, 4),
-    ]
-
-
-def _architectures(found: Sequence[Architecture]) -> list[Block]:
-    headings, rows = table_of_models(list(found))
-    layers, cells = table_of_layers(list(found))
-    return [
-        Heading("The networks"),
-        Table(headings, rows, 1, TABLE_1),
-        Table(layers, cells, 2 + len(found), TABLE_2),
-    ]
-
-
-def _missing(comparison: Comparison) -> list[Block]:
-    found: list[Block] = []
-    if comparison.unfinished:
-        found += [
-            Heading("Runs without results"),
-            Items([(f"{run.name}: {run.reason}", False) for run in comparison.unfinished]),
-        ]
-    if comparison.remarks:
-        found += [Heading("Remarks"), Items([(f"{remark}.", False) for remark in comparison.remarks])]
-    return found
 
 
 def _spread(entry: Entry, metric: Metric) -> str:

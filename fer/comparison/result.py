@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fer.comparison.cost import Cost
 from fer.comparison.groups import Group
+from fer.comparison.networks import Cost
 from fer.comparison.pairs import Difference, answers
 from fer.comparison.statistics import Estimate
 from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS

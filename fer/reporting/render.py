@@ -39,5 +39,5 @@ def render_html(template: str, **values: Any) -> str:
 
 
 def render_markdown(template: str, **values: Any) -> str:
-    """Fill a template of Markdown; values are escaped."""
-    return MARKDOWN.get_template(template).render(values)
+    """Fill a template of Markdown; values are escaped, and one empty line parts two blocks."""
+    return re.sub(r"\n{3,}", "\n\n", MARKDOWN.get_template(template).render(values)).strip() + "\n"

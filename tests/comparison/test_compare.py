@@ -154,7 +154,7 @@ def test_a_device_without_room_leaves_the_costs_out(run_folder, tmp_path, monkey
         assert torch.get_float32_matmul_precision() == "highest"
         raise torch.OutOfMemoryError("no room on the device")
 
-    monkeypatch.setattr("fer.comparison.cost._seconds", full)
+    monkeypatch.setattr("fer.comparison.networks._seconds", full)
     run_folder(tmp_path / "run", backbone="test_resnet", data="demo")
     comparison = compare(tmp_path, tmp_path, measure=True)
     assert comparison.entries[0].cost is None
