@@ -111,9 +111,7 @@ class RunFolder:
     def check_unfinished(self) -> None:
         """Raises RunError where the run is finished."""
         if self.is_finished():
-            raise RunError(
-                f"{self} is finished already: {self.metrics_file.name} exists; give another hydra.run.dir"
-            )
+            raise RunError(f"{self} is finished already: {self.metrics_file.name} exists; give another hydra.run.dir")
 
     def is_run_of_folds(self) -> bool:
         """Whether a model of each fold is here, and none of the whole."""
