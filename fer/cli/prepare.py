@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fer.data.audit import UNLIKE, Audit, audit_pack
+from fer.data.audit import SHARPNESS_RATIO, Audit, audit_pack
 from fer.data.build_pack import build_pack
 from fer.data.datasets import dataset
 from fer.data.pack import AUDIT, DUPLICATES, Pack, open_pack
@@ -15,8 +15,8 @@ from fer.errors import ConfigError
 from fer.files import replacing, write_json
 from fer.reporting.face_grids import twins_figure
 
-NAMED = 3  # rejected files that are named; the manifest has all
-SHOWN = 12  # pairs of twins in the sheet
+MAX_NAMED = 3  # rejected files that are named; the manifest has all
+MAX_PAIRS = 12  # of duplicates in the sheet
 
 
 def prepare(name: str, source: str | None, root: str, store_size: int, votes: bool = False) -> None:
@@ -39,10 +39,10 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
     )
     console.print(counts_table(pack))
     rejected = pack.manifest["rejected"]
-    for entry in rejected[:NAMED]:
+    for entry in rejected[:MAX_NAMED]:
         console.print(f"left out: {entry['name']}: {entry['reason']}", highlight=False, markup=False, soft_wrap=True)
-    if len(rejected) > NAMED:
-        console.print(f"left out: {len(rejected) - NAMED:,} more, each with its reason in manifest.json")
+    if len(rejected) > MAX_NAMED:
+        console.print(f"left out: {len(rejected) - MAX_NAMED:,} more, each with its reason in manifest.json")
     with console.status("looking for duplicates"):
         audit = audit_pack(pack)
     write_json(pack.folder / AUDIT, audit.numbers)
@@ -81,12 +81,12 @@ def audit_table(numbers: dict[str, Any]) -> Table:
     for heading in ("", "same pixels", "same photograph"):
         table.add_column(heading, justify="left" if not heading else "right")
     for key, meaning in (
-        ("groups", "groups of twins"),
+        ("groups", "groups of duplicates"),
         ("images", "images in them"),
         ("conflicting_groups", "groups whose labels differ"),
-        ("val_in_train", "validation images with a twin in training"),
-        ("test_in_train", "test images with a twin in training"),
-        ("test_in_val", "test images with a twin in validation"),
+        ("val_in_train", "validation images with a duplicate in training"),
+        ("test_in_train", "test images with a duplicate in training"),
+        ("test_in_val", "test images with a duplicate in validation"),
     ):
         table.add_row(meaning, *(f"{numbers[kind][key]:,}" for kind in ("exact", "near")))
     return table
@@ -96,11 +96,11 @@ def _remarks(numbers: dict[str, Any]) -> str:
     remarks = [f"{numbers['blank']:,} blank images"]
     remarks.append(f"largest class {numbers['largest_to_smallest_class']:.1f} times the smallest")
     if numbers["subjects_on_both_sides"]:
-        remarks.append(f"{numbers['subjects_on_both_sides']} subjects stand in more than one split")
+        remarks.append(f"{numbers['subjects_on_both_sides']} subjects are in more than one split")
     if any(numbers["near"][key] for key in ("val_in_train", "test_in_train")):
-        remarks.append("data.drop_leaks=true leaves the twins out of training")
+        remarks.append("data.drop_leaks=true leaves the duplicates out of training")
     blurriest, sharpest = (pick(numbers["sharpness"], key=numbers["sharpness"].get) for pick in (min, max))
-    if numbers["sharpness"][sharpest] > UNLIKE * numbers["sharpness"][blurriest]:
+    if numbers["sharpness"][sharpest] > SHARPNESS_RATIO * numbers["sharpness"][blurriest]:
         remarks.append(
             f"{blurriest} pictures are far blurrier than those of {sharpest} (neighbouring pixels differ by "
             f"{numbers['sharpness'][blurriest]:.1f} and {numbers['sharpness'][sharpest]:.1f} grey levels): this "
@@ -110,7 +110,7 @@ def _remarks(numbers: dict[str, Any]) -> str:
 
 
 def _draw(pack: Pack, audit: Audit) -> None:
-    chosen = audit.pairs[np.linspace(0, len(audit.pairs) - 1, min(SHOWN, len(audit.pairs))).astype(int)]
+    chosen = audit.pairs[np.linspace(0, len(audit.pairs) - 1, min(MAX_PAIRS, len(audit.pairs))).astype(int)]
     rows = chosen.ravel()
     figure = twins_figure(pack.images[rows], list(pack.splits[rows]), list(pack.emotions[rows]))
     with replacing(pack.folder / DUPLICATES, "wb") as file:

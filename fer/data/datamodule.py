@@ -11,12 +11,11 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 
-from fer.data.augment import Augment
+from fer.data.augment import Augment, Mix
 from fer.data.build_pack import ensure_pack
-from fer.data.duplicates import has_exact_twin, has_near_twin, signatures
+from fer.data.duplicates import has_exact_duplicate, has_near_duplicate, signatures
 from fer.data.image_store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.loader import DeviceLoader, class_shares
-from fer.data.mix import Mix
 from fer.data.pack import Pack, open_pack
 from fer.data.splits import (
     held_out,
@@ -35,14 +34,14 @@ log = logging.getLogger(__name__)
 class FERDataModule(LightningDataModule):
     """Opens (or first makes) a pack, chooses classes and splits, serves batches from the device.
 
-    After `setup` the facts of the data stand on it: `classes`, `channels`, `mean`, `std`, `splits`.
+    After `setup` it holds the facts of the data: `classes`, `channels`, `mean`, `std`, `splits`.
 
     Args:
         name: what the run calls the data.
         pack: folder of the pack under `root`; `name` where None.
-        source: what was downloaded: a folder, an archive, or `drawn:NAME`; needed only until the pack stands.
+        source: what was downloaded: a folder, an archive, or `drawn:NAME`; needed only until the pack exists.
         root: where packs live.
-        classes: emotions to tell apart, in this order; one without images is an error.
+        classes: emotions to distinguish, in this order; one without images is an error.
         default_classes: the same where `classes` is None; one without images is left out with a warning.
         folds: number of subject-exclusive folds; None takes the data's own split.
         fold: the fold that is tested.
@@ -54,11 +53,11 @@ class FERDataModule(LightningDataModule):
         votes: whether the labels are those of FER+, in place of FER2013's own, when the pack is made.
         residency: where images are while training runs: whole on the `device`, or `mapped` from disk and read ahead;
             `auto` goes by the free memory.
-        drop_leaks: leave out of training what has a twin (same pixels or same photograph) in validation or test,
-            and out of validation what has one in test.
-        train_image_size: side of training images in the course of the run, start -> pixels, as `[[0, 64], [0.5, 96]]`
-            (a start is an epoch or a fraction of the run); None is `image_size` all along.
-        soft_labels: train on the shares of the votes (FER+) in place of the label that most gave.
+        drop_leaks: leave out of training what has a duplicate (same pixels or same photograph) in
+            validation or test, and out of validation what has one in test.
+        train_image_size: side of training images during the run, start -> pixels, as `[[0, 64], [0.5, 96]]`
+            (a start is an epoch or a fraction of the run); None is always `image_size`.
+        soft_labels: train on the shares of the votes (FER+) in place of the label with most votes.
         balanced: draw the classes of training images evenly, with replacement.
         augment: random changes of training images.
         mix: training images mixed in pairs.
@@ -120,8 +119,7 @@ class FERDataModule(LightningDataModule):
         if self.pack is not None:
             return
         pack = self._open_pack()
-        self.classes = self._choose_classes(pack)
-        self.labels = _numbered(pack.emotions, self.classes)
+        self._set_facts(pack, self._choose_classes(pack))
         splits = self._choose_splits(pack)
         self.splits = {split: np.flatnonzero((splits == split) & (self.labels >= 0)) for split in SPLITS}
         if self.drop_leaks:
@@ -129,9 +127,6 @@ class FERDataModule(LightningDataModule):
         for split, rows in self.splits.items():
             if len(rows) == 0:
                 raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
-        self.channels = 3 if pack.images.ndim == 4 else 1
-        self.stored_size, self.framing = pack.stored_size, pack.framing
-        self.image_size = self.requested_image_size or pack.stored_size
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if unseen := [emotion for emotion, seen in zip(self.classes, self.class_counts, strict=True) if not seen]:
@@ -147,14 +142,17 @@ class FERDataModule(LightningDataModule):
         pack = self._open_pack()
         present = set(pack.emotions.tolist())
         wanted = self.default_classes if self.requested_classes is None else self.requested_classes
-        self.classes = [emotion for emotion in wanted if emotion in present]
-        self.labels = _numbered(pack.emotions, self.classes)
+        self._set_facts(pack, [emotion for emotion in wanted if emotion in present])
         self.splits = {split: np.flatnonzero((pack.splits == split) & (self.labels >= 0)) for split in SPLITS}
         self.splits["all"] = np.flatnonzero(self.labels >= 0)
+        self.pack = pack
+
+    def _set_facts(self, pack: Pack, classes: list[str]) -> None:
+        """Classes, labels and sizes of the images."""
+        self.classes, self.labels = classes, _numbered(pack.emotions, classes)
         self.channels = 3 if pack.images.ndim == 4 else 1
         self.stored_size, self.framing = pack.stored_size, pack.framing
         self.image_size = self.requested_image_size or pack.stored_size
-        self.pack = pack
 
     def _open_pack(self) -> Pack:
         pack = open_pack(Path(self.root) / self.pack_name)
@@ -172,12 +170,12 @@ class FERDataModule(LightningDataModule):
             if len(set(self.requested_classes)) != len(self.requested_classes):
                 raise ConfigError(f"data.classes names an emotion twice: {', '.join(self.requested_classes)}")
             if len(self.requested_classes) < 2:
-                raise ConfigError("data.classes names fewer than two emotions: there is nothing to tell apart")
+                raise ConfigError("data.classes names fewer than two emotions: there is nothing to distinguish")
             return self.requested_classes
         classes = [emotion for emotion in self.default_classes if emotion in present]
         absent = [emotion for emotion in self.default_classes if emotion not in present]
         if absent:
-            log.warning("%s has no %s images: %d classes go on", self.name, " or ".join(absent), len(classes))
+            log.warning("%s has no %s images: %d classes remain", self.name, " or ".join(absent), len(classes))
         if len(classes) < 2:
             raise DataError(f"data={self.name} has images of {len(classes)} class(es): {self._describe(pack)}")
         return classes
@@ -191,7 +189,7 @@ class FERDataModule(LightningDataModule):
         if self.held_out:
             log.warning(
                 "%s has no test split and no subjects: of each emotion the last tenth of the images, by name, tests; "
-                "people may stand on both sides, and the accuracy be too high. Where names tell the person, "
+                "people may be on both sides, and the accuracy too high. Where names tell the person, "
                 "data.subject=PATTERN data.folds=10 folds=all is better",
                 self.name,
             )
@@ -211,10 +209,10 @@ class FERDataModule(LightningDataModule):
         marks = signatures(pack.images)
         for split, later in (("train", ("val", "test")), ("val", ("test",))):
             rows, others = self.splits[split], np.concatenate([self.splits[name] for name in later])
-            leaks = has_exact_twin(pack.images, rows, others) | has_near_twin(marks, rows, others)
+            leaks = has_exact_duplicate(pack.images, rows, others) | has_near_duplicate(marks, rows, others)
             self.splits[split] = rows[~leaks]
             where = " or ".join(later)
-            log.info("data.drop_leaks: %d of %d %s images have a twin in %s", leaks.sum(), len(rows), split, where)
+            log.info("data.drop_leaks: %d of %d %s images have a duplicate in %s", leaks.sum(), len(rows), split, where)
 
     def _describe(self, pack: Pack) -> str:
         counts = pack.manifest["counts"]
@@ -306,7 +304,7 @@ class FERDataModule(LightningDataModule):
         """The images, and the labels, int64 [N], on a device; put there once."""
         if self._opened is None or self._opened[0] != device:
             assert self.pack is not None, "setup comes first"
-            self._opened = None  # what another device holds makes way
+            self._opened = None  # frees what another device holds
             store = open_store(self.pack.images, device, self.residency)
             self._opened = (device, store, torch.from_numpy(self.labels).to(device))
         return self._opened[1], self._opened[2]

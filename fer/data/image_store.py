@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 Residency = Literal["auto", "device", "mapped"]
 RESIDENCIES = ("auto", "device", "mapped")
-SHARE = 0.5  # of the free memory of a device that images may take: the network and its activations need the rest
+MEMORY_SHARE = 0.5  # of a device's free memory that images may take: the network needs the rest
 
 
 class ImageStore(Protocol):
@@ -86,7 +86,7 @@ def open_store(images: np.ndarray, device: torch.device, residency: Residency = 
     """
     if residency == "auto":
         free = free_memory_bytes(device)
-        fits = free is None or images.nbytes <= SHARE * free
+        fits = free is None or images.nbytes <= MEMORY_SHARE * free
         residency = "device" if fits else "mapped"
         if not fits:
             size, room = images.nbytes / 2**30, (free or 0) / 2**30
@@ -97,7 +97,7 @@ def open_store(images: np.ndarray, device: torch.device, residency: Residency = 
 
 
 def free_memory_bytes(device: torch.device) -> int | None:
-    """Memory of a device that nothing holds; None where the system does not tell."""
+    """Memory of a device that nothing holds; None where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

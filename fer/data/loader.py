@@ -1,4 +1,4 @@
-"""Batches made on the device that trains, from images that stand there or are mapped from disk: no decoding."""
+"""Batches made on the device that trains, from images that are there or mapped from disk: no decoding."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer.data.augment import Augment, resample
+from fer.data.augment import Augment, Mix, resample
 from fer.data.image_store import ImageStore, ResidentImages
-from fer.data.mix import Mix
 from fer.errors import ConfigError
 
-AHEAD = 3  # batches read before they are asked for, where images come from disk
+PREFETCH_BATCHES = 3  # batches read before they are asked for, where images come from disk
 
 
 class Batch(NamedTuple):
@@ -60,7 +59,7 @@ class DeviceLoader:
         shuffle: whether this is training.
         views: how evaluated images are shown: (uint8 [B, C, H, W], size) -> float [V * B, C, S, S], view by view; None
             shows them upright, once.
-        epoch: tells the current epoch.
+        epoch: gives the current epoch.
 
     Raises:
         ConfigError: a batch or image size under 1.
@@ -134,7 +133,7 @@ class DeviceLoader:
             try:
                 for chosen in map(self._chosen, steps):
                     ahead.append((readers.submit(self.store.read, plan.order[chosen]), chosen))
-                    if len(ahead) > AHEAD:
+                    if len(ahead) > PREFETCH_BATCHES:
                         reading, chosen = ahead.popleft()
                         yield self._made(reading.result(), plan, chosen)
                 for reading, chosen in ahead:

@@ -19,9 +19,9 @@ from fer.errors import ConfigError, DataError
 from fer.faces.framing import Framing
 
 FORMAT = 1
-CHECKED = 1 << 28  # bytes of images whose digest is checked on opening, a fifth of a second at most
+MAX_CHECKED_BYTES = 1 << 28  # of images whose digest is checked on opening, a fifth of a second at most
 AUDIT, DUPLICATES = "audit.json", "duplicates.png"  # which prepare writes beside
-KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
+REQUIRED_KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def open_pack(folder: Path | str) -> Pack:
         raise DataError(f"the pack at {folder} is damaged (images.npy is not what was written); {remake}")
     if hashlib.sha256(table).hexdigest() != manifest["sha256"]["table.csv"]:
         raise DataError(f"the pack at {folder} is damaged (table.csv has changed); {remake}")
-    if images.nbytes <= CHECKED and digest(folder / "images.npy") != manifest["sha256"]["images.npy"]:
+    if images.nbytes <= MAX_CHECKED_BYTES and digest(folder / "images.npy") != manifest["sha256"]["images.npy"]:
         raise DataError(f"the pack at {folder} is damaged (images.npy has changed); {remake}")
     rows = list(csv.reader(io.StringIO(table.decode("utf-8"))))[1:]
     names, emotions, splits, subjects = (np.array(column) for column in zip(*rows, strict=True))
@@ -101,7 +101,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} is not a whole pack (manifest.json: {error!r}); {_remake(folder)}") from error
     if format_version != FORMAT:
         raise DataError(f"the pack at {folder} has format {format_version}, not {FORMAT}; {_remake(folder)}")
-    absent = [key for key in KEYS if key not in manifest]
+    absent = [key for key in REQUIRED_KEYS if key not in manifest]
     if absent:
         raise DataError(f"the pack at {folder} is damaged (manifest.json lacks {absent[0]}); {_remake(folder)}")
     return manifest

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from fer.data.datasets import all_datasets, drawn
-from fer.data.sources import FileSource, FolderSource, Source, open_source
+from fer.data.sources import FolderSource, Source, open_source
 from fer.errors import DataError
 from fer.faces.pictures import PICTURES
 from fer.files import printable
 
 KAGGLE = "kaggle:"
-SAMPLED = (4096, 512)  # files of a folder whose contents tell it from another: labels and the like, and pictures
-LARGEST_SAMPLED = 1 << 20  # bytes
+SAMPLED_FILES = (4096, 512)  # whose contents identify a folder: labels and the like, and pictures
+MAX_SAMPLED_BYTES = 1 << 20  # of such a file
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def open_download(source: str) -> Iterator[Source]:
         DataError: it cannot be opened or fetched.
     """
     if source.startswith(drawn.DRAWN):
-        yield FileSource(Path(source))
+        yield Source([source], f"data.source={source}")
         return
     path = fetch(source.removeprefix(KAGGLE)) if source.startswith(KAGGLE) else Path(source)
     with open_source(path) as files:
@@ -71,7 +71,7 @@ def fingerprint(source: str) -> dict[str, Any]:
     """What a pack records of its source, to notice later that it was made from another one.
 
     A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes, and by that of the
-    contents of some of its files (SAMPLED); a drawn set by the version of the drawing code, one on Kaggle by its name.
+    contents of some of its files (SAMPLED_FILES); a drawn set by the version of its code, one on Kaggle by its name.
     """
     if source.startswith(drawn.DRAWN):
         return {"path": source, "version": drawn.VERSION}
@@ -84,7 +84,7 @@ def fingerprint(source: str) -> dict[str, Any]:
         sizes = {name: (path / name).stat().st_size for name in names}
         for name in names:
             listing.update(f"{printable(name)}\0{sizes[name]}\n".encode())
-        for name in _sample([name for name in names if sizes[name] <= LARGEST_SAMPLED]):
+        for name in _sample([name for name in names if sizes[name] <= MAX_SAMPLED_BYTES]):
             try:
                 contents.update((path / name).read_bytes())
             except OSError:  # it will be left out, named
@@ -105,6 +105,6 @@ def _sample(names: list[str]) -> list[str]:
     found = []
     pictures = [name for name in names if name.lower().endswith(PICTURES)]
     others = [name for name in names if not name.lower().endswith(PICTURES)]
-    for some, most in ((others, SAMPLED[0]), (pictures, SAMPLED[1])):
+    for some, most in ((others, SAMPLED_FILES[0]), (pictures, SAMPLED_FILES[1])):
         found += some[:: -(-len(some) // most) or 1]
     return found

@@ -9,17 +9,17 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from fer.errors import DataError, PictureError
 
 LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
 LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; FER2013's table has 3e8
-DEEPEST = 3  # archives within archives
+MAX_NESTING = 3  # archives within archives
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 TABLES = (".csv", ".parquet")
 STREAMS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
@@ -29,30 +29,50 @@ DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """Files by relative POSIX path, in sorted order; nothing is ever extracted to disk."""
+class Source:
+    """Files by relative POSIX path, in sorted order; nothing is ever extracted to disk.
 
-    names: list[str]
-    where: str  # what errors call it
+    Attributes:
+        names: of the files.
+        where: what errors call the source.
+    """
 
-    def read(self, name: str) -> bytes: ...
+    largest: int | None = LARGEST_MEMBER  # bytes that `read` takes; None: any number
 
-    def open(self, name: str) -> IO[bytes]: ...
+    def __init__(self, names: Iterable[str], where: str) -> None:
+        self.names, self.where = sorted(names), where
 
-    def size(self, name: str) -> int: ...
+    def open(self, name: str) -> IO[bytes]:
+        raise NotImplementedError
+
+    def size(self, name: str) -> int:
+        raise NotImplementedError
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            PictureError: it is larger than any face picture.
+        """
+        if self.largest is not None and self.size(name) > self.largest:
+            raise PictureError(f"{name} has {self.size(name):,} bytes once unpacked, more than any face picture")
+        with self.open(name) as file:
+            return file.read()
 
 
-class FolderSource:
-    """Every regular file under a folder; clutter is not listed.
+class FolderSource(Source):
+    """Every regular file under a folder, clutter left out; or those that are named.
 
     Links that lead out of the folder are followed, as a hub's cache and people with several disks have them; what
     links lead to within it is listed already.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.where, self._root = folder, _where(folder), os.path.realpath(folder)
+    largest = None
+
+    def __init__(self, folder: Path, names: Iterable[str] | None = None, where: str = "") -> None:
+        self.folder, self._root = folder, os.path.realpath(folder)
         self._entered: set[tuple[int, int]] = set()
-        self.names = sorted(self._files(str(folder), ""))
+        super().__init__(self._files(str(folder), "") if names is None else names, where or _where(folder))
 
     def _files(self, folder: str, inside: str) -> Iterator[str]:
         try:
@@ -87,9 +107,6 @@ class FolderSource:
         except ValueError:  # on another drive
             return True
 
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
     def open(self, name: str) -> IO[bytes]:
         return (self.folder / name).open("rb")
 
@@ -97,90 +114,64 @@ class FolderSource:
         return (self.folder / name).stat().st_size
 
 
-class FileSource:
-    """One file that is no archive: a table."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.names, self.where = path, [path.name], _where(path)
-
-    def read(self, name: str) -> bytes:
-        return self.path.read_bytes()
-
-    def open(self, name: str) -> IO[bytes]:
-        return self.path.open("rb")
-
-    def size(self, name: str) -> int:
-        return self.path.stat().st_size
-
-
-class ZipSource:
+class ZipSource(Source):
     """The members of a zip archive, read in memory."""
 
     def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
-        self.archive, self.where = archive, where
+        self.archive = archive
         self.sizes = {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
-        _check_names(list(self.sizes), where)
-        self.entries = {name.removeprefix("./").replace("\\", "/"): name for name in self.sizes}
-        self.names = sorted(name for name in self.entries if not _is_clutter(name))
+        _check_names(self.sizes, where)
+        self.members = {name.removeprefix("./").replace("\\", "/"): name for name in self.sizes}
+        super().__init__((name for name in self.members if not _is_clutter(name)), where)
 
     def open(self, name: str) -> IO[bytes]:
-        with self._telling(name):
-            return self.archive.open(self.entries[name])
+        with self._one_error(name):
+            return self.archive.open(self.members[name])
 
     def read(self, name: str) -> bytes:
-        if self.size(name) > LARGEST_MEMBER:
-            raise PictureError(f"{name} has {self.size(name):,} bytes once unpacked, more than any face picture")
-        with self._telling(name):
-            return self.archive.read(self.entries[name])
+        with self._one_error(name):
+            return super().read(name)
 
     def size(self, name: str) -> int:
-        return self.sizes[self.entries[name]]
+        return self.sizes[self.members[name]]
 
     @contextmanager
-    def _telling(self, name: str) -> Iterator[None]:
+    def _one_error(self, name: str) -> Iterator[None]:
+        """Turn whatever zipfile raises into a DataError."""
         try:
             yield
         except DAMAGE as error:
             raise DataError(f"{self.where} is a damaged .zip archive ({name}: {error}); download it again") from error
-        except (
-            RuntimeError,
-            NotImplementedError,
-        ) as error:  # encrypted, or of an unknown compression
+        except (RuntimeError, NotImplementedError) as error:  # encrypted, or of an unknown compression
             raise DataError(f"{self.where}: {error}; unpack it and give the folder instead") from error
 
 
-class TarSource:
+class TarSource(Source):
     """The regular files of a tar archive that is not compressed (or no longer); links are not followed."""
 
     def __init__(self, archive: tarfile.TarFile, where: str) -> None:
-        self.archive, self.where = archive, where
+        self.archive = archive
         self.members = {member.name.removeprefix("./"): member for member in archive if member.isreg()}
-        _check_names(list(self.members), where)
-        self.names = sorted(name for name in self.members if not _is_clutter(name))
+        _check_names(self.members, where)
+        super().__init__((name for name in self.members if not _is_clutter(name)), where)
 
     def open(self, name: str) -> IO[bytes]:
         file = self.archive.extractfile(self.members[name])
         assert file is not None, "only regular files are listed"
         return file
 
-    def read(self, name: str) -> bytes:
-        if self.size(name) > LARGEST_MEMBER:
-            raise PictureError(f"{name} has {self.size(name):,} bytes, more than any face picture")
-        return self.open(name).read()
-
     def size(self, name: str) -> int:
         return self.members[name].size
 
 
-class NestedSource:
+class NestedSource(Source):
     """An archive with archives in it, as Kaggle ships them: inner files are named below their archive."""
 
     def __init__(self, outer: Source, inner: dict[str, Source]) -> None:
-        self.where = outer.where
         self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
         for archive, source in inner.items():
             self.of |= {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
-        self.names = sorted(self.of)
+        super().__init__(self.of, outer.where)
 
     def read(self, name: str) -> bytes:
         source, inner = self.of[name]
@@ -199,7 +190,7 @@ def _where(path: Path) -> str:
     return f"data.source={path}"
 
 
-def _check_names(names: list[str], where: str) -> None:
+def _check_names(names: Iterable[str], where: str) -> None:
     """Nothing is extracted, but names go into the pack's table, where a path must not lead out of the data set."""
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
@@ -231,7 +222,7 @@ def open_source(path: Path) -> Iterator[Source]:
         if path.is_dir():
             source: Source = FolderSource(path)
         elif path.name.lower().endswith(TABLES):
-            source = FileSource(path)
+            source = FolderSource(path.parent, [path.name], where)
         else:
             source = _open_archive(stack.enter_context(path.open("rb")), path.name, where, stack)
         yield _with_inner(source, where, stack, 1)
@@ -259,8 +250,8 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
     found = [name for name in source.names if name.lower().endswith(ARCHIVES)]
     if not found:
         return source
-    if depth > DEEPEST:
-        raise DataError(f"{where}: archives within archives more than {DEEPEST} deep ({found[0]})")
+    if depth > MAX_NESTING:
+        raise DataError(f"{where}: archives within archives more than {MAX_NESTING} deep ({found[0]})")
     inner, beside = {}, set(source.names)
     for name in found:
         file = stack.enter_context(source.open(name))
@@ -279,7 +270,7 @@ def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Sou
 
 
 def _is_extracted(archive: str, opened: Source, outer: Source, beside: set[str]) -> bool:
-    """Whether all that an archive holds lies beside it, or in a folder of its name: read twice it would be its twin.
+    """Whether all that an archive holds is beside it, or in a folder of its name: it would be read twice.
 
     By names and sizes: `train.zip` and `test.zip` may hold other pictures of the same names.
     """

@@ -13,11 +13,11 @@ from fer.errors import ConfigError, DataError
 log = logging.getLogger(__name__)
 
 VALIDATION_EVERY = 9  # one training subject in nine validates
-HELD_OUT = 10  # one image in ten tests, where there is neither a split nor a subject to go by
+HELD_OUT_EVERY = 10  # one image in ten tests, where there is neither a split nor a subject
 
 
 def subject_fold_splits(subjects: np.ndarray, fold: int, folds: int) -> np.ndarray:
-    """Split by subject: nobody stands on two sides.
+    """Split by subject: nobody is in two splits.
 
     Subjects are sorted; those at positions equal to `fold` modulo `folds` are tested (the common CK+ rule).
     Of the others, in the same order, every ninth (from position `fold` modulo 9) validates, the rest train.
@@ -76,7 +76,7 @@ def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
     """Splits for data with neither a test split nor subjects: blocks of each emotion, in table order.
 
     Of each emotion's images the last tenth tests; the ninth before it validates, unless there is a `val` split. Blocks,
-    because neighbours by name are often frames of one recording: drawn at random they would stand on both sides.
+    because neighbours by name are often frames of one recording: drawn at random they would be on both sides.
 
     Args:
         splits: train, val or all for each image, str [N].
@@ -90,7 +90,7 @@ def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero((emotions == emotion) & (held == "train"))
         if len(rows) < 3:
             continue
-        rest, tested = np.split(rows, [len(rows) - -(-len(rows) // HELD_OUT)])
+        rest, tested = np.split(rows, [len(rows) - -(-len(rows) // HELD_OUT_EVERY)])
         held[tested] = "test"
         if "val" not in splits:
             held[rest[len(rest) - -(-len(rest) // VALIDATION_EVERY) :]] = "val"
@@ -98,7 +98,7 @@ def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
 
 
 def subjects_on_both_sides(subjects: np.ndarray, splits: np.ndarray) -> int:
-    """How many people stand in more than one split."""
+    """How many people are in more than one split."""
     known = subjects != ""
     people = np.unique(np.stack([subjects[known], splits[known]], axis=1), axis=0)
     return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
@@ -117,7 +117,7 @@ def warn_of_own_splits(pack: Pack, name: str | None) -> None:
     shared = subjects_on_both_sides(pack.subjects, pack.splits)
     if shared:
         log.warning(
-            "%d people of %s stand in more than one split: the accuracy is too high for new people; "
+            "%d people of %s are in more than one split: the accuracy is too high for new people; "
             "data.folds=10 folds=all tests everybody by a model that has not seen them",
             shared,
             name,
@@ -140,7 +140,7 @@ def named_subjects(names: np.ndarray, pattern: str) -> np.ndarray:
 
     Raises:
         ConfigError: no regular expression.
-        DataError: names that it does not match, of which one is told.
+        DataError: names that it does not match; the line names one.
     """
     try:
         expression = re.compile(pattern)

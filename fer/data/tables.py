@@ -25,7 +25,7 @@ from fer.errors import DataError
 
 CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 LABEL_COLUMNS = ("label", "labels", "emotion", "expression", "class")  # of parquet files
-LONGEST_FIELD = 1 << 22  # characters: 1024 x 1024 pixels
+MAX_FIELD_CHARACTERS = 1 << 22  # characters: 1024 x 1024 pixels
 
 
 def pixel_tables(source: Source) -> dict[str, list[str]]:
@@ -91,7 +91,7 @@ def _chosen(labelled: list[str], tables: dict[str, list[str]], where: str) -> di
 def _rows(source: Source, name: str, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of each row."""
     where = source.where
-    before = csv.field_size_limit(LONGEST_FIELD)
+    before = csv.field_size_limit(MAX_FIELD_CHARACTERS)
     try:
         with source.open(name) as file:
             stream = io.BufferedReader(_Bounded(file, where), 1 << 20)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer.data.duplicates import has_exact_twin, has_near_twin, signatures
+from fer.data.duplicates import has_exact_duplicate, has_near_duplicate, signatures
 from fer.data.pack import Pack
 
 
@@ -49,7 +49,7 @@ class TwinFinder:
         for seen in self.seen:
             if seen.pack.images.shape[1:] == self.pack.images.shape[1:]:
                 others = seen.before(split)
-                found |= has_exact_twin(self.pack.images, rows, others, seen.pack.images)
+                found |= has_exact_duplicate(self.pack.images, rows, others, seen.pack.images)
         return found
 
     def near(self, rows: np.ndarray, split: str) -> np.ndarray | None:
@@ -64,7 +64,7 @@ class TwinFinder:
             self._marks = signatures(self.pack.images)
         found = np.zeros(len(rows), dtype=bool)
         for seen in here:
-            found |= has_near_twin(self._marks, rows, seen.before(split))
+            found |= has_near_duplicate(self._marks, rows, seen.before(split))
         return found
 
     def _here(self) -> list[Seen]:

@@ -40,7 +40,7 @@ def limits(pack: str, classes: int, metrics: Mapping[str, Any], split: str = "te
     if metrics.get(f"{split}/held_out"):
         said.append(
             "This data has neither a test split nor names of people: of each emotion the last images by name were held "
-            "out. People may stand on both sides, and the accuracy is then too high for new ones."
+            "out. People may be on both sides, and the accuracy is then too high for new ones."
         )
     if fold:
         said.append(f"This is {fold} alone: a few people. Only all folds pooled mean anything (folds=all).")

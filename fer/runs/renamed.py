@@ -15,6 +15,7 @@ MOVED = (
     ("fer.models.classifier.ExpressionClassifier", "fer.training.module.ExpressionModule"),
     ("fer.models.freeze.", "fer.training.freeze."),
     ("fer.models.schedule.", "fer.training.schedule."),
+    ("fer.data.mix.", "fer.data.augment."),
 )
 # Keys that no longer exist: runs that have them are read, resumed, evaluated and compared as if they had not.
 REMOVED = ("data.match_sharpness",)

@@ -75,7 +75,7 @@ def test_the_audit_of_many_alike_frames_holds_few_pairs(tmp_path: Path, monkeypa
     whole = audit_pack(pack)
     assert whole.numbers["near"]["groups"] == 2
     assert whole.numbers["near"]["test_in_train"] == 60
-    monkeypatch.setattr("fer.data.duplicates.BLOCK", 16)
+    monkeypatch.setattr("fer.data.duplicates.BLOCK_SIZE", 16)
     monkeypatch.setattr("fer.data.audit.MOST_SHOWN", 50)
     some = audit_pack(pack)
     assert some.numbers == whole.numbers
@@ -86,7 +86,7 @@ def test_prepare_tells_and_writes(leaky_table: Path, tmp_path: Path, capsys: pyt
     for _ in range(2):  # a pack with its audit beside it may be remade
         prepare("leaky", str(leaky_table), str(tmp_path), 48)
     shown = capsys.readouterr().out
-    assert "test images with a twin in training" in shown
+    assert "test images with a duplicate in training" in shown
     assert "drop_leaks" in shown
     assert json.loads((tmp_path / "leaky" / "audit.json").read_text())["exact"]["test_in_train"] == 2
     assert (tmp_path / "leaky" / "duplicates.png").stat().st_size > 1000
@@ -138,7 +138,7 @@ def test_drop_leaks_takes_them_out_of_training(
     assert np.setdiff1d(whole["train"], clean["train"]).tolist() == [2, 103, 104, 106]
     assert np.setdiff1d(whole["val"], clean["val"]).tolist() == [105]
     assert np.array_equal(whole["test"], clean["test"])
-    assert "4 of 67 train images have a twin in val or test" in caplog.text
+    assert "4 of 67 train images have a duplicate in val or test" in caplog.text
 
 
 def test_drawn_faces_hold_no_identical_images(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from fer.data.augment import Mix
 from fer.data.loader import DeviceLoader, class_shares
-from fer.data.mix import Mix
 from fer.errors import ConfigError
 
 SIZE, COUNT, CLASSES = 20, 32, 4

@@ -153,7 +153,7 @@ def test_what_one_may_not_know_of_splits_of_ones_own_is_told(tmp_path, write_fol
     module = FERDataModule("fer2013_mine", root=str(tmp_path), subject="(P[0-9])")
     module.setup()
     assert "5 of 29 images of fer2013_mine are in no split: they are left out" in caplog.text
-    assert "1 people of fer2013_mine stand in more than one split" in caplog.text
+    assert "1 people of fer2013_mine are in more than one split" in caplog.text
     assert "no training image of fear, which cannot be learned" in caplog.text
     assert "compares with no published one" in caplog.text
     assert sum(len(rows) for rows in module.splits.values()) == 24

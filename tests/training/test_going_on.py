@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from trainings import fit, make
 
-from fer.data.mix import Mix
+from fer.data.augment import Mix
 from fer.models.lr_multipliers import Geometric
 from fer.models.network import timm_network
 from fer.training.freeze import FreezeSchedule

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fer.data.augment import Augment
+from fer.data.augment import Augment, Mix
 from fer.data.loader import Batch, DeviceLoader
-from fer.data.mix import Mix
 from fer.models.losses import ClassificationLoss
 from fer.models.network import timm_network
 from fer.training.module import ExpressionModule

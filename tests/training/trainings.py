@@ -6,8 +6,8 @@ import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import nn
 
+from fer.data.augment import Mix
 from fer.data.loader import DeviceLoader, class_shares
-from fer.data.mix import Mix
 from fer.models.network import timm_network
 from fer.training.module import ExpressionModule
 

@@ -26,7 +26,7 @@ FACTS = DatasetFacts(
     licence="that of this project",
     protocol="train, val and test by subject",
     caveats=(
-        "These faces are drawn by a program, with the expression it was told to draw. The numbers show that the "
+        "These faces are drawn by a program, with the expression it was asked to draw. The numbers show that the "
         "machinery works, and nothing about people.",
     ),
     other_names=("demo", "demo2"),

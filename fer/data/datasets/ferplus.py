@@ -117,7 +117,7 @@ def with_votes(faces: Listing, source: Source, name: str) -> Listing:
         distributions.append(votes / votes.sum())
     if not samples:
         raise DataError(f"{source.where}: {name} has no row with votes for an emotion")
-    assert faces.images is not None, "FER+ stands beside a table of pixels"
+    assert faces.images is not None, "FER+ is read beside a table of pixels"
     return Listing("FER+ votes", samples, rejected, images=faces.images[kept], votes=np.stack(distributions))
 
 

@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from fer.data.duplicates import blank, exact_groups, groups_of_pairs, has_exact_twin, has_near_twin, signatures
+from fer.data.duplicates import (
+    blank,
+    exact_groups,
+    groups_of_pairs,
+    has_exact_duplicate,
+    has_near_duplicate,
+    signatures,
+)
 from fer.data.duplicates import near_pairs as some_pairs
 
 
@@ -42,15 +49,15 @@ def test_a_changed_copy_is_a_near_twin(change: str, colour: bool, scenes: np.nda
 
 def test_a_near_twin_is_found_among_given_rows_only(scenes: np.ndarray) -> None:
     images = np.concatenate([scenes, scenes[:3]])
-    found = has_near_twin(signatures(images), np.array([300, 301, 302, 7]), np.array([0, 2, 7, 9]))
+    found = has_near_duplicate(signatures(images), np.array([300, 301, 302, 7]), np.array([0, 2, 7, 9]))
     assert found.tolist() == [True, False, True, True]
-    assert has_near_twin(signatures(images), np.array([], dtype=int), np.array([0])).dtype == bool
+    assert has_near_duplicate(signatures(images), np.array([], dtype=int), np.array([0])).dtype == bool
 
 
 def test_blocks_change_nothing(scenes: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.concatenate([scenes, scenes[:9]])
     whole = near_pairs(signatures(images))
-    monkeypatch.setattr("fer.data.duplicates.BLOCK", 7)
+    monkeypatch.setattr("fer.data.duplicates.BLOCK_SIZE", 7)
     assert sorted(map(tuple, near_pairs(signatures(images)))) == sorted(map(tuple, whole))
 
 
@@ -59,9 +66,9 @@ def test_twins_are_found_pixel_by_pixel() -> None:
     images[4] = images[0]
     images[5] = images[1]
     images[5, 0, 0] ^= 1
-    found = has_exact_twin(images, np.array([3, 4, 5]), np.array([0, 1, 2]))
+    found = has_exact_duplicate(images, np.array([3, 4, 5]), np.array([0, 1, 2]))
     assert found.tolist() == [False, True, False]
-    assert has_exact_twin(images, np.array([], dtype=int), np.array([0])).dtype == bool
+    assert has_exact_duplicate(images, np.array([], dtype=int), np.array([0])).dtype == bool
     assert exact_groups(images).tolist() == [0, 1, 2, 3, 0, 4]
 
 
