@@ -1,4 +1,8 @@
-"""Errors that a user can mend: one line that says what was wrong and what to do next."""
+"""Errors that a user can fix: one line that says what was wrong and what to do next."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class FERError(Exception):
@@ -35,3 +39,18 @@ class DivergenceError(FERError):
 
 class ExportError(FERError):
     """A model that cannot be exported, or not faithfully."""
+
+
+@contextmanager
+def exit_in_one_line() -> Iterator[None]:
+    """Turn an expected error into its line and exit status 1; HYDRA_FULL_ERROR=1 keeps the traceback.
+
+    Raises:
+        SystemExit: with the line, which Python prints.
+    """
+    try:
+        yield
+    except FERError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        raise SystemExit(f"error: {' '.join(str(error).split())}") from None

@@ -9,57 +9,72 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fer.errors import FERError
+from fer.errors import exit_in_one_line
 from fer.runs.folder import RunFolder
 from fer.sweeps.names import as_given, sweep_name
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+RENAMED = {
+    "hydra.callbacks.sweep.": "hydra.sweeper.",
+    "hydra/callbacks=grid": "hydra/sweeper=grid",
+    "hydra/callbacks=search": "hydra/sweeper=optuna_search",
+}
 
 log = logging.getLogger(__name__)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Make a Hydra app of a function of the config, with the project's way of telling errors."""
+    """Make a Hydra app of a function of the config, whose expected errors are one line."""
     register_resolvers()
+    # For each group that --help lists, Hydra copies all configs that it has stored: half of the time of the answer.
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
-        def job(cfg: DictConfig) -> Any:
+        def run(cfg: DictConfig) -> Any:
             try:
-                return task(cfg)
-            except KeyboardInterrupt:
-                log.warning("interrupted")
-                raise SystemExit(130) from None
-            except FERError as error:
-                if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                    raise
-                line = " ".join(str(error).split())
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    log.error("error: %s", line)
-                    raise CompactHydraException(f"error: {line}") from None
-                raise SystemExit(f"error: {line}") from None
+                with exit_in_one_line():
+                    return task(cfg)
+            except SystemExit as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN and isinstance(error.code, str):
+                    log.error(error.code)  # by line, for Hydra runs the other jobs before it tells of an error
+                    raise CompactHydraException(error.code) from None
+                raise
 
-        app = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
-        return functools.wraps(task)(functools.partial(_to_an_open_end, app))
+        app = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(run)
+        return functools.wraps(task)(functools.partial(_run, app))
 
     return decorate
 
 
-def _to_an_open_end(app: Callable[[], None]) -> None:
-    """Run a command; that nobody reads its output to the end, as in `--help | head`, is no error to be traced."""
+def _run(app: Callable[[], None]) -> None:
+    """Run a command to its end, or until Ctrl-C; nobody may read all of its output, as in `--help | head`."""
+    sys.argv[1:] = [_renamed(argument) for argument in sys.argv[1:]]
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:
+        log.warning("interrupted")
+        raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would flush once more
         raise SystemExit(1) from None
+
+
+def _renamed(argument: str) -> str:
+    """An argument of an earlier version of this project as it is today, so that its sweeps resume."""
+    for before, today in RENAMED.items():
+        if argument.startswith(before):
+            return today + argument.removeprefix(before)
+    return argument
 
 
 def register_resolvers() -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import filelock
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -123,6 +122,8 @@ class RunFolder:
         Raises:
             RunError: another process holds it.
         """
+        import filelock  # takes longer to import than all other modules that commands load before they parse options
+
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / ".lock"
         file.touch()

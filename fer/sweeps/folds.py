@@ -1,38 +1,39 @@
 """`folds=all`: every fold of a data set as a run of its own, then their predictions as one result."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from fer.errors import ConfigError, RunError
-from fer.files import replacing, write_json
-from fer.runs.folder import CONFIG, RunFolder, is_finished, last_checkpoint, only_writer
+from fer.runs.folder import RunFolder
 from fer.runs.resume import with_overrides
-from fer.runs.status import LOG, Status
-from fer.sweeps.grid import Job, other_settings
-from fer.sweeps.job import make_waiting, objective, train_apart
-from fer.sweeps.stop import stopped_by_signals
+from fer.runs.status import Status
+from fer.sweeps.grid import Job, key_of, other_settings
+from fer.sweeps.job import make_waiting, objective, train_in_process
+from fer.sweeps.process import stopped_by_signals
 from fer.sweeps.watch import Watch
 
 ALL = "all"
-COMMAND = "overrides.json"  # what the command line said, to go on with
-OWN = ("resume", "folds", "data.fold")  # what the command itself decides for each fold
+SET_BY_US = ("resume", "folds", "data.fold")  # keys that this module sets for each fold
 RETRIES = 1
 
 log = logging.getLogger(__name__)
 
 
-def fold_wise(cfg: DictConfig, folder: Path) -> bool:
-    """Whether this run is one of all folds; if `folds=all` but the data has an official split, it is an ordinary one.
+def is_run_of_folds(cfg: DictConfig, path: Path) -> bool:
+    """Whether this is a run of all folds; `folds=all` on data with an official split is an ordinary run.
+
+    Args:
+        cfg: of the run; `folds` becomes None in an ordinary run.
+        path: folder of the run.
 
     Raises:
         ConfigError: another value of `folds`.
     """
-    if _goes_on(cfg, folder):
+    if _resumes(cfg, RunFolder(path)):
         return True
     if cfg.folds not in (None, ALL):
         raise ConfigError(f"folds={cfg.folds}: give folds=all, or data.fold={cfg.folds} for a single one")
@@ -42,125 +43,123 @@ def fold_wise(cfg: DictConfig, folder: Path) -> bool:
     return cfg.folds == ALL
 
 
-def train_folds(cfg: DictConfig, folder: Path, overrides: Sequence[str], options: Sequence[str] = ()) -> float | None:
-    """Train each fold in `fold0`, `fold1`, … of the run folder, skip finished ones, go on with others; pool them.
+def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: Sequence[str] = ()) -> float | None:
+    """Train each fold in `fold0`, `fold1`, … of the run folder, or resume it; skip finished ones; pool them.
 
     Args:
         cfg: of the run.
-        folder: of the run.
-        overrides: what the command line said.
+        path: folder of the run.
+        overrides: of the command line.
         options: of the command itself, such as `--config-dir`.
 
     Returns:
         Mean validation accuracy of the folds.
 
     Raises:
-        RunError: a fold that stands with other settings; folds that failed, by name: the others are done.
+        RunError: a fold was trained with other settings; or folds failed, by name: the others are done.
         SystemExit: 130 and 143 where Ctrl-C and SIGTERM stopped it.
     """
-    with only_writer(folder):
-        if is_finished(folder):
-            raise RunError(f"{folder} is finished already (metrics.json stands); give another hydra.run.dir")
-        _check_standing(cfg, folder, overrides)
-        options, overrides, count = _taken_up(cfg, folder, overrides, options)
+    folder = RunFolder(path)
+    with folder.only_writer():
+        if folder.is_finished():
+            raise RunError(f"{folder} is finished already (it has metrics.json); give another hydra.run.dir")
+        _check_settings(cfg, folder, overrides)
+        options, overrides, count = _begin_or_resume(cfg, folder, overrides, options)
         jobs = [_fold_job(folder, number, overrides) for number in range(count)]
-        with stopped_by_signals(folder) as stop, Watch(count, Console(soft_wrap=True)) as watch:
+        with stopped_by_signals(path) as stop, Watch(count, Console(soft_wrap=True)) as watch:
             for job in jobs:
-                if not is_finished(job.folder):
+                if not job.folder.is_finished():
                     make_waiting(job.folder)
                     watch.follow([job])
-                watch.ended(job, train_apart(job.folder, job.overrides, stop.asked, RETRIES, options))
-                if _in_vain(jobs, watch.outcomes):
+                watch.ended(job, train_in_process(job.folder, job.overrides, stop.asked, RETRIES, options))
+                if _all_would_fail(jobs, watch.outcomes):
                     break
         if stop.status:
-            log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
+            log.warning("stopped; resume with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
         _raise_failures(jobs, watch.outcomes, folder)
         from fer.evaluation.folds import pool_folds
 
-        pool_folds([job.folder for job in jobs], folder)
+        pool_folds([job.folder.path for job in jobs], path)
         scores = [score for job in jobs if (score := objective(job.folder)) is not None]
         return sum(scores) / len(scores) if scores else None
 
 
-def _goes_on(cfg: DictConfig, folder: Path) -> bool:
-    """Whether this is a run of all folds that is taken up by `resume=`."""
-    return cfg.resume is not None and (folder / COMMAND).exists()
+def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
+    """Whether `resume=` names a run of all folds."""
+    return cfg.resume is not None and folder.overrides_file.exists()
 
 
-def _raise_failures(jobs: Sequence[Job], outcomes: Mapping[str, Status], folder: Path) -> None:
-    """Name the folds that failed, together where the cause is one: a wrong key fails them all alike."""
-    failed: dict[str, list[str]] = {}
+def _raise_failures(jobs: Sequence[Job], outcomes: Mapping[str, Status], folder: RunFolder) -> None:
+    """Name the folds that failed, grouped by cause: a wrong key fails them all alike."""
+    failed: dict[str, list[Job]] = {}
     for job in jobs:
         if (status := outcomes.get(job.name)) and status.state == "failed":
-            failed.setdefault(str(status.cause), []).append(job.name)
+            failed.setdefault(str(status.cause), []).append(job)
     if not failed:
         return
     number, untried = sum(map(len, failed.values())), len(jobs) - len(outcomes)
-    told = "; ".join(f"{', '.join(names)}: {cause} (see {folder / names[0] / LOG})" for cause, names in failed.items())
-    told += f"; the other {untried} were not tried" if untried else ""
-    raise RunError(f"{number} of {len(jobs)} folds failed: {told}; go on with resume={folder}")
+    causes = "; ".join(
+        f"{', '.join(job.name for job in group)}: {cause} (see {group[0].folder.log_file})"
+        for cause, group in failed.items()
+    )
+    causes += f"; the other {untried} were not tried" if untried else ""
+    raise RunError(
+        f"{number} of {len(jobs)} folds failed: {causes}; resume with: python scripts/train.py resume={folder}"
+    )
 
 
-def _in_vain(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:
-    """Whether the first two folds failed for one cause that a user can mend: the others would too."""
+def _all_would_fail(jobs: Sequence[Job], outcomes: Mapping[str, Status]) -> bool:
+    """Whether the first two folds failed for the same cause, which a user can fix: the others would too."""
     first = [outcomes[job.name] for job in jobs[:2] if job.name in outcomes]
     alike = len(first) == 2 and first[0].cause == first[1].cause
     return alike and all(status.state == "failed" and status.exit_status == 1 for status in first)
 
 
-def _check_standing(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
-    """Folds that are trained, wholly or in part, are of the run that is wanted: else the pool would be of two.
+def _check_settings(cfg: DictConfig, folder: RunFolder, overrides: Sequence[str]) -> None:
+    """Make sure that folds which are trained, or partly trained, have the settings of this run.
 
     Raises:
         RunError: naming the fold, and what differs.
     """
-    own = [override for override in overrides if _key(override) not in OWN]
-    for standing in sorted(folder.glob("fold*/" + CONFIG)):
-        if not (is_finished(standing.parent) or last_checkpoint(standing.parent).exists()):
+    for fold in folder.folds():
+        if not fold.is_run() or not (fold.is_finished() or fold.last_checkpoint.exists()):
             continue  # it failed before it had learned anything
-        if _goes_on(cfg, folder):  # all else is as it was begun
-            wanted = with_overrides(RunFolder(standing.parent).read_config(), cfg, own)
+        if _resumes(cfg, folder):  # only what was given anew can differ
+            wanted = with_overrides(fold.read_config(), cfg, _of_user(overrides))
         else:
             wanted = cfg.copy()
-            wanted.data.fold = int(standing.parent.name.removeprefix("fold"))
-        if told := other_settings(standing.parent, wanted, overrides):
+            wanted.data.fold = fold.fold_number
+        if changes := other_settings(fold, wanted, overrides):
             raise RunError(
-                f"{standing.parent} was trained with other settings: {told}; give another hydra.run.dir, or remove it"
+                f"{fold} was trained with other settings: {changes}; give another hydra.run.dir, or remove it"
             )
 
 
-def _taken_up(
-    cfg: DictConfig, folder: Path, overrides: Sequence[str], options: Sequence[str]
+def _begin_or_resume(
+    cfg: DictConfig, folder: RunFolder, overrides: Sequence[str], options: Sequence[str]
 ) -> tuple[list[str], list[str], int]:
-    """Options, overrides and folds of a new run, or of the run to go on with, changed by what was said anew."""
-    command = folder / COMMAND
-    own = [override for override in overrides if _key(override) not in OWN]
-    if _goes_on(cfg, folder):
-        saved = RunFolder(folder).read_config()
-        changed = {_key(override) for override in own}
-        before = json.loads(command.read_text(encoding="utf-8"))
-        begun = [word for word in before if word.startswith("--")]
-        kept = [word for word in before if word not in begun and _key(word) not in changed]
-        # Or the next resume would go back to how it was begun.
-        _write_down(folder, with_overrides(saved, cfg, own), [*begun, *kept, *own])
-        return begun, [*kept, *own], int(saved.data.folds)
-    with open_dict(cfg):
-        cfg.data.fold = 0
-    _write_down(folder, cfg, [*options, *own])
-    return list(options), own, int(cfg.data.folds)
+    """Options, overrides and number of folds: of a new run, or of the resumed one with the values given anew."""
+    own = _of_user(overrides)
+    if not _resumes(cfg, folder):
+        with open_dict(cfg):
+            cfg.data.fold = 0
+        folder.write_config(cfg)
+        folder.write_overrides([*options, *own])
+        return list(options), own, int(cfg.data.folds)
+    saved, before = folder.read_config(), folder.read_overrides() or []
+    changed = {key_of(override) for override in own}
+    options = [word for word in before if word.startswith("--")]
+    kept = [word for word in before if word not in options and key_of(word) not in changed]
+    folder.write_config(with_overrides(saved, cfg, own))  # so that the next resume keeps the change
+    folder.write_overrides([*options, *kept, *own])
+    return options, [*kept, *own], int(saved.data.folds)
 
 
-def _write_down(folder: Path, config: DictConfig, command: Sequence[str]) -> None:
-    with replacing(folder / CONFIG) as file:
-        file.write(OmegaConf.to_yaml(config, resolve=True))
-    write_json(folder / COMMAND, list(command))
+def _of_user(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if key_of(override) not in SET_BY_US]
 
 
-def _fold_job(folder: Path, number: int, overrides: Sequence[str]) -> Job:
-    name = f"fold{number}"
-    return Job(name, folder / name, [*overrides, "folds=null", f"data.fold={number}"])
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
+def _fold_job(folder: RunFolder, number: int, overrides: Sequence[str]) -> Job:
+    fold = folder.fold(number)
+    return Job(fold.name, fold, [*overrides, "folds=null", f"data.fold={number}"])

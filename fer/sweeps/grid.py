@@ -1,4 +1,4 @@
-"""From what is swept to the list of jobs."""
+"""From the overrides of a sweep to its list of jobs."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,15 +11,15 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fer.errors import ConfigError
-from fer.runs.folder import CONFIG, RunFolder, is_finished
+from fer.runs.folder import RunFolder
 from fer.runs.resume import NOT_SET, differences, in_words, may_change
 from fer.runs.status import one_line
 from fer.sweeps.names import job_name
 
 Compose = Callable[[list[str]], DictConfig]
 SEEDS = "seeds"  # how many; a key of sweeps, not of runs
-# Of what a resumed run may change, what makes another result of it
-LEARNED_BY = ("callbacks.best.", "callbacks.early_stopping.", "trainer.precision", "trainer.max_epochs")
+# What a resumed run may change, but what gives another result
+RESULT_KEYS = ("callbacks.best.", "callbacks.early_stopping.", "trainer.precision", "trainer.max_epochs")
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Job:
     """A run of a sweep.
 
     Args:
-        name: its folder's, below that of the sweep.
+        name: path of its folder below that of the sweep.
         folder: of the run.
         overrides: of `conf/train.yaml`.
         error: why it cannot even start.
@@ -36,7 +36,7 @@ class Job:
     """
 
     name: str
-    folder: Path
+    folder: RunFolder
     overrides: list[str]
     error: str | None = None
     config: DictConfig | None = field(default=None, repr=False)
@@ -44,13 +44,13 @@ class Job:
 
 
 def parse(arguments: Sequence[str], config_loader: Any = None) -> dict[str, Override]:
-    """Overrides by key; a later one takes the place of an earlier one."""
+    """Overrides by key; a later one replaces an earlier one."""
     parser = OverridesParser.create(config_loader=config_loader)
     return {override.get_key_element(): override for override in parser.parse_overrides(list(arguments))}
 
 
-def fixed(key: str, override: Override) -> str:
-    """An override of one value, as it can be given again."""
+def single_value(key: str, override: Override) -> str:
+    """An override with one value, as it can be given again."""
     if override.is_delete():
         return str(override.input_line)
     return f"{key}={override.get_value_element_as_str()}"
@@ -60,7 +60,7 @@ def combinations(overrides: Mapping[str, Override]) -> list[dict[str, str]]:
     """All combinations of what is swept, each as key -> value.
 
     Raises:
-        ConfigError: an interval, in which there is no end of values.
+        ConfigError: an interval, which has no list of values.
     """
     swept: dict[str, list[str]] = {}
     for key, override in overrides.items():
@@ -74,7 +74,7 @@ def combinations(overrides: Mapping[str, Override]) -> list[dict[str, str]]:
 def make_job(
     varied: Mapping[str, str],
     overrides: Mapping[str, Override],
-    folder: Path,
+    sweep: Path,
     choices: Mapping[str, Any],
     load: Compose,
 ) -> Job:
@@ -83,28 +83,24 @@ def make_job(
     Args:
         varied: key -> value of what is swept.
         overrides: all of them.
-        folder: of the sweep.
-        choices: Hydra's, of config groups, where the job's own cannot be composed.
+        sweep: folder of the sweep.
+        choices: Hydra's choices of config groups, for the name of a job that cannot be composed.
         load: from overrides to a config with its `hydra` node.
     """
-    given = [f"{key}={varied[key]}" if key in varied else fixed(key, value) for key, value in overrides.items()]
-    own = {key: value for key, value in varied.items() if not _is_folds(key)}
+    given = [f"{key}={varied[key]}" if key in varied else single_value(key, value) for key, value in overrides.items()]
+    own = {key: value for key, value in varied.items() if not _is_fold(key)}
     try:
         config = load(given)
-        job = Job(job_name(config.hydra.runtime.choices, config.get("seed"), own), folder, given)
+        job = Job(job_name(config.hydra.runtime.choices, config.get("seed"), own), RunFolder(sweep), given)
         job.config = run_config(config)
         OmegaConf.resolve(job.config)
-    except Exception as error:  # whatever composition raises is this job's own failure
-        told = {**choices, **varied}
-        job = Job(
-            job_name(told, varied.get("seed", "0"), own),
-            folder,
-            given,
-            error=one_line(str(error).partition("Config search path")[0]),
-        )
-    if folds := [value for key, value in varied.items() if _is_folds(key)]:
+    except Exception as error:  # of whatever kind, it fails this job alone
+        chosen = {**choices, **varied}
+        name, cause = job_name(chosen, varied.get("seed", "0"), own), str(error).partition("Config search path")[0]
+        job = Job(name, RunFolder(sweep), given, error=one_line(cause))
+    if folds := [value for key, value in varied.items() if _is_fold(key)]:
         job.name += f"_fold-{folds[0]}"
-    job.folder = folder / job.name
+    job.folder = RunFolder(sweep / job.name)
     return job
 
 
@@ -117,7 +113,7 @@ def run_config(config: DictConfig) -> DictConfig:
 
 
 def name_apart(jobs: Sequence[Job], sweep: Path) -> None:
-    """Put the folds of one run below it, where the sweep has all of them; give each job a folder of its own."""
+    """Put the folds of one run below its folder if the sweep has all of them; give each job a folder of its own."""
     by_run: dict[str, list[Job]] = {}
     for job in jobs:
         if job.config is not None and "_fold-" in job.name:
@@ -133,47 +129,51 @@ def name_apart(jobs: Sequence[Job], sweep: Path) -> None:
         taken[job.name] = taken.get(job.name, 0) + 1
         if taken[job.name] > 1:
             job.name += f"-{taken[job.name]}"
-        job.folder = sweep / job.name
+        job.folder = RunFolder(sweep / job.name)
 
 
 def check_finished(job: Job) -> None:
-    """A finished run counts for this sweep only where it had the very settings; else the job has an error."""
-    if job.config is None or not is_finished(job.folder):
+    """A finished run counts for this sweep only if its settings are the same; else the job gets an error."""
+    if job.config is None or not job.folder.is_finished():
         return
-    if told := other_settings(job.folder, job.config, job.overrides):
-        job.error = f"is finished with other settings: {one_line(told)}; give another hydra.sweep.dir, or remove it"
+    if changes := other_settings(job.folder, job.config, job.overrides):
+        job.error = f"is finished with other settings: {one_line(changes)}; give another hydra.sweep.dir, or remove it"
 
 
-def other_settings(folder: Path, config: DictConfig, overrides: Sequence[str] = ()) -> str:
-    """Where the run that stands in a folder differs from the one that is wanted, in words; empty where it does not.
+def other_settings(folder: RunFolder, config: DictConfig, overrides: Sequence[str] = ()) -> str:
+    """How the run in a folder differs from the one that is wanted, in words; empty if it does not.
 
-    What is done elsewhere or faster makes no other run of it; one that is not finished may be gone on with in all that
-    a resumed run may change. A key that only one of them has is of another version of this project, unless it was
-    given, or stops the run early.
+    Keys that say where or how fast a run is computed do not count, and for an unfinished run neither do those that a
+    resumed run may change. A key that only one of the two has belongs to another version of this project; it counts
+    only if it was given, or stops the run early.
 
     Args:
         folder: of the run.
-        config: that is wanted.
-        overrides: what it was composed from.
+        config: of the wanted run.
+        overrides: from which it was composed.
     """
-    if not (folder / CONFIG).exists():
+    if not folder.is_run():
         return ""
-    saved = RunFolder(folder).read_config()
-    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
-    passed_over = done_elsewhere if is_finished(folder) else may_change
+    given = {key_of(override) for override in overrides}
+    ignored = leaves_result if folder.is_finished() else may_change
     changed = {
         key: pair
-        for key, pair in differences(saved, config).items()
-        if not (key == "folds" or passed_over(key))
+        for key, pair in differences(folder.read_config(), config).items()
+        if not (key == "folds" or ignored(key))
         and (NOT_SET not in pair or key in given or key.startswith("callbacks.early_stopping."))
     }
     return in_words(changed)
 
 
-def done_elsewhere(key: str) -> bool:
-    """Whether a key leaves what came of a finished run as it is."""
-    return may_change(key) and not key.startswith(LEARNED_BY)
+def key_of(override: str) -> str:
+    """The key of an override as it was given."""
+    return override.lstrip("+~").partition("=")[0]
 
 
-def _is_folds(key: str) -> bool:
+def leaves_result(key: str) -> bool:
+    """Whether a key may differ without another result of a finished run."""
+    return may_change(key) and not key.startswith(RESULT_KEYS)
+
+
+def _is_fold(key: str) -> bool:
     return key == "data.fold"

@@ -1,135 +1,125 @@
-"""One job, in whatever process a launcher put it: start the run, watch it, write down what became of it."""
+"""One job, in whatever process a launcher put it: start the run, watch it, record its status."""
 
-import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
-from fer.runs.folder import METRICS, is_finished, only_writer
-from fer.runs.status import LOG, Status, cause_of, one_line, read_status
+from fer.runs.folder import RunFolder
+from fer.runs.status import Status, cause_of, one_line, read_status
 from fer.sweeps.names import as_given
-from fer.sweeps.process import run_process
-from fer.sweeps.stop import StopFile
+from fer.sweeps.process import StopFile, run_process
 
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 OBJECTIVE = "val/accuracy"  # never of the test
 KILLED = "killed by {} (out of memory?)"
 
 
-def in_sweep() -> bool:
-    """Whether Hydra called the task for a job of a sweep."""
-    from hydra.types import RunMode
-
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-
-
 def run_job(cfg: DictConfig | None = None) -> float | None:
-    """The task of a sweep's job: train in a process of its own.
+    """The task that a launcher runs: train one job of a sweep in a process of its own.
 
     Args:
-        cfg: not used; what Hydra's launchers give to their task.
+        cfg: what Hydra's launchers give; not used.
 
     Returns:
         Validation accuracy; None where the job did not finish.
     """
     hydra = HydraConfig.get()
-    folder, sweep = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir)
-    status = train_apart(
+    folder = RunFolder(hydra.runtime.output_dir)
+    status = train_in_process(
         folder,
         as_given(hydra.overrides.task),
-        StopFile(sweep).asked,
-        retries=hydra.callbacks["sweep"].get("retries", 0),
+        StopFile(Path(hydra.sweep.dir)).asked,
+        retries=OmegaConf.select(cast(DictConfig, hydra), "sweeper.retries", default=0),
         options=command_options(hydra),
     )
     return objective(folder) if status.state in ("finished", "skipped") else None
 
 
-def train_apart(
-    folder: Path,
+def train_in_process(
+    folder: RunFolder,
     overrides: Sequence[str],
     asked: Callable[[], str | None],
     retries: int = 0,
     options: Sequence[str] = (),
 ) -> Status:
-    """Train in a process of its own, anew or from where the folder's run stopped; a finished run is left alone.
+    """Train in a process of its own, from the start or from where the folder's run stopped; skip a finished run.
 
     Args:
-        folder: of the run; its `output.log` and `status.json` tell what happened.
+        folder: of the run; `output.log` and `status.json` in it record what happened.
         overrides: of `conf/train.yaml`.
         asked: see `run_process`.
         retries: how often to start again what a signal ended, such as the kernel's when memory runs out.
-        options: of the command itself.
+        options: of the command itself, such as `--config-dir`.
     """
-    if is_finished(folder):
+    if folder.is_finished():
         return Status("skipped")
-    folder.mkdir(parents=True, exist_ok=True)
-    before = read_status(folder) or Status("waiting")
-    status = before.but(state="running", exit_status=None, signal=None, cause=None)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    status = (read_status(folder) or Status("waiting")).but(exit_status=None, signal=None, cause=None)
     _wait_for_writer(folder)
-    command = [sys.executable, str(TRAIN), *options, *overrides, f"hydra.run.dir={quoted(folder)}", "hydra.mode=RUN"]
+    where = f"hydra.run.dir={quoted(folder.path)}"
+    command = [sys.executable, str(TRAIN), *options, *overrides, where, "hydra.mode=RUN"]
     for attempt in range(1 + retries):
         if asked():
             status = status.but(state="waiting" if attempt == 0 else "stopped")
             break
-        status = status.but(state="running", attempts=status.attempts + 1)
-        status.write(folder)
-        log = folder / LOG
-        start = log.stat().st_size if log.exists() else 0
-        started = time.monotonic()
-        try:
-            ending = run_process(command, log, asked)
-        except BaseException as error:  # a scheduler takes the watching process away; the job is to be taken up again
-            waited = time.monotonic() - started
-            status.but(state="waiting", seconds=status.seconds + waited, cause=one_line(str(error))).write(folder)
-            raise
-        status = status.but(
-            exit_status=ending.exit_status, signal=ending.signal, seconds=status.seconds + ending.seconds
-        )
-        if ending.exit_status == 0:
-            status = status.but(state="finished", cause=None)
-            break
-        if ending.stopped:
-            status = status.but(state="stopped", cause=None)
-            break
-        said = cause_of(_tail(log, start))
-        cause = KILLED.format(ending.signal) if ending.signal else said or f"exit status {ending.exit_status}"
-        status = status.but(state="failed", cause=cause)
-        if not ending.signal:
+        status = _attempt(command, folder, status.but(state="running", attempts=status.attempts + 1), asked)
+        if not (status.state == "failed" and status.signal):
             break
     status.write(folder)
     return status
 
 
-def make_waiting(folder: Path) -> None:
-    """Forget how the last attempt at a job ended, but not how long it took."""
+def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: Callable[[], str | None]) -> Status:
+    """Run the command once; returns the status with its ending."""
+    status.write(folder)
+    log = folder.log_file
+    start = log.stat().st_size if log.exists() else 0
+    started = time.monotonic()
+    try:
+        ending = run_process(command, log, asked)
+    except BaseException as error:  # a scheduler ends the watching process; the job is to be resumed
+        seconds = status.seconds + time.monotonic() - started
+        status.but(state="waiting", seconds=seconds, cause=one_line(str(error))).write(folder)
+        raise
+    seconds = status.seconds + ending.seconds
+    status = status.but(exit_status=ending.exit_status, signal=ending.signal, cause=None, seconds=seconds)
+    if ending.exit_status == 0 or ending.stopped:
+        return status.but(state="finished" if ending.exit_status == 0 else "stopped")
+    printed = cause_of(_tail(log, start))
+    cause = KILLED.format(ending.signal) if ending.signal else printed or f"exit status {ending.exit_status}"
+    return status.but(state="failed", cause=cause)
+
+
+def make_waiting(folder: RunFolder) -> None:
+    """Set the status of a job to waiting; how long earlier attempts took is kept."""
     before = read_status(folder) or Status("waiting")
     Status("waiting", seconds=before.seconds, attempts=before.attempts).write(folder)
 
 
-def objective(folder: Path) -> float | None:
+def objective(folder: RunFolder) -> float | None:
     """Validation accuracy of a finished run."""
-    value = read_metrics(folder).get(OBJECTIVE)
+    value = metrics_of(folder).get(OBJECTIVE)
     return None if value is None else float(value)
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """`metrics.json`, or nothing."""
+def metrics_of(folder: RunFolder) -> dict[str, Any]:
+    """The metrics of a run; empty where there are none to read."""
     try:
-        return json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return folder.read_metrics()
+    except RunError:
         return {}
 
 
 def quoted(path: Path | str) -> str:
-    """A value as Hydra's command line takes it whole; relative to the working directory where it lies below."""
+    """A path quoted for Hydra's command line; relative if it lies below the working directory."""
     path = Path(path)
     text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     if re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
@@ -137,12 +127,12 @@ def quoted(path: Path | str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _wait_for_writer(folder: Path, seconds: float = 60.0) -> None:
-    """Let a run whose watcher died save and go."""
+def _wait_for_writer(folder: RunFolder, seconds: float = 60.0) -> None:
+    """Wait for a run whose watching process died: it saves and ends."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            with only_writer(folder):
+            with folder.only_writer():
                 return
         except RunError:
             time.sleep(0.5)
@@ -156,7 +146,7 @@ def _tail(log: Path, start: int, most: int = 100_000) -> str:
 
 
 def command_options(hydra: Any) -> list[str]:
-    """The command's own options, where other configs than the project's were asked for.
+    """Options of the command that name other configs than the project's.
 
     Args:
         hydra: its config.

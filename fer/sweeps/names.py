@@ -1,4 +1,4 @@
-"""Names of sweeps and their jobs: short, telling, and typed back without quotes."""
+"""Names of sweeps and their jobs: short, and typed back without quotes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 
 from fer.files import typeable
 
-LONGEST = 80  # characters of a folder's name
+MAX_NAME = 80  # characters of a folder's name
 BRACKETS = "${}[]()'\""
-WHERE = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
+LOCATION_KEYS = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
 
 
 def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -> str:
@@ -22,14 +22,14 @@ def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -
         varied: key -> value of what the sweep varies.
     """
     parts = [str(choices.get("model")), str(choices.get("data")), f"seed{seed}"]
-    parts += [_told(key, value) for key, value in varied.items() if key not in ("model", "data", "seed")]
+    parts += [_key_and_value(key, value) for key, value in varied.items() if key not in ("model", "data", "seed")]
     return _short("_".join(typeable(part) for part in parts))
 
 
 def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
     """The folder of a sweep: the file that defines it, or what the command line said.
 
-    The same command has the same folder, so that it goes on where it stopped.
+    The same command has the same folder, so that it resumes there.
 
     Args:
         chosen: of the config group `sweep`.
@@ -37,26 +37,26 @@ def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
     """
     if chosen:
         return typeable(chosen)
-    told = []
+    parts = []
     for override in as_given(overrides):
         key, _, value = override.partition("=")
-        if key.lstrip("+~") not in WHERE:
-            told.append(value if key in ("model", "data") else _told(key, value))
-    return _short("_".join(typeable(part) for part in told)) or "sweep"
+        if key.lstrip("+~") not in LOCATION_KEYS:
+            parts.append(value if key in ("model", "data") else _key_and_value(key, value))
+    return _short("_".join(typeable(part) for part in parts)) or "sweep"
 
 
 def as_given(overrides: Any) -> list[str]:
-    """Overrides as they were given: where they stand in a config, interpolations in them are not resolved."""
+    """Overrides as they were given: interpolations in them are not resolved."""
     plain: Any = OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else overrides
     return list(plain)
 
 
-def _told(key: str, value: str) -> str:
+def _key_and_value(key: str, value: str) -> str:
     return f"{key.split('.')[-1].lstrip('+~')}-{value.strip(BRACKETS)}"
 
 
 def _short(name: str) -> str:
-    if len(name) <= LONGEST:
+    if len(name) <= MAX_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST - 9].rstrip('-_.')}_{digest}"
+    return f"{name[: MAX_NAME - 9].rstrip('-_.')}_{digest}"

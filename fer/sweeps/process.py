@@ -1,4 +1,4 @@
-"""A run as its own process, that ends with whoever started it."""
+"""A run as a process of its own: how it is started and stopped, and that it ends with whoever started it."""
 
 import contextlib
 import ctypes
@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+
+from fer.files import replacing
 
 PARENT, DRIVER = "FER_PARENT", "FER_SWEEP_DRIVER"
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 90.0  # to save in, where the watching process itself must go
 PR_SET_PDEATHSIG = 1
+EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 and the signal's number
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,53 @@ def _kill_group(process: subprocess.Popen) -> None:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+class StopFile:
+    """`.stop` in the folder of a sweep, or of a run with folds: it reaches other processes and other machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".stop"
+        self.status = 0  # with which to exit, once this process was asked
+
+    def asked(self) -> str | None:
+        """None, `stop` (finish the step and save) or `kill` (at once)."""
+        try:
+            return self.path.read_text().strip() or "stop"
+        except OSError:
+            return None
+
+    def ask(self, how: str) -> None:
+        with replacing(self.path) as file:
+            file.write(how)
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def stopped_by_signals(folder: Path) -> Iterator[StopFile]:
+    """Make Ctrl-C and SIGTERM a `.stop` file; given again, they end the runs at once.
+
+    No exception is raised, so that launchers of all kinds come back by themselves.
+    """
+    stop = StopFile(folder)
+    stop.clear()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        again = stop.status != 0
+        stop.status = EXIT_STATUS[signal.Signals(number)]
+        stop.ask("kill" if again else "stop")
+        if not again:
+            os.write(2, b"stopping: what runs finishes its step and saves; Ctrl-C again ends it at once\n")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, on_signal) for number in EXIT_STATUS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.clear()

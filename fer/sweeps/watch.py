@@ -1,19 +1,21 @@
-"""Progress over many jobs, read from their folders: the same for jobs in this process and on other machines."""
+"""Progress over many jobs and the table at the end, read from their folders, wherever the jobs run."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from fer.runs.status import DONE, LOG, Status, read_status
+from fer.runs.status import DONE, Status, read_status
 from fer.sweeps.grid import Job
-from fer.sweeps.job import read_metrics
+from fer.sweeps.job import metrics_of
 
 POLL_SECONDS = 0.5
 
@@ -23,7 +25,7 @@ class Watch(AbstractContextManager["Watch"]):
 
     Args:
         total: number of jobs.
-        console: where to.
+        console: to print on.
     """
 
     def __init__(self, total: int, console: Console) -> None:
@@ -32,7 +34,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._running: list[Job] = []
         self._started = time.monotonic()
         self._done_before = 0
-        self._ended = 0  # in this sweep, skipped ones aside
+        self._ended = 0  # by this command, without skipped ones
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -61,7 +63,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._bar.stop()
 
     def before(self, count: int) -> None:
-        """Count what was done before, and is no job of this sweep."""
+        """Count what an earlier command did, which is no job of this one."""
         self._done_before = count
 
     def follow(self, jobs: Sequence[Job]) -> None:
@@ -70,7 +72,7 @@ class Watch(AbstractContextManager["Watch"]):
             self._running += jobs
 
     def ended(self, job: Job, status: Status) -> None:
-        """Say that a job came to its end."""
+        """Report that a job has ended."""
         with self._lock:
             if job.name in self.outcomes:
                 return
@@ -101,21 +103,53 @@ class Watch(AbstractContextManager["Watch"]):
         done = self._done_before + len(self.outcomes)
         line = f"[{done}/{self.total}] {job.name} {_verdict(job, status)}"
         if status.attempts > 0 and status.state != "skipped":
-            line += f", took {told_seconds(status.seconds)}"
+            line += f", took {duration(status.seconds)}"
             left = self.total - done
             if left and self._ended and status.state != "stopped":
-                line += f"; about {told_seconds((time.monotonic() - self._started) / self._ended * left)} left"
+                line += f"; about {duration((time.monotonic() - self._started) / self._ended * left)} left"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         self.console.file.flush()  # a log that somebody follows
 
 
+def print_summary(jobs: Sequence[Job], outcomes: Mapping[str, Status], folder: Path, console: Console) -> None:
+    """Print all jobs with their results."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("job", "left"), ("", "left"), ("test accuracy", "right"), ("took", "right")):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for job in jobs:
+        status = outcomes.get(job.name, Status("waiting"))
+        result = accuracy(job) if status.state in ("finished", "skipped") else ""
+        took = duration(status.seconds) if status.seconds else ""
+        word = {"waiting": "not started", "skipped": "finished before"}.get(status.state, status.state)
+        table.add_row(job.name, word, result, took)
+    console.print()
+    console.print(table)
+    console.print(f"\neverything is in {folder}", highlight=False, soft_wrap=True)
+
+
+def print_failures(jobs: Sequence[Job], outcomes: Mapping[str, Status], console: Console) -> int:
+    """Print a line for each failed job with its cause and its log; returns how many."""
+    failed = [job for job in jobs if (status := outcomes.get(job.name)) is not None and status.state == "failed"]
+    for job in failed:
+        where = f"; see {job.folder.log_file}" if job.folder.log_file.exists() else ""
+        line = f"error: {job.name}: {outcomes[job.name].cause}{where}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return len(failed)
+
+
+def wide_console(stderr: bool = False) -> Console:
+    """As wide as the terminal; wide enough for long names where there is none."""
+    console = Console(soft_wrap=True, stderr=stderr)
+    return console if console.is_terminal else Console(soft_wrap=True, stderr=stderr, width=200)
+
+
 def accuracy(job: Job) -> str:
     """Test accuracy of a finished job, or nothing."""
-    value = read_metrics(job.folder).get("test/accuracy")
+    value = metrics_of(job.folder).get("test/accuracy")
     return "" if value is None else f"{value:.2%}"
 
 
-def told_seconds(seconds: float) -> str:
+def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
@@ -129,7 +163,7 @@ def _verdict(job: Job, status: Status) -> str:
 
 def _last_line(job: Job) -> str:
     try:
-        with (job.folder / LOG).open("rb") as file:
+        with job.folder.log_file.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 1000))
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:

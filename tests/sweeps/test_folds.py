@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer.errors import ConfigError, RunError
 from fer.runs.status import read_status
 from fer.sweeps import job
-from fer.sweeps.folds import fold_wise, train_folds
+from fer.sweeps.folds import is_run_of_folds, train_folds
 
 RUN = """
 import sys
@@ -32,14 +32,14 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_data_with_folds_is_trained_fold_by_fold(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
-    assert not fold_wise(tiny_config(), tmp_path)
-    assert not fold_wise(tiny_config("data=ckplus"), tmp_path)
-    assert fold_wise(tiny_config("data=ckplus", "folds=all"), tmp_path)
+    assert not is_run_of_folds(tiny_config(), tmp_path)
+    assert not is_run_of_folds(tiny_config("data=ckplus"), tmp_path)
+    assert is_run_of_folds(tiny_config("data=ckplus", "folds=all"), tmp_path)
     official = tiny_config("folds=all")
-    assert not fold_wise(official, tmp_path)
+    assert not is_run_of_folds(official, tmp_path)
     assert official.folds is None  # an ordinary run, and its config says so
     with pytest.raises(ConfigError, match=r"data\.fold=3"):
-        fold_wise(tiny_config("folds=3"), tmp_path)
+        is_run_of_folds(tiny_config("folds=3"), tmp_path)
 
 
 def test_a_fold_that_fails_leaves_the_others_and_is_named_and_the_rest_is_resumed(
@@ -59,7 +59,7 @@ def test_a_fold_that_fails_leaves_the_others_and_is_named_and_the_rest_is_resume
 
     (folder / "fold0" / "seen.txt").unlink()
     resumed = tiny_config(f"resume={folder}")
-    assert fold_wise(resumed, folder)
+    assert is_run_of_folds(resumed, folder)
     with pytest.raises(RunError, match="1 of 3 folds failed: fold1"):
         train_folds(resumed, folder, [f"resume={folder}"])
     assert not (folder / "fold0" / "seen.txt").exists()  # was finished
@@ -80,7 +80,7 @@ def test_what_fails_the_first_two_folds_alike_is_not_tried_on_the_others(
 ) -> None:
     said = ["data=ckplus", "folds=all", "data.folds=9"]
     with pytest.raises(
-        RunError, match=r"2 of 9 folds failed: fold0, fold1: .*; the other 7 were not tried; go on with"
+        RunError, match=r"2 of 9 folds failed: fold0, fold1: .*; the other 7 were not tried; resume with: "
     ):
         train_folds(tiny_config(*said), tmp_path / "run", [*said, "fails=012345678"])
     assert not (tmp_path / "run" / "fold2").exists()

@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
+from fer.runs.folder import RunFolder
 from fer.sweeps.grid import Job, check_finished, combinations, make_job, name_apart, parse
-from fer.sweeps.sweeper import Grid
+from fer.sweeps.sweeper import GridSweeper
 
 CHOICES = {"model": "resnet18", "data": "demo"}
 
@@ -69,7 +70,7 @@ def test_all_folds_of_a_run_stand_below_it(jobs: Callable, tmp_path: Path) -> No
     made = jobs(*sweep_arguments("ckplus_folds", "data.folds=2", "data.fold=1,0"))
     assert [job.name for job in made] == ["resnet18_ckplus_seed0/fold1", "resnet18_ckplus_seed0/fold0"]
     assert {job.folds_of for job in made} == {tmp_path / "resnet18_ckplus_seed0"}
-    assert all(job.folder == tmp_path / job.name for job in made)
+    assert all(job.folder.path == tmp_path / job.name for job in made)
     assert len(combinations(parse(sweep_arguments("ckplus_folds")))) == 10
 
 
@@ -97,7 +98,7 @@ def test_overrides_of_all_kinds_reach_the_job_as_they_were_given(jobs: Callable)
 
 def test_two_jobs_never_share_a_folder(jobs: Callable) -> None:
     made = jobs("data.classes=[happy,sad],[happy-sad]", "data=demo")
-    assert len({job.folder for job in made}) == 2
+    assert len({job.folder.path for job in made}) == 2
 
 
 def test_an_interval_is_for_a_search(jobs: Callable) -> None:
@@ -125,12 +126,12 @@ def test_a_finished_job_counts_only_with_the_same_settings(
     again: list[str], error: str | None, jobs: Callable, tmp_path: Path
 ) -> None:
     (before,) = jobs("data=demo")
-    before.folder.mkdir(parents=True)
-    (before.folder / "config.yaml").write_text(OmegaConf.to_yaml(before.config))
+    before.folder.path.mkdir(parents=True)
+    before.folder.config_file.write_text(OmegaConf.to_yaml(before.config))
     (job,) = jobs("data=demo", *again)
     check_finished(job)
     assert job.error is None  # nothing stands there yet
-    (job.folder / "metrics.json").write_text("{}")
+    job.folder.metrics_file.write_text("{}")
     check_finished(job)
     assert (job.error is None) == (error is None)
     assert error is None or error in str(job.error)
@@ -143,31 +144,29 @@ def test_a_key_that_an_older_version_had_not_counts_where_it_is_given(
     (before,) = jobs("data=demo")
     older = OmegaConf.to_container(before.config)
     del older["data"]["subject"]
-    before.folder.mkdir(parents=True)
-    (before.folder / "config.yaml").write_text(OmegaConf.to_yaml(older))
-    (before.folder / "metrics.json").write_text("{}")
+    before.folder.path.mkdir(parents=True)
+    before.folder.config_file.write_text(OmegaConf.to_yaml(older))
+    before.folder.metrics_file.write_text("{}")
     (job,) = jobs("data=demo", *given)
     check_finished(job)
     assert (job.error is not None) == other
 
 
-def test_a_sweep_of_nothing_is_one_line(tmp_path: Path) -> None:
-    grid = Grid()
-    grid.folder = tmp_path
+def test_a_sweep_of_nothing_is_one_line() -> None:
     with pytest.raises(ConfigError, match="nothing to run"):
-        grid.first_jobs(parse(["seed=range(0,0)", "data=demo"]))
+        GridSweeper().make_jobs(parse(["seed=range(0,0)", "data=demo"]))
 
 
 def test_folds_that_were_trained_again_are_pooled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, pooled = tmp_path / "run", []
-    folds = [Job(f"run/fold{fold}", run / f"fold{fold}", [], folds_of=run) for fold in range(2)]
+    folds = [Job(f"run/fold{fold}", RunFolder(run).fold(fold), [], folds_of=run) for fold in range(2)]
     for number, job in enumerate(folds):
-        job.folder.mkdir(parents=True)
-        (job.folder / "metrics.json").write_text("{}")
-        os.utime(job.folder / "metrics.json", (number, number))
+        job.folder.path.mkdir(parents=True)
+        job.folder.metrics_file.write_text("{}")
+        os.utime(job.folder.metrics_file, (number, number))
     (run / "metrics.json").write_text("{}")
     monkeypatch.setattr("fer.sweeps.sweeper._pool", lambda jobs: pooled.append(len(jobs)))
-    grid = Grid(compare=False)
+    grid = GridSweeper(compare=False)
     grid.finish(folds, folds)
     assert pooled == []
     os.utime(run / "metrics.json", (0, 0))

@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from fer.sweeps.names import LONGEST, job_name, sweep_name
+from fer.sweeps.names import MAX_NAME, job_name, sweep_name
 
 CHOICES = {"model": "resnet18", "data": "ckplus", "optimizer": "adamw"}
 
@@ -31,7 +31,7 @@ def test_or_by_what_the_command_line_said_without_where_things_are() -> None:
 def test_long_names_stay_short_and_different(name) -> None:
     first, second = (name([f"optimizer.lr={','.join(f'{n}e-3' for n in range(count))}"]) for count in (100, 101))
     assert first != second
-    assert max(len(first), len(second)) <= LONGEST
+    assert max(len(first), len(second)) <= MAX_NAME
     assert first == name([f"optimizer.lr={','.join(f'{n}e-3' for n in range(100))}"])
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fer.runs.folder import RunFolder
 from fer.runs.status import read_status
 from fer.sweeps import job
-from fer.sweeps.job import quoted, train_apart
-from fer.sweeps.process import run_process
-from fer.sweeps.stop import StopFile, stopped_by_signals
+from fer.sweeps.job import quoted, train_in_process
+from fer.sweeps.process import StopFile, run_process, stopped_by_signals
 
 SAVES = """
 import os, signal, sys, time
@@ -125,7 +125,7 @@ def test_a_signal_asks_all_to_stop_and_a_second_one_to_end_at_once(number: int, 
     assert signal.getsignal(number) is handler
 
 
-class TestTrainApart:
+class TestTrainInProcess:
     """What is started is told from what stands in the folder; a script that ends as asked stands in for training."""
 
     RUN = """
@@ -149,7 +149,7 @@ if what == "crashed":
         folder = tmp_path / "a folder"
 
         def run(what: str, retries: int = 1):
-            status = train_apart(folder, [what, "seed=1"], lambda: None, retries)
+            status = train_in_process(RunFolder(folder), [what, "seed=1"], lambda: None, retries)
             return status, folder
 
         return run

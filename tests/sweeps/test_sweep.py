@@ -21,7 +21,8 @@ ENDINGS = {
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "training"), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
@@ -88,7 +89,7 @@ class TestIsolation:
 
     def test_what_is_finished_is_not_run_again(self, done, jobs, short: list[str], folder: Path) -> None:
         before = (jobs["null"] / "metrics.json").stat().st_mtime_ns
-        settings = ["hydra.sweep.dir=outputs/sweeps/x", "hydra.callbacks.sweep.compare=false"]
+        settings = ["hydra.sweep.dir=outputs/sweeps/x", "hydra.sweeper.compare=false"]
         again = call("-m", *short, "+callbacks.end=null,${nowhere}", *settings, folder=folder)
         assert again.returncode == 1  # for what cannot be composed
         assert "nowhere" in again.stderr
@@ -136,7 +137,7 @@ def test_a_stopped_sweep_saves_and_the_same_command_goes_on(
 ) -> None:
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    settings = [f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "hydra.callbacks.sweep.compare=false"]
+    settings = [f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false"]
     command = ["-m", *short, "trainer.max_epochs=12", "seed=0,1", *settings]
     process = start(*command, folder=tmp_path)
     until = time.monotonic() + 120
@@ -161,7 +162,7 @@ def test_a_stopped_sweep_saves_and_the_same_command_goes_on(
 def test_two_ranks_in_a_sweep_are_one_run_each(short: list[str], tmp_path: Path) -> None:
     ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=16"]
     others = [override for override in short if override != "trainer=cpu" and "batch_size" not in override]
-    settings = ["hydra.sweep.dir=sweep", "hydra.callbacks.sweep.compare=false"]
+    settings = ["hydra.sweep.dir=sweep", "hydra.sweeper.compare=false"]
     done = call("-m", *others, *ddp, "seed=0,1", *settings, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     folders = [path.parent for path in tmp_path.glob("sweep/*/metrics.json")]
@@ -175,9 +176,9 @@ def test_two_ranks_in_a_sweep_are_one_run_each(short: list[str], tmp_path: Path)
 def test_a_search_goes_on_to_more_trials(short: list[str], tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     command = ["sweep=optuna", *short, "hydra.sweep.dir=search"]
-    first = call(*command, "hydra.callbacks.sweep.trials=2", folder=tmp_path)
+    first = call(*command, "hydra.sweeper.trials=2", folder=tmp_path)
     assert first.returncode == 0, first.stderr
-    second = call(*command, "hydra.callbacks.sweep.trials=3", folder=tmp_path)
+    second = call(*command, "hydra.sweeper.trials=3", folder=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "[3/3]" in second.stdout
     assert "best val/accuracy" in second.stdout

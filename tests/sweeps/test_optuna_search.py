@@ -1,14 +1,13 @@
 """What Optuna is asked, and what becomes of its answers."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fer.errors import ConfigError
-from fer.sweeps.search import Search, propose
+from fer.sweeps.optuna_search import OptunaSweeper, propose
 
 optuna = pytest.importorskip("optuna")
 
@@ -34,12 +33,12 @@ def test_numbers_are_short_enough_for_the_name_of_a_folder() -> None:
     assert max(map(len, proposals("a=interval(0.0001,0.1)"))) <= 8
 
 
-def searched(tmp_path: Path, *lines: str) -> tuple[Search, Any, dict[str, Any]]:
-    search = Search(trials=3)
+def searched(tmp_path: Path, *lines: str) -> tuple[OptunaSweeper, Any, dict[str, Any]]:
+    search = OptunaSweeper(trials=3)
     search.folder = tmp_path
     overrides = {override.get_key_element(): override for override in OverridesParser.create().parse_overrides(lines)}
     study = search._study(optuna)
-    search._check_asked(study, overrides)
+    search._check_command(study, overrides)
     return search, study, overrides
 
 
@@ -49,7 +48,7 @@ def test_trials_of_another_command_are_not_taken_up(tmp_path: Path) -> None:
     searched(tmp_path, "data=ckplus", rate)  # nothing was tried yet
     searched(tmp_path, "data=fer2013", rate)
     study.ask()
-    searched(tmp_path, rate, "data.source=elsewhere", "data=fer2013", "hydra.callbacks.sweep.trials=9")
+    searched(tmp_path, rate, "data.source=elsewhere", "data=fer2013", "hydra.sweeper.trials=9")
     for lines, told in (
         (["data=ckplus", rate], "data=fer2013 there, data=ckplus here"),
         (["data=fer2013", rate.replace("1e-5", "1e-6")], "1e-6"),
@@ -67,8 +66,8 @@ def test_a_stopped_trial_is_proposed_once_however_often_the_search_is_begun(tmp_
         study.enqueue_trial({"optimizer.lr": rate})
         propose(study.ask(), "optimizer.lr", overrides["optimizer.lr"])
     for _ in range(3):
-        search, study, overrides = searched(tmp_path, line)
-        search._take_up(optuna, study, SimpleNamespace(before=lambda count: None), overrides)
+        search, study, _ = searched(tmp_path, line)
+        assert search._resume(optuna, study) == 0
     waiting = [trial for trial in study.get_trials() if trial.state == optuna.trial.TrialState.WAITING]
     assert sorted(trial.system_attrs["fixed_params"]["optimizer.lr"] for trial in waiting) == [0.1, 0.2]
 
