@@ -55,7 +55,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 def _run(app: Callable[[], None]) -> None:
     """Run a command to its end, or until Ctrl-C; nobody may read all of its output, as in `--help | head`."""
-    sys.argv[1:] = [_renamed(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [renamed(argument) for argument in sys.argv[1:]]
     try:
         try:
             app()
@@ -69,7 +69,7 @@ def _run(app: Callable[[], None]) -> None:
         raise SystemExit(1) from None
 
 
-def _renamed(argument: str) -> str:
+def renamed(argument: str) -> str:
     """An argument of an earlier version of this project as it is today, so that its sweeps resume."""
     for before, today in RENAMED.items():
         if argument.startswith(before):

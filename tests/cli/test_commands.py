@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fer.cli.app import run_folder
+from fer.cli.app import renamed, run_folder
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(*arguments: str, folder: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -68,3 +68,16 @@ def test_a_resumed_run_stays_in_its_folder(
     assert run_folder(resume, "fresh") == "fresh"  # there is nothing yet to stay in
     (tmp_path / "outputs" / "a").mkdir(parents=True)
     assert run_folder(resume, "fresh") == folder
+
+
+@pytest.mark.parametrize(
+    ("before", "today"),
+    [
+        ("hydra.callbacks.sweep.trials=30", "hydra.sweeper.trials=30"),
+        ("hydra/callbacks=search", "hydra/sweeper=optuna_search"),
+        ("hydra.callbacks.mine.key=1", "hydra.callbacks.mine.key=1"),
+        ("seed=0,1", "seed=0,1"),
+    ],
+)
+def test_commands_of_an_earlier_version_resume_their_sweeps(before: str, today: str) -> None:
+    assert renamed(before) == today

@@ -1,0 +1,4 @@
+from fer.inference.predictor import EmotionClassifier as EmotionClassifier
+from fer.inference.predictor import Prediction as Prediction
+
+__version__: str
