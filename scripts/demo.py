@@ -7,7 +7,7 @@ from fer.cli.app import command
 
 @command("demo")
 def main(cfg: DictConfig) -> None:
-    from fer.inference.page.serve import serve
+    from fer.inference.page.server import serve
 
     serve(cfg.checkpoint, cfg.host, cfg.port, cfg.upload_megabytes, cfg.device, own_network=cfg.get("model"))
 

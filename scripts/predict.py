@@ -7,20 +7,24 @@ from fer.cli.app import command, output_folder
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
+    from fer.inference.inputs import Options
     from fer.inference.predict import predict
 
     predict(
         cfg.checkpoint,
         cfg.input if cfg.input is None or isinstance(cfg.input, str) else list(cfg.input),
         output_folder(),
-        faces=cfg.faces,
-        batch_size=cfg.batch_size,
+        Options(
+            faces=cfg.faces,
+            batch_size=cfg.batch_size,
+            annotate=cfg.annotate,
+            contact_sheet=cfg.contact_sheet,
+            frames_per_second=cfg.video.frames_per_second,
+            smoothing=cfg.video.smoothing,
+        ),
         device=cfg.device,
         precision=cfg.precision,
-        annotate=cfg.annotate,
-        sheets=cfg.contact_sheet,
-        frames_per_second=cfg.video.frames_per_second,
-        smoothing=cfg.video.smoothing,
+        own_network=cfg.get("model"),
     )
 
 

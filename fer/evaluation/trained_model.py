@@ -9,16 +9,13 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
 from fer.errors import CheckpointError, DataError, FERError, RunError
 from fer.evaluation.leakage import Seen
-from fer.instantiate import accepts, build
 from fer.models.classifier import ExpressionClassifier
-from fer.models.load import load_classifier
-from fer.models.weights import read_checkpoint
+from fer.models.load import build_own_network, load_classifier
 from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
@@ -54,7 +51,7 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
     path = Path(path)
     if is_run_of_folds(path):
         raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={path / 'fold0'}")
-    classifier = load_classifier(path, None if model is None else _network(model, path))
+    classifier = load_classifier(path, None if model is None else build_own_network(model, path))
     folder = path if path.is_dir() else path.parent.parent
     alone = not (folder / CONFIG).exists() or (path.is_file() and path.parent.name != "checkpoints")
     config = {} if alone else _config(folder / CONFIG)
@@ -77,14 +74,6 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
 def is_run_of_folds(path: Path) -> bool:
     """Whether a folder holds a run of each fold, and no model of its own."""
     return path.is_dir() and not best_checkpoint(path).exists() and best_checkpoint(path / "fold0").exists()
-
-
-def _network(model: DictConfig, path: Path) -> nn.Module:
-    """A network of one's own, for the classes and channels of a checkpoint."""
-    checkpoint = read_checkpoint(path)
-    facts = {"num_classes": len(checkpoint["fer"]["classes"]), "in_chans": len(checkpoint["state_dict"]["mean"])}
-    live = {"weights": "none"} if accepts(model, "weights") else {}
-    return build(model, "model", **facts, **live)
 
 
 def run_data(folder: Path) -> dict[str, Any] | None:

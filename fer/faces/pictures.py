@@ -18,7 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000"
 # How the names of pictures end.
 PICTURES: tuple[str, ...] = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
 PICTURES += (".pgm", ".ppm", ".pnm", ".jp2", ".avif", ".mpo", ".heic", ".heif")
-LARGEST = 90_000_000  # pixels; a picture of more is refused before it is decoded
+MAX_PIXELS = 90_000_000  # pixels; a picture of more is refused before it is decoded
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -50,21 +50,21 @@ def decode_picture(content: bytes | IO[bytes]) -> np.ndarray:
         uint8 [H, W], or [H, W, 3] (RGB) where its channels differ; 16-bit levels keep their upper byte.
 
     Raises:
-        PictureError: no picture, a damaged one, or one of more than LARGEST pixels; the line says why.
+        PictureError: no picture, a damaged one, or one of more than MAX_PIXELS pixels; the line says why.
     """
     file = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
         with Image.open(file, formats=_formats()) as picture:
             width, height = picture.size
-            if width * height > LARGEST:
-                raise PictureError(f"{width}x{height} pixels, over the limit of {LARGEST // 1_000_000} million")
+            if width * height > MAX_PIXELS:
+                raise PictureError(f"{width}x{height} pixels, over the limit of {MAX_PIXELS // 1_000_000} million")
             return picture_pixels(picture)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
         raise PictureError(_not_an_image(file)) from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"more pixels than the limit of {LARGEST // 1_000_000} million") from error
+        raise PictureError(f"more pixels than the limit of {MAX_PIXELS // 1_000_000} million") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged pictures
         raise PictureError(" ".join(str(error).split()) or type(error).__name__) from error
 

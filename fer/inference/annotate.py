@@ -1,19 +1,24 @@
-"""Pictures with boxes and labels, and sheets of faces."""
+"""The pictures that a prediction writes: annotated copies and contact sheets."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer.faces.detector import FaceBox
+from fer.files import replacing, typeable
 from fer.inference.predictor import Prediction
+from fer.inference.results import ANNOTATED_FOLDER, NO_FACE, SHEET_FILES
+from fer.inference.stream import PictureResult, Preview
 
-LARGEST, SMALLEST = 1600, 320  # longer side of annotated pictures, pixels
-# Okabe & Ito's colours, told apart by the colour-blind.
+# Okabe & Ito's colours, which the colour-blind can distinguish.
 COLOURS = {
     "angry": "#d55e00",
     "disgust": "#009e73",
@@ -26,37 +31,94 @@ COLOURS = {
 }
 GREY = "#767676"
 TILE, COLUMNS, ROWS, GAP = 112, 10, 10, 12  # of a contact sheet, pixels and faces
+WRITER_THREADS, MAX_PENDING = 2, 16  # pictures that may wait for the threads
+SAVE_OPTIONS: dict[str, dict[str, int]] = {"JPEG": {"quality": 88}, "PNG": {"compress_level": 3}}
+MAX_NAME_LENGTH = 60  # letters of a picture's own name that its copy keeps
 
 
-@dataclass(frozen=True)
-class Preview:
-    """A picture at the size in which it is annotated."""
+class Gallery:
+    """Takes results picture by picture and writes them in threads; all is written when it closes.
 
-    pixels: np.ndarray  # uint8 [h, w] or [h, w, 3]
-    scale: float  # of the preview to the picture
+    Args:
+        folder: of `annotated/` and the sheets.
+        copies: whether to annotate copies.
+        sheets: whether to draw contact sheets, COLUMNS * ROWS faces each.
+    """
+
+    def __init__(self, folder: Path, copies: bool, sheets: bool) -> None:
+        self.folder, self.copies, self.sheets = folder, copies, sheets
+        self._pool = ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="gallery")
+        self._writing: deque[Future[None]] = deque()
+        self._page: list[tuple[np.ndarray, str, str]] = []  # faces, captions, notes
+        self._pages = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                if self._page:
+                    self._write_sheet()
+                self._finish(0)
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def add(self, number: int, result: PictureResult) -> None:
+        """Take a picture; the name of its copy starts with `number`."""
+        if self.copies and result.preview is not None:
+            preview, predictions = result.preview, result.predictions
+            path = self.folder / ANNOTATED_FOLDER / copy_name(number, result.path)
+            self._write(path, "JPEG", lambda: annotated(preview, predictions))
+        if self.sheets and result.framed is not None:
+            note = os.path.basename(result.path)
+            for face, prediction in zip(result.framed.faces, result.predictions, strict=True):
+                self._page.append((face, label(prediction), note))
+                if len(self._page) == COLUMNS * ROWS:
+                    self._write_sheet()
+
+    def _write_sheet(self) -> None:
+        self._pages += 1
+        name = SHEET_FILES[self._pages > 1].format(self._pages)
+        faces, captions, notes = zip(*self._page, strict=True)
+        self._page = []
+        self._write(self.folder / name, "PNG", lambda: contact_sheet(faces, captions, notes))
+
+    def _write(self, path: Path, form: str, draw: Callable[[], Image.Image]) -> None:
+        def work() -> None:
+            with replacing(path, "wb") as file:
+                draw().save(file, form, **SAVE_OPTIONS[form])
+
+        self._writing.append(self._pool.submit(work))
+        self._finish(MAX_PENDING)
+
+    def _finish(self, waiting: int) -> None:
+        """Wait until at most `waiting` pictures are left to write; raises what a thread raised."""
+        while len(self._writing) > waiting:
+            self._writing.popleft().result()
 
 
-def preview(picture: np.ndarray) -> Preview:
-    """A picture, uint8 [H, W] or [H, W, 3], brought to between 320 and 1600 pixels of its longer side."""
-    longer = max(picture.shape[:2])
-    scale = min(max(longer, SMALLEST), LARGEST) / longer
-    if scale == 1:
-        return Preview(picture, 1.0)
-    size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
-    how = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
-    return Preview(np.asarray(Image.fromarray(picture).resize(size, how, reducing_gap=2.0)), scale)
+def copy_name(number: int, path: str) -> str:
+    """The name of an annotated copy; numbered, so that no copy leaves the folder or has the name of another."""
+    return f"{numbered(number, path)}.jpg"
 
 
-def annotated(shown: Preview, predictions: Sequence[Prediction]) -> Image.Image:
-    """The picture in colour with a box and a label for each face; what concerns all of it stands in a strip below."""
-    picture = Image.fromarray(shown.pixels).convert("RGB")
+def numbered(number: int, path: str) -> str:
+    """A number and the letters of a file's name that can be typed, without its suffix."""
+    stem = typeable(os.path.splitext(os.path.basename(path))[0])[:MAX_NAME_LENGTH]
+    return f"{number:05d}_{stem}" if stem else f"{number:05d}"
+
+
+def annotated(preview: Preview, predictions: Sequence[Prediction]) -> Image.Image:
+    """The picture in colour with a box and a label for each face; a label of the whole picture is in a strip below."""
+    picture = Image.fromarray(preview.pixels).convert("RGB")
     size = max(14, round(max(picture.size) / 45))
     if not predictions:
-        return _with_strip(picture, "no face found", GREY, size)
+        return _with_strip(picture, f"{NO_FACE} found", GREY, size)
     draw = ImageDraw.Draw(picture)
     for prediction in reversed(predictions):  # the largest face last, over the others
         if prediction.box is not None:
-            draw_face(draw, prediction.box, shown.scale, label(prediction), colour(prediction.emotion), size)
+            draw_face(draw, prediction.box, preview.scale, label(prediction), colour(prediction.emotion), size)
     whole = [prediction for prediction in predictions if prediction.box is None]
     return _with_strip(picture, label(whole[0]), colour(whole[0].emotion), size) if whole else picture
 

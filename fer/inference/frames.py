@@ -15,20 +15,21 @@ import cv2
 import numpy as np
 
 from fer.errors import DataError, PictureError
-from fer.faces.pictures import LARGEST
+from fer.faces.pictures import MAX_PIXELS
 
 log = logging.getLogger(__name__)
 
-USUAL_RATE = 25.0  # frames a second, where the file does not say
+DEFAULT_RATE = 25.0  # frames per second, if the file does not say
 # Set before FFmpeg opens anything: a file may be a playlist, and no playlist may send us to the network.
-SETTINGS = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
-CONVERT = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+FFMPEG_SETTINGS = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+CONVERT_HELP = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
 
 @dataclass(frozen=True)
 class VideoFacts:
     """What a video file says of itself."""
 
+    path: str
     width: int  # pixels
     height: int
     rate: float  # frames a second
@@ -41,7 +42,7 @@ class Frame(NamedTuple):
     number: int  # from 0
     seconds: float
     pixels: np.ndarray  # uint8 [H, W, 3], BGR
-    due: bool  # whether it is one of those that are looked at
+    due: bool  # whether it is to be searched for faces
 
 
 def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
@@ -52,29 +53,29 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
     """
     if not os.path.isfile(path):
         raise PictureError(f"there is no video {path}")
-    for name, value in SETTINGS.items():
+    for name, value in FFMPEG_SETTINGS.items():
         os.environ.setdefault(name, value)
     capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not capture.isOpened() or width * height <= 0:
-        raise PictureError(f"{path} cannot be read as a video; {CONVERT}")
-    if width * height > LARGEST:
+        raise PictureError(f"{path} cannot be read as a video; {CONVERT_HELP}")
+    if width * height > MAX_PIXELS:
         raise PictureError(
-            f"{path} has frames of {width}x{height} pixels, over the limit of {LARGEST // 10**6} million"
+            f"{path} has frames of {width}x{height} pixels, over the limit of {MAX_PIXELS // 10**6} million"
         )
     rate, frames = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return capture, VideoFacts(width, height, rate if 1 <= rate <= 480 else USUAL_RATE, max(frames, 0))
+    return capture, VideoFacts(path, width, height, rate if 1 <= rate <= 480 else DEFAULT_RATE, max(frames, 0))
 
 
 def read_frames(capture: cv2.VideoCapture, facts: VideoFacts, per_second: float | None) -> Iterator[Frame]:
-    """All frames in order, of which `per_second` are due (None: all are)."""
+    """All frames in order, of which `per_second` are due (None: all)."""
     seconds = next_due = 0.0
     for number in count():
         whole, pixels = capture.read()
         if not whole:
             return
-        told = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        seconds = told if told > seconds or number == 0 else max(number / facts.rate, seconds)
+        stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        seconds = stated if stated > seconds or number == 0 else max(number / facts.rate, seconds)
         due = per_second is None or seconds >= next_due - 1e-6
         if due and per_second is not None:
             next_due = (math.floor(seconds * per_second + 1e-6) + 1) / per_second

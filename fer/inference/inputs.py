@@ -1,4 +1,4 @@
-"""What `input=` names: pictures and videos, one by one."""
+"""What is to be predicted, and how: the pictures and videos that `input=` names, and the options."""
 
 import glob
 import logging
@@ -8,19 +8,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer.errors import ConfigError, DataError
+from fer.faces.framing import Faces, check_faces
 from fer.faces.pictures import PICTURES
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts")
 LISTS = (".txt", ".lst")
+INPUT_HELP = "give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict pictures and videos."""
+
+    faces: Faces = "auto"  # see `EmotionClassifier.predict`
+    batch_size: int = 64  # faces that go through the network at once
+    annotate: bool = True  # draw boxes and labels into copies of the pictures, or into a copy of the video
+    contact_sheet: bool = True  # draw sheets of the faces of pictures
+    frames_per_second: float | None = 10.0  # of a video that are searched for faces; None: every frame
+    smoothing: float = 0.5  # seconds over which the probabilities of a video are averaged; 0: not at all
+
+    def check(self) -> None:
+        """Raises ConfigError where an option cannot work."""
+        check_faces(self.faces)
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.smoothing < 0 or (self.frames_per_second is not None and self.frames_per_second <= 0):
+            raise ConfigError(
+                f"video.frames_per_second={self.frames_per_second}, video.smoothing={self.smoothing}: give a number "
+                "over 0 (null is every frame) and one from 0"
+            )
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Paths, each kind in the order in which it was named."""
 
-    pictures: list[str] = field(default_factory=list)  # and files of any other kind, which will be told apart when read
+    pictures: list[str] = field(default_factory=list)  # and files of any other kind, which may be no picture
     videos: list[str] = field(default_factory=list)
 
 
@@ -38,7 +63,7 @@ def list_inputs(source: str | Sequence[str]) -> Inputs:
     """
     sources = [source] if isinstance(source, str) else [str(one) for one in source]
     if not sources or not all(sources):
-        raise ConfigError("give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video")
+        raise ConfigError(INPUT_HELP)
     inputs = Inputs()
     for path in (path for one in sources for path in _listed(one, len(sources) > 1)):
         (inputs.videos if _is_video(path) else inputs.pictures).append(path)
@@ -53,13 +78,13 @@ def _listed(source: str, among_others: bool) -> list[str]:
     if os.path.isdir(source):
         inside = list(_below(source))
         found = [path for path in inside if not _is_video(path)]
-        _tell_of_videos(source, [path for path in inside if _is_video(path)], bool(found))
+        _check_videos(source, [path for path in inside if _is_video(path)], bool(found))
     elif os.path.lexists(source):
         found = _lines(source) if source.lower().endswith(LISTS) else [source]
     elif glob.has_magic(source):
         found = sorted(path for path in glob.glob(source, recursive=True) if not os.path.isdir(path))
     elif among_others:
-        found = [source]  # it will be named and skipped
+        found = [source]  # it will be skipped with a warning
     else:
         raise DataError(f"there is no {source}; give input= a picture, folder, pattern, list file or video")
     if not found:
@@ -67,8 +92,8 @@ def _listed(source: str, among_others: bool) -> list[str]:
     return found
 
 
-def _tell_of_videos(folder: str, videos: list[str], pictures: bool) -> None:
-    """Videos are hours of work that nobody may have asked for, as the moving halves of a telephone's pictures."""
+def _check_videos(folder: str, videos: list[str], pictures: bool) -> None:
+    """Report the videos of a folder, which are not predicted: they take hours, and telephones store one per picture."""
     if not videos:
         return
     pattern = os.path.join(os.path.dirname(videos[0]), f"*{os.path.splitext(videos[0])[1]}")
@@ -79,7 +104,7 @@ def _tell_of_videos(folder: str, videos: list[str], pictures: bool) -> None:
 
 
 def _below(folder: str) -> Iterator[str]:
-    """Pictures and videos in a folder and the folders below it, by name; links are followed, but not in circles."""
+    """Pictures and videos in a folder and the folders below it, by name; links are followed, each folder once."""
     waiting, seen = [folder], set()
     while waiting:
         here = waiting.pop()

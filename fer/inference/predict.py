@@ -1,4 +1,4 @@
-"""The command that predicts one's own pictures and videos: tables, annotated copies, a sheet of faces."""
+"""The command that predicts one's own pictures and videos: tables, annotated copies, contact sheets."""
 
 import csv
 import logging
@@ -8,55 +8,57 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from omegaconf import DictConfig
 from PIL import Image
 
 from fer.errors import ConfigError, DataError, PictureError, RunError
-from fer.faces.framing import Faces, check_faces
 from fer.files import printable, replacing
-from fer.inference.gallery import Gallery, numbered
-from fer.inference.inputs import list_inputs
-from fer.inference.predictor import EmotionClassifier, Prediction
+from fer.inference.annotate import Gallery, numbered
+from fer.inference.inputs import INPUT_HELP, Options, list_inputs
+from fer.inference.predictor import EmotionClassifier, run_temperature
+from fer.inference.results import (
+    ANNOTATED_FOLDER,
+    FACE_COLUMNS,
+    FACES_FILE,
+    SHEET_FILES,
+    SKIPPED_FILE,
+    TIMELINE_FILE,
+    Summary,
+    picture_rows,
+    print_summary,
+    progress_bar,
+)
 from fer.inference.stream import stream
-from fer.inference.summary import Summary, print_summary, progress_bar
-from fer.inference.table import HEADER, picture_rows
-from fer.inference.video import TIMELINE, predict_video
+from fer.inference.video import predict_video
 
 log = logging.getLogger(__name__)
 
-TABLE, SKIPPED = "predictions.csv", "skipped.csv"
-Job = tuple[str, Callable[[], Summary]]  # what it is about, and the work
-NAMED = 10  # skipped files that are named on the console; skipped.csv has all
+Job = tuple[str, Callable[[], Summary]]  # the name of its input, and the work
+MAX_NAMED = 10  # skipped files that are named on the console; skipped.csv has all
+UNWRITABLE = "{folder} cannot be written ({error}); free some space or give another output="
 
 
 def predict(
     checkpoint: str | Path | None,
     source: str | Sequence[str] | None,
     folder: Path,
+    options: Options | None = None,
     *,
-    faces: Faces = "auto",
-    batch_size: int = 64,
     device: str = "auto",
     precision: str = "32-true",
-    annotate: bool = True,
-    sheets: bool = True,
-    frames_per_second: float | None = 10.0,
-    smoothing: float = 0.5,
+    own_network: DictConfig | None = None,
 ) -> list[Summary]:
     """Predict the pictures and videos that `source` names, and fill `folder`.
 
     Args:
         checkpoint: a run folder or checkpoint.
         source: see `list_inputs`.
-        folder: for `predictions.csv` and the pictures; for `timeline.csv` and the annotated video. A video that is
-            not alone has a folder within it.
-        faces: see `EmotionClassifier.predict`.
-        batch_size: faces that go through the network at once.
+        folder: of `predictions.csv` and the pictures, or of `timeline.csv` and the annotated video. If there are more
+            inputs than one video, each video has a folder within it.
+        options: how to predict.
         device: see `EmotionClassifier`.
         precision: see `EmotionClassifier`.
-        annotate: whether to draw boxes and labels into copies of the pictures, or into a copy of the video.
-        sheets: whether to draw contact sheets.
-        frames_per_second: of a video that are looked at; None looks at every one.
-        smoothing: seconds over which a video's probabilities are averaged; 0 does not.
+        own_network: config of the network, if it is not one of timm's.
 
     Returns:
         One for all pictures, then one for each video that could be read.
@@ -67,39 +69,34 @@ def predict(
     if not checkpoint:
         raise ConfigError("give checkpoint=PATH: a run folder (outputs/DATE/TIME) or a .ckpt file")
     if not source:
-        raise ConfigError("give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video")
-    check_faces(faces)
-    if batch_size < 1:
-        raise ConfigError(f"batch_size={batch_size}: give 1 or more")
+        raise ConfigError(INPUT_HELP)
+    options = options or Options()
+    options.check()
     inputs = list_inputs(source)
     alone = len(inputs.videos) == 1 and not inputs.pictures
     homes = [folder if alone else folder / numbered(n, path) for n, path in enumerate(inputs.videos, 1)]
-    if any(path.exists() for path in (folder / TABLE, *(home / TIMELINE for home in (folder, *homes)))):
+    if any(path.exists() for path in (folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes)))):
         raise RunError(f"{folder} holds predictions already; give another output=")
-    classifier = _load(checkpoint, device, precision)
-    jobs: list[Job] = [
-        (
-            path,
-            partial(predict_video, classifier, path, home, faces, batch_size, annotate, frames_per_second, smoothing),
-        )
-        for path, home in zip(inputs.videos, homes, strict=True)
-    ]
-    if inputs.pictures:
-        pictures = partial(predict_pictures, classifier, inputs.pictures, folder, faces, batch_size, annotate, sheets)
-        jobs.insert(0, ("pictures", pictures))
-    return _one_by_one(jobs)
+    classifier = EmotionClassifier.load(checkpoint, device, precision, own_network)
+    if run_temperature(checkpoint) is None:
+        log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
+    pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)
+    jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []
+    for path, home in zip(inputs.videos, homes, strict=True):
+        jobs.append((path, partial(predict_video, classifier, path, home, options)))
+    return _run(jobs)
 
 
-def _one_by_one(jobs: Sequence[Job]) -> list[Summary]:
-    """Do each job and print what came of it; a job of which nothing can be read does not keep the others from theirs.
+def _run(jobs: Sequence[Job]) -> list[Summary]:
+    """Do each job and print its summary. An input that cannot be read does not stop the others.
 
     Raises:
-        PictureError: nothing can be read of any.
+        PictureError: no input can be read.
     """
     summaries, errors = [], []
-    for what, job in jobs:
+    for name, job in jobs:
         if len(jobs) > 1:
-            log.info("%s:", printable(what))
+            log.info("%s:", printable(name))
         try:
             summaries.append(job())
         except PictureError as error:
@@ -116,74 +113,55 @@ def _one_by_one(jobs: Sequence[Job]) -> list[Summary]:
 
 
 def predict_pictures(
-    classifier: EmotionClassifier,
-    paths: Sequence[str],
-    folder: Path,
-    faces: Faces = "auto",
-    batch_size: int = 64,
-    annotate: bool = True,
-    sheets: bool = True,
+    classifier: EmotionClassifier, paths: Sequence[str], folder: Path, options: Options | None = None
 ) -> Summary:
-    """Write `predictions.csv`, a row per face and one for each picture without; and the pictures.
+    """Write `predictions.csv`, a row for each face and one for each picture without; and the pictures.
 
     Raises:
         PictureError: no picture could be read.
         DataError: the folder cannot be written.
     """
+    options = options or Options()
     summary, started = Summary(), time.perf_counter()
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # they are refused, at a limit of ours
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit refuses such pictures
     try:
         with (
-            replacing(folder / TABLE) as file,
-            Gallery(folder, annotate, sheets) as gallery,
+            replacing(folder / FACES_FILE) as file,
+            Gallery(folder, options.annotate, options.contact_sheet) as gallery,
             progress_bar("pictures") as progress,
         ):
             table = csv.writer(file, lineterminator="\n")
-            table.writerow([*HEADER, *classifier.classes])
-            task = progress.add_task("predicting", total=len(paths))
-            for number, seen in enumerate(stream(classifier, paths, faces, batch_size, previews=annotate), 1):
-                progress.advance(task)
-                if seen.error:
-                    _skip(summary, printable(seen.path), seen.error)
+            table.writerow([*FACE_COLUMNS, *classifier.classes])
+            results = stream(classifier, paths, options.faces, options.batch_size, previews=options.annotate)
+            for number, result in enumerate(progress.track(results, len(paths), description="predicting"), 1):
+                if result.error:
+                    _skip(summary, printable(result.path), result.error)
                     continue
-                table.writerows(picture_rows(seen.path, seen.predictions, classifier.classes))
-                gallery.add(number, seen)
-                _count(summary, seen.predictions)
-            if summary.skipped:
-                _write_skipped(folder / SKIPPED, summary.skipped)
-            if not summary.pictures:
-                path, reason = summary.skipped[0]
-                raise PictureError(f"none of the {len(paths):,} pictures can be read; the first, {path!r}: {reason}")
+                table.writerows(picture_rows(result.path, result.predictions, classifier.classes))
+                gallery.add(number, result)
+                summary.add(result.predictions)
+            _end(summary, folder, len(paths))
     except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
+        raise DataError(UNWRITABLE.format(folder=folder, error=error)) from error
     summary.seconds = time.perf_counter() - started
-    summary.files.append(("per face", folder / TABLE))
-    summary.files += [("skipped", folder / SKIPPED)] if summary.skipped else []
-    summary.files += [("annotated", folder / "annotated")] if annotate else []
-    summary.files += [("faces", folder / "contact_sheet.png")] if sheets and summary.faces else []
+    summary.files.append(("per face", folder / FACES_FILE))
+    summary.files += [("skipped", folder / SKIPPED_FILE)] if summary.skipped else []
+    summary.files += [("annotated", folder / ANNOTATED_FOLDER)] if options.annotate else []
+    summary.files += [("faces", folder / SHEET_FILES[0])] if options.contact_sheet and summary.faces else []
     return summary
-
-
-def _load(checkpoint: str | Path, device: str, precision: str) -> EmotionClassifier:
-    classifier = EmotionClassifier.load(checkpoint, device, precision)
-    if classifier.temperature == 1:
-        log.info("no calibration beside %s: probabilities are as trained, often too sure", checkpoint)
-    return classifier
-
-
-def _count(summary: Summary, predictions: list[Prediction]) -> None:
-    summary.pictures += 1
-    summary.faces += len(predictions)
-    summary.faceless += not predictions
-    summary.emotions.update(prediction.emotion for prediction in predictions)
 
 
 def _skip(summary: Summary, path: str, reason: str) -> None:
     summary.skipped.append((path, reason))
-    if len(summary.skipped) <= NAMED:
+    if len(summary.skipped) <= MAX_NAMED:
         log.warning("skipped %r: %s", path, reason)
 
 
-def _write_skipped(path: Path, skipped: list[tuple[str, str]]) -> None:
-    with replacing(path) as file:
-        csv.writer(file, lineterminator="\n").writerows([("picture", "reason"), *skipped])
+def _end(summary: Summary, folder: Path, total: int) -> None:
+    """Write the list of skipped pictures; an error if these are all."""
+    if summary.skipped:
+        with replacing(folder / SKIPPED_FILE) as file:
+            csv.writer(file, lineterminator="\n").writerows([("picture", "reason"), *summary.skipped])
+    if not summary.pictures:
+        path, reason = summary.skipped[0]
+        raise PictureError(f"none of the {total:,} pictures can be read; the first, {path!r}: {reason}")

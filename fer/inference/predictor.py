@@ -9,21 +9,27 @@ for face in classifier.predict("party.jpg")[0]:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
 from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
-from fer.errors import CheckpointError, ConfigError, RunError
+from fer.errors import ConfigError, PictureError
 from fer.faces.detector import SEARCH_SIDE, FaceBox
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
-from fer.inference.images import Picture, as_pixels, listed
+from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
 from fer.models.classifier import ExpressionClassifier
-from fer.models.load import load_classifier
+from fer.models.load import build_own_network, load_classifier
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
+
+CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
+Picture = str | PathLike[str] | Image.Image | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,24 @@ class EmotionClassifier:
         self.face_size = model.stored_size or model.image_size  # side of a face as cut out, pixels
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "auto", precision: str = "32-true") -> "EmotionClassifier":
-        """From a run folder (its best checkpoint) or a checkpoint; calibrated where `calibration.json` stands.
+    def load(
+        cls, path: Path | str, device: str = "auto", precision: str = "32-true", own_network: DictConfig | None = None
+    ) -> "EmotionClassifier":
+        """From a run folder (its best checkpoint) or a checkpoint, calibrated if the run has a `calibration.json`.
+
+        Args:
+            path: of either.
+            device: as for the class.
+            precision: as for the class.
+            own_network: config of the network, if it is not one of timm's.
 
         Raises:
             CheckpointError: missing, damaged or foreign.
+            RunError: a damaged `calibration.json`.
             ConfigError: no such device or precision.
         """
-        return cls(load_classifier(path), run_temperature(path), device, precision)
+        network = None if own_network is None else build_own_network(own_network, path)
+        return cls(load_classifier(path, network), run_temperature(path) or 1.0, device, precision)
 
     def predict(
         self,
@@ -98,7 +114,7 @@ class EmotionClassifier:
         check_faces(faces)
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: give 1 or more")
-        framed = [self.frame(as_pixels(image), faces) for image in listed(images)]
+        framed = [self.frame(as_pixels(image), faces) for image in as_list(images)]
         probabilities = self.probabilities([part.faces for part in framed], batch_size)
         return self.named(framed, probabilities)
 
@@ -133,17 +149,84 @@ class EmotionClassifier:
         return Prediction(emotion, by_class[emotion], by_class, box)
 
 
-def run_temperature(path: Path | str) -> float:
-    """The temperature fitted for a run folder or its best checkpoint; 1 where there is none.
+def run_temperature(path: Path | str) -> float | None:
+    """The temperature fitted for a run folder or its best checkpoint; None if there is none.
 
     Raises:
-        CheckpointError: a `calibration.json` that holds no temperature.
+        RunError: a `calibration.json` that holds no temperature.
     """
     path = Path(path)
     run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
     if run is None or (path.is_file() and path.name != BEST_CHECKPOINT):  # it was fitted for that checkpoint, no other
-        return 1.0
-    try:
-        return run.read_temperature() or 1.0
-    except RunError as error:
-        raise CheckpointError(f"{run} holds no temperature: {error}; delete that file to go on uncalibrated") from error
+        return None
+    return run.read_temperature()
+
+
+def as_list(images: Any) -> Sequence[Any]:
+    """One picture or several -> a list. Stacks have four axes; stacks of arrays may have three, [N, H, W]."""
+    if isinstance(images, str | PathLike | Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray):
+        stack = images.ndim == 4 or (images.ndim == 3 and images.shape[2] not in CHANNELS)
+        return list(images) if stack else [images]
+    if isinstance(images, Tensor):
+        return list(images) if images.ndim == 4 else [images]
+    return list(images)
+
+
+def as_pixels(image: Picture) -> np.ndarray:
+    """uint8 [H, W], or [H, W, 3] (RGB) where the channels differ.
+
+    Args:
+        image: a path, a PIL image, an array [H, W] or [H, W, C], a tensor [H, W] or [C, H, W]; C is 1, 3 or 4.
+
+    Raises:
+        PictureError: unreadable, or of another shape or kind of numbers.
+    """
+    if isinstance(image, str | PathLike):
+        try:
+            return read_picture(Path(image))
+        except PictureError as error:
+            raise PictureError(f"{image} cannot be read: {error}") from error
+    if isinstance(image, Image.Image):
+        try:
+            return picture_pixels(image)
+        except Exception as error:  # Pillow decodes late, and its decoders raise nearly anything
+            raise PictureError(f"a PIL image cannot be read: {error}") from error
+    if isinstance(image, Tensor):
+        tensor = image.detach().cpu()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        return _array_pixels((tensor.permute(1, 2, 0) if tensor.ndim == 3 else tensor).numpy())
+    if isinstance(image, np.ndarray):
+        return _array_pixels(image)
+    raise PictureError(f"a {type(image).__name__} is no picture: give a path, PIL image, array or tensor")
+
+
+def _array_pixels(array: np.ndarray) -> np.ndarray:
+    """uint8 [H, W], or [H, W, 3] where the channels differ."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in CHANNELS or array.size == 0:
+        raise PictureError(f"an array of shape {list(array.shape)} is no picture: [H, W], or C of 1, 3 or 4 channels")
+    levels = _eight_bits(array)
+    if channels == 4:
+        return picture_pixels(Image.fromarray(levels))
+    if channels == 3:
+        return grey_if_grey(np.ascontiguousarray(levels))
+    return np.ascontiguousarray(levels.reshape(array.shape[:2]))
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return (array >> 8).astype(np.uint8)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    low, high = float(array.min()), float(array.max())
+    fractions = bool(np.issubdtype(array.dtype, np.floating))
+    top = 1 if fractions else 255
+    if not (low >= 0 and high <= top):
+        raise PictureError(
+            f"an array of {array.dtype} from {low:g} to {high:g} is no picture: its values go from 0 to {top}"
+        )
+    return np.rint(array * (255 if fractions else 1)).astype(np.uint8)

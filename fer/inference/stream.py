@@ -1,36 +1,54 @@
-"""Any number of picture files through the network: decoded in threads, predicted in batches, in flat memory."""
+"""Any number of picture files through the network: decoded in threads, predicted in batches, in constant memory."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from fer.errors import PictureError
 from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import read_picture
-from fer.inference.annotate import Preview, preview
 from fer.inference.predictor import EmotionClassifier, Prediction
 
 T = TypeVar("T")
 R = TypeVar("R")
-AHEAD = 4  # pictures of each thread that are decoded before they are asked for
-HELD = 128 << 20  # bytes of pictures that may wait for their batch to fill
+PREFETCH = 4  # pictures that each thread decodes before they are asked for
+MAX_WAITING_BYTES = 128 << 20  # of pictures that wait for their batch to fill
+PREVIEW_SIDES = (320, 1600)  # smallest and largest longer side of previews, pixels
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One picture file and what was seen in it."""
+class Preview:
+    """A picture at the size in which it is annotated."""
+
+    pixels: np.ndarray  # uint8 [h, w] or [h, w, 3]
+    scale: float  # side of the preview / side of the picture
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """One picture file and the predictions of its faces."""
 
     path: str
-    framed: FramedFaces | None = None  # None where the picture cannot be read
+    framed: FramedFaces | None = None  # None if the picture cannot be read
     preview: Preview | None = None
     predictions: list[Prediction] = field(default_factory=list)
     error: str = ""  # why it cannot be read
+
+    @property
+    def n_faces(self) -> int:
+        return 0 if self.framed is None else len(self.framed.boxes)
+
+    @property
+    def nbytes(self) -> int:
+        faces = 0 if self.framed is None else self.framed.faces.nbytes
+        return faces + (0 if self.preview is None else self.preview.pixels.nbytes)
 
 
 def stream(
@@ -40,8 +58,8 @@ def stream(
     batch_size: int = 64,
     previews: bool = False,
     workers: int | None = None,
-) -> Iterator[Seen]:
-    """Predict picture files in their order; unreadable ones come with their error.
+) -> Iterator[PictureResult]:
+    """Predict picture files in their order; a file that cannot be read comes with its error.
 
     Args:
         classifier: of the faces.
@@ -49,32 +67,32 @@ def stream(
         faces: see `EmotionClassifier.predict`.
         batch_size: faces that go through the network at once.
         previews: whether to keep a small copy of each picture.
-        workers: threads that decode and look for faces; None takes one for each core.
+        workers: threads that decode and find faces; None takes one per core.
     """
 
-    def look(path: str) -> Seen:
+    def read(path: str) -> PictureResult:
         try:
             picture = read_picture(path)
         except PictureError as error:
-            return Seen(path, error=str(error))
-        return Seen(path, classifier.frame(picture, faces), preview(picture) if previews else None)
+            return PictureResult(path, error=str(error))
+        return PictureResult(path, classifier.frame(picture, faces), make_preview(picture) if previews else None)
 
-    waiting: list[Seen] = []
-    for seen in in_order(paths, look, workers or os.cpu_count() or 1):
-        waiting.append(seen)
-        full = len(waiting) >= batch_size or sum(map(_faces, waiting)) >= batch_size
-        if full or sum(map(_bytes, waiting)) >= HELD:
+    waiting: list[PictureResult] = []
+    for result in in_order(paths, read, workers or os.cpu_count() or 1):
+        waiting.append(result)
+        full = max(len(waiting), sum(one.n_faces for one in waiting)) >= batch_size
+        if full or sum(one.nbytes for one in waiting) >= MAX_WAITING_BYTES:
             yield from _predicted(classifier, waiting, batch_size)
             waiting = []
     yield from _predicted(classifier, waiting, batch_size)
 
 
 def in_order(items: Iterable[T], work: Callable[[T], R], workers: int) -> Iterator[R]:
-    """`work` on each item, in threads a bounded way ahead; the results in the order of the items."""
+    """`work` on each item, in threads that are a bounded number of items ahead; results in the order of the items."""
     source = iter(items)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
     try:
-        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, AHEAD * workers))
+        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, PREFETCH * workers))
         while ahead:
             result = ahead.popleft().result()
             ahead.extend(pool.submit(work, item) for item in islice(source, 1))
@@ -83,19 +101,20 @@ def in_order(items: Iterable[T], work: Callable[[T], R], workers: int) -> Iterat
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _predicted(classifier: EmotionClassifier, seen: list[Seen], batch_size: int) -> Iterator[Seen]:
-    framed = [one.framed for one in seen if one.framed is not None]
+def make_preview(picture: np.ndarray) -> Preview:
+    """A picture, uint8 [H, W] or [H, W, 3], resized if its longer side is not within PREVIEW_SIDES."""
+    longer = max(picture.shape[:2])
+    scale = float(np.clip(longer, *PREVIEW_SIDES)) / longer
+    if scale == 1:
+        return Preview(picture, 1.0)
+    size = tuple(max(1, round(side * scale)) for side in picture.shape[1::-1])
+    how = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    return Preview(np.asarray(Image.fromarray(picture).resize(size, how, reducing_gap=2.0)), scale)
+
+
+def _predicted(classifier: EmotionClassifier, results: list[PictureResult], batch_size: int) -> Iterator[PictureResult]:
+    framed = [result.framed for result in results if result.framed is not None]
     probabilities = classifier.probabilities([part.faces for part in framed], batch_size)
     predictions = iter(classifier.named(framed, probabilities))
-    for one in seen:
-        found = [] if one.framed is None else next(predictions)
-        yield Seen(one.path, one.framed, one.preview, found, one.error)
-
-
-def _faces(seen: Seen) -> int:
-    return 0 if seen.framed is None else len(seen.framed.boxes)
-
-
-def _bytes(seen: Seen) -> int:
-    arrays: list[np.ndarray] = [] if seen.framed is None else [seen.framed.faces]
-    return sum(array.nbytes for array in arrays) + (0 if seen.preview is None else seen.preview.pixels.nbytes)
+    for result in results:
+        yield result if result.framed is None else replace(result, predictions=next(predictions))

@@ -1,15 +1,22 @@
-"""Faces followed from frame to frame, and their probabilities smoothed over time."""
+"""Faces followed from frame to frame, their probabilities smoothed over time, and both as a figure."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import cycle
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from fer.faces.detector import FaceBox
+from fer.inference.annotate import colour
+from fer.reporting.figures import STYLE
 
-SAME = 0.3  # intersection over union of a face in two frames, at least
-FORGOTTEN = 1.0  # seconds after which a face that is gone is another when it comes back; more where looks are rarer
+MIN_OVERLAP = 0.3  # intersection over union of one face in two frames
+FORGET_SECONDS = 1.0  # a face that was away for longer gets a new number; more if fewer frames are searched
+MAX_PANELS = 4  # of the figure: the faces that were seen most
+LINES = ("-", "--", "-.", ":")
 
 
 @dataclass
@@ -24,16 +31,16 @@ class Track:
 
 
 class Tracks:
-    """Tells faces apart by where they are.
+    """Follows faces by their place.
 
     Args:
-        smoothing: seconds; a frame that old weighs 1/e of the present one. 0 does not smooth.
-        every: seconds from one look to the next. A face may be missed in one look and still be the same.
+        smoothing: seconds after which a frame weighs 1/e of the present one; 0 does not smooth.
+        every: seconds between searched frames. A face may be missed in one of them and keep its number.
     """
 
     def __init__(self, smoothing: float, every: float = 0.0) -> None:
         self.smoothing = smoothing
-        self.forgotten = max(FORGOTTEN, 2.5 * every)
+        self.forgotten = max(FORGET_SECONDS, 2.5 * every)
         self.count = 0
         self._live: list[Track] = []
 
@@ -50,7 +57,7 @@ class Tracks:
         pairs = [(overlap(track.box, box), t, b) for t, track in enumerate(free) for b, box in enumerate(boxes)]
         taken = set()
         for shared, t, b in sorted(pairs, key=lambda pair: -pair[0]):
-            if shared >= SAME and t not in taken and b not in found:
+            if shared >= MIN_OVERLAP and t not in taken and b not in found:
                 taken.add(t)
                 found[b] = free[t]
         return [self._seen(found.get(b), time, box, probabilities[b]) for b, box in enumerate(boxes)]
@@ -77,3 +84,54 @@ def overlap(one: FaceBox, other: FaceBox) -> float:
     down = min(one.top + one.side, other.top + other.side) - max(one.top, other.top)
     shared = max(across, 0) * max(down, 0)
     return shared / (one.side**2 + other.side**2 - shared)
+
+
+@dataclass
+class Timeline:
+    """Each sighting of a face, for the figure."""
+
+    times: list[float] = field(default_factory=list)  # seconds
+    faces: list[int] = field(default_factory=list)  # numbers of the faces
+    smoothed: list[np.ndarray] = field(default_factory=list)  # probabilities, float32 [K]
+    raw: list[np.ndarray] = field(default_factory=list)  # the same of the frame alone
+
+    def add(self, time: float, track: Track) -> None:
+        self.times.append(time)
+        self.faces.append(track.face)
+        self.smoothed.append(track.smoothed.astype(np.float32))
+        self.raw.append(track.raw.astype(np.float32))
+
+
+def timeline_figure(timeline: Timeline, classes: Sequence[str], gap: float) -> Figure:
+    """A panel for each face: lines of the smoothed probabilities over points of the raw ones.
+
+    Args:
+        timeline: of the video.
+        classes: names of the K classes.
+        gap: a line breaks if its face is away for longer, seconds.
+    """
+    times, faces = np.array(timeline.times), np.array(timeline.faces, dtype=int)
+    smoothed, raw = (np.array(rows).reshape(-1, len(classes)) for rows in (timeline.smoothed, timeline.raw))
+    numbers, counts = np.unique(faces, return_counts=True)
+    shown = sorted(numbers[np.argsort(-counts, kind="stable")[:MAX_PANELS]]) or [0]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 0.9 + 1.9 * len(shown)), layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, number in zip(panels, shown, strict=True):
+            rows = faces == number
+            for k, (name, line) in enumerate(zip(classes, cycle(LINES))):
+                axes.plot(times[rows], raw[rows, k], ".", color=colour(name), markersize=2, alpha=0.3)
+                at, values = _with_gaps(times[rows], smoothed[rows, k], gap)
+                axes.plot(at, values, line, color=colour(name), linewidth=1.6, label=name)
+            axes.set(ylim=(0, 1), ylabel=f"face {number}\nprobability")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(classes), frameon=False, fontsize=9)
+        some = f"; the {len(shown)} faces seen most, of {len(numbers)}" if len(numbers) > len(shown) else ""
+        panels[-1].set_xlabel(f"seconds (points: each frame alone; lines: smoothed{some})")
+    return figure
+
+
+def _with_gaps(times: np.ndarray, values: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same with a NaN wherever the face was away."""
+    away = np.flatnonzero(np.diff(times) > gap) + 1
+    return np.insert(times, away, np.nan), np.insert(values, away, np.nan)

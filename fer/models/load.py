@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from torch import nn
 
 from fer.errors import CheckpointError, FERError
+from fer.instantiate import accepts, build
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.models.weights import read_checkpoint
@@ -46,6 +48,23 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the network it names ({spec.get('backbone')})") from error
     return classifier.eval()
+
+
+def build_own_network(config: DictConfig, path: Path | str) -> nn.Module:
+    """A network of one's own, with the classes and channels of a checkpoint and random weights.
+
+    Args:
+        config: of the network, with `_target_`.
+        path: of the checkpoint, or of a run folder (its best one).
+
+    Raises:
+        CheckpointError: see `read_checkpoint`.
+        ConfigError: the network cannot be built.
+    """
+    checkpoint = read_checkpoint(path)
+    facts = {"num_classes": len(checkpoint["fer"]["classes"]), "in_chans": len(checkpoint["state_dict"]["mean"])}
+    live = {"weights": "none"} if accepts(config, "weights") else {}
+    return build(config, "model", **facts, **live)
 
 
 def rebuild_network(spec: dict[str, Any], path: Path | str) -> nn.Module:

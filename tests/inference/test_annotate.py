@@ -5,8 +5,9 @@ import pytest
 from PIL import ImageColor
 
 from fer.faces.detector import FaceBox
-from fer.inference.annotate import COLOURS, LARGEST, annotated, contact_sheet, ink, preview
+from fer.inference.annotate import COLOURS, annotated, contact_sheet, ink
 from fer.inference.predictor import Prediction
+from fer.inference.stream import make_preview
 
 
 def seen(emotion: str, box: FaceBox | None) -> Prediction:
@@ -14,16 +15,17 @@ def seen(emotion: str, box: FaceBox | None) -> Prediction:
 
 
 @pytest.mark.parametrize(
-    ("shape", "longer"), [((3000, 4000), LARGEST), ((900, 1000, 3), 1000), ((48, 48), 320), ((1, 5000), LARGEST)]
+    ("shape", "longer"),
+    [((3000, 4000), 1600), ((900, 1000, 3), 1000), ((48, 48), 320), ((1, 5000), 1600)],
 )
 def test_copies_are_of_a_bounded_size(shape: tuple[int, ...], longer: int) -> None:
-    shown = preview(np.zeros(shape, np.uint8))
+    shown = make_preview(np.zeros(shape, np.uint8))
     assert max(shown.pixels.shape[:2]) == longer
     assert shown.scale == pytest.approx(longer / max(shape[:2]))
 
 
 def test_a_box_is_drawn_where_the_face_is() -> None:
-    picture = annotated(preview(np.full((2000, 3200), 200, np.uint8)), [seen("sad", FaceBox(800, 600, 400))])
+    picture = annotated(make_preview(np.full((2000, 3200), 200, np.uint8)), [seen("sad", FaceBox(800, 600, 400))])
     assert picture.size == (1600, 1000)
     blue = ImageColor.getrgb(COLOURS["sad"])
     assert picture.getpixel((401, 400)) == picture.getpixel((599, 400)) == picture.getpixel((500, 499)) == blue
@@ -32,16 +34,16 @@ def test_a_box_is_drawn_where_the_face_is() -> None:
 
 def test_boxes_beyond_the_picture_are_drawn_within(tmp_path) -> None:
     for box in (FaceBox(-200, -200, 300), FaceBox(550, 300, 500), FaceBox(-50, -50, 5000)):
-        assert annotated(preview(np.zeros((400, 600), np.uint8)), [seen("happy", box)]).size == (600, 400)
+        assert annotated(make_preview(np.zeros((400, 600), np.uint8)), [seen("happy", box)]).size == (600, 400)
 
 
 def test_what_concerns_the_whole_picture_stands_below() -> None:
-    face = preview(np.full((48, 48), 99, np.uint8))
+    face = make_preview(np.full((48, 48), 99, np.uint8))
     picture = annotated(face, [seen("happy", None)])
     assert picture.width == 320
     assert picture.height > 320
     assert picture.getpixel((2, picture.height - 2)) == ImageColor.getrgb(COLOURS["happy"])
-    assert annotated(preview(np.zeros((400, 20), np.uint8)), []).width > 20
+    assert annotated(make_preview(np.zeros((400, 20), np.uint8)), []).width > 20
 
 
 def test_labels_can_be_read_on_every_colour() -> None:

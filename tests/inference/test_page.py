@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.prediction.browser import Browser, chromium
 
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import Answers, certainty
-from fer.inference.page.serve import serve
-from fer.inference.page.server import AT_ONCE, PICTURE, PageServer
+from fer.inference.page.server import MAX_CONCURRENT, PICTURE, PageServer, serve
 from fer.inference.predictor import EmotionClassifier
+from tests.inference.browser import Browser, chromium
 
 MOST = 200_000  # bytes of a picture
 
@@ -74,7 +73,7 @@ def test_the_page_says_what_the_model_is_and_that_expressions_are_no_feelings(se
     assert b"An expression is not a feeling" in ask(server, "GET", "/")[2]
     about = json.loads(ask(server, "GET", "/about")[2])
     assert (about["trained_on"], about["network"], about["calibrated"]) == ("fer2013", "test_resnet", True)
-    assert about["most_bytes"] == MOST
+    assert about["max_bytes"] == MOST
     assert len(about["classes"]) == 7
     assert any("FER2013" in sentence for sentence in about["limits"])
     assert 0 <= about["accuracy"] <= 1
@@ -151,7 +150,7 @@ def test_others_are_refused(server: PageServer, method: str, path: str, headers:
 
 @pytest.mark.parametrize(("full", "size", "status"), [(True, MOST, 503), (False, 4 * MOST, 413)])
 def test_a_refusal_reaches_whoever_is_still_sending(full: bool, size: int, status: int, server: PageServer) -> None:
-    held = [server.slots.acquire(timeout=10) for _ in range(AT_ONCE if full else 0)]
+    held = [server.slots.acquire(timeout=10) for _ in range(MAX_CONCURRENT if full else 0)]
     try:
         for _ in range(3):
             assert ask(server, "POST", "/faces", bytes(size))[0] == status
@@ -183,12 +182,12 @@ def test_a_picture_that_breaks_off_is_forgotten(server: PageServer) -> None:
 
 
 def test_no_more_pictures_than_memory_is_meant_for(server: PageServer, crowd: np.ndarray) -> None:
-    for _ in range(AT_ONCE):
+    for _ in range(MAX_CONCURRENT):
         assert server.slots.acquire(timeout=10)
     try:
         assert ask(server, "POST", "/faces", encoded(crowd))[0] == 503
     finally:
-        server.slots.release(AT_ONCE)
+        server.slots.release(MAX_CONCURRENT)
     assert ask(server, "POST", "/faces", encoded(crowd))[0] == 200
 
 
@@ -196,13 +195,13 @@ def test_many_at_once_are_answered_alike(server: PageServer, crowd: np.ndarray) 
     body, answers = encoded(crowd), []
     threads = [
         threading.Thread(target=lambda: answers.append(ask(server, "POST", "/faces?maps", body)[2]))
-        for _ in range(AT_ONCE)
+        for _ in range(MAX_CONCURRENT)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(answers) == AT_ONCE
+    assert len(answers) == MAX_CONCURRENT
     assert len(set(answers)) == 1
 
 

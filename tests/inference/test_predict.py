@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fer.errors import ConfigError, DataError, RunError
-from fer.inference.gallery import copy_name
+from fer.inference.annotate import copy_name
+from fer.inference.inputs import Options
 from fer.inference.predict import predict, predict_pictures
 from fer.inference.predictor import EmotionClassifier
 from fer.inference.stream import in_order, stream
@@ -62,13 +63,13 @@ def test_a_folder_becomes_a_table_and_pictures(trained_run: Path, photographs: P
 
 
 def test_pictures_are_optional(trained_run: Path, photographs: Path, tmp_path: Path) -> None:
-    predict(trained_run, str(photographs), tmp_path / "out", device="cpu", annotate=False, sheets=False)
+    predict(trained_run, str(photographs), tmp_path / "out", Options(annotate=False, contact_sheet=False), device="cpu")
     assert os.listdir(tmp_path / "out") == ["predictions.csv"]
 
 
 def test_the_command_and_python_agree(classifier: EmotionClassifier, photographs: Path, tmp_path: Path) -> None:
     paths = sorted(str(path) for path in photographs.rglob("*.*"))
-    predict_pictures(classifier, paths, tmp_path / "out", batch_size=2, annotate=False, sheets=False)
+    predict_pictures(classifier, paths, tmp_path / "out", Options(batch_size=2, annotate=False, contact_sheet=False))
     told = [float(row["probability"]) for row in table_of(tmp_path / "out") if row["face"]]
     known = [face.probability for faces in classifier.predict(paths) for face in faces]
     assert told == pytest.approx(known, abs=1e-5)
@@ -143,7 +144,7 @@ def test_a_face_of_eight_pixels_is_still_a_face(classifier: EmotionClassifier, t
 
 def test_sheets_have_pages(classifier: EmotionClassifier, tmp_path: Path, seen_faces: list[np.ndarray]) -> None:
     Image.fromarray(seen_faces[0]).resize((48, 48)).save(tmp_path / "a.png")
-    predict_pictures(classifier, [str(tmp_path / "a.png")] * 101, tmp_path / "out", annotate=False)
+    predict_pictures(classifier, [str(tmp_path / "a.png")] * 101, tmp_path / "out", Options(annotate=False))
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
         "contact_sheet.png",
         "contact_sheet_2.png",
@@ -156,9 +157,9 @@ def test_options_that_cannot_work_are_one_line(trained_run: Path, tmp_path: Path
     with pytest.raises(ConfigError, match="input=PATH"):
         predict(trained_run, None, tmp_path)
     with pytest.raises(ConfigError, match="faces=some"):
-        predict(trained_run, "x", tmp_path, faces="some")  # type: ignore[arg-type]
+        predict(trained_run, "x", tmp_path, Options(faces="some"))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="batch_size=0"):
-        predict(trained_run, "x", tmp_path, batch_size=0)
+        predict(trained_run, "x", tmp_path, Options(batch_size=0))
     with pytest.raises(DataError, match="there is no"):
         predict(trained_run, str(tmp_path / "gone"), tmp_path)
     with pytest.raises(DataError, match="there is no"):

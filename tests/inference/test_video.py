@@ -10,10 +10,10 @@ import pytest
 from fer.errors import ConfigError, DataError, RunError
 from fer.faces.detector import FaceBox
 from fer.inference.frames import open_video, read_frames
+from fer.inference.inputs import Options
 from fer.inference.predict import predict
 from fer.inference.predictor import EmotionClassifier
-from fer.inference.timeline import timeline_figure
-from fer.inference.tracks import Tracks
+from fer.inference.tracks import Timeline, Tracks, timeline_figure
 from fer.inference.video import predict_video
 
 
@@ -30,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray],
 
 
 def test_a_video_becomes_a_timeline_and_a_copy(classifier: EmotionClassifier, clip: Path, tmp_path: Path) -> None:
-    summary = predict_video(classifier, str(clip), tmp_path, frames_per_second=5, smoothing=0.5)
+    summary = predict_video(classifier, str(clip), tmp_path, Options(frames_per_second=5, smoothing=0.5))
     assert summary.pictures == 20
     assert summary.faces == 2
     with (tmp_path / "timeline.csv").open() as file:
@@ -51,7 +51,7 @@ def test_a_video_becomes_a_timeline_and_a_copy(classifier: EmotionClassifier, cl
 
 
 def test_frames_are_the_same_as_pictures(classifier: EmotionClassifier, clip: Path, tmp_path: Path) -> None:
-    predict_video(classifier, str(clip), tmp_path, annotate=False, frames_per_second=None, smoothing=0)
+    predict_video(classifier, str(clip), tmp_path, Options(annotate=False, frames_per_second=None, smoothing=0))
     capture, _ = open_video(str(clip))
     first = capture.read()[1]
     capture.release()
@@ -79,9 +79,9 @@ def test_what_is_no_video_is_one_line(classifier: EmotionClassifier, clip: Path,
             predict_video(classifier, str(tmp_path / name), tmp_path / "out")
     assert not (tmp_path / "out" / "timeline.csv").exists()
     with pytest.raises(ConfigError, match="frames_per_second=0"):
-        predict_video(classifier, str(clip), tmp_path / "out", frames_per_second=0)
+        predict_video(classifier, str(clip), tmp_path / "out", Options(frames_per_second=0))
     with pytest.raises(ConfigError, match="smoothing=-1"):
-        predict_video(classifier, str(clip), tmp_path / "out", smoothing=-1)
+        predict_video(classifier, str(clip), tmp_path / "out", Options(smoothing=-1))
 
 
 def test_several_videos_have_a_folder_each(
@@ -94,14 +94,14 @@ def test_several_videos_have_a_folder_each(
     (folder / "broken.mov").write_text("no video")
     (folder / "note.md").write_text("no picture")
     out = tmp_path / "out"
-    summaries = predict(trained_run, f"{folder}/*", out, device="cpu", frames_per_second=2, annotate=False)
+    summaries = predict(trained_run, f"{folder}/*", out, Options(frames_per_second=2, annotate=False), device="cpu")
     assert [summary.pictures for summary in summaries] == [20]
     assert (out / "00001_a" / "timeline.csv").exists()
     assert "broken.mov cannot be read as a video" in caplog.text
     assert "2 of 3 inputs could not be read" in caplog.text  # the note is the other
     with pytest.raises(RunError, match="holds predictions already"):
         predict(trained_run, f"{folder}/*", out, device="cpu")
-    alone = predict(trained_run, [f"{folder}/..mp4"], tmp_path / "one", device="cpu", annotate=False)
+    alone = predict(trained_run, [f"{folder}/..mp4"], tmp_path / "one", Options(annotate=False), device="cpu")
     assert (alone[0].what, (tmp_path / "one" / "timeline.csv").exists()) == ("frames", True)
     with pytest.raises(DataError, match=r"broken\.mov"):
         predict(trained_run, [f"{folder}/broken.mov"], tmp_path / "none", device="cpu")
@@ -130,7 +130,7 @@ def test_a_face_keeps_its_number_however_rare_the_looks(
     assert tracks.update(23, box, shares)[0].face == 2
     drawn: list[int] = []
     monkeypatch.setattr("fer.inference.video.draw_face", lambda *_: drawn.append(1))
-    predict_video(classifier, str(clip), tmp_path, frames_per_second=1)
+    predict_video(classifier, str(clip), tmp_path, Options(frames_per_second=1))
     assert len(drawn) >= 2 * 18  # both faces in nearly every frame of the copy, not just after a look
 
 
@@ -152,12 +152,13 @@ def test_probabilities_are_averaged_over_time() -> None:
 def test_the_figure_draws_what_there_is() -> None:
     times = np.concatenate([np.arange(0, 2, 0.1), np.arange(5, 7, 0.1)])
     shares = np.tile([0.7, 0.3], (40, 1))
-    figure = timeline_figure(times, np.ones(40, int), shares, shares, ["happy", "sad"], 1.0)
+    figure = timeline_figure(Timeline([*times], [1] * 40, [*shares], [*shares]), ["happy", "sad"], 1.0)
     line = next(line for line in figure.axes[0].lines if line.get_label() == "happy")
     assert np.isnan(line.get_ydata()).sum() == 1  # the face was away
-    rare = timeline_figure(times, np.ones(40, int), shares, shares, ["happy", "sad"], 4.0)
+    rare = timeline_figure(Timeline([*times], [1] * 40, [*shares], [*shares]), ["happy", "sad"], 4.0)
     assert not np.isnan(rare.axes[0].lines[1].get_ydata()).any()
-    many = timeline_figure(times, np.arange(40) % 6 + 1, shares, shares, ["happy", "sad"], 1.0)
+    many = timeline_figure(
+        Timeline([*times], [k % 6 + 1 for k in range(40)], [*shares], [*shares]), ["happy", "sad"], 1.0
+    )
     assert len(many.axes) == 4
-    empty = np.empty((0, 2))
-    assert len(timeline_figure(np.empty(0), np.empty(0, int), empty, empty, ["happy", "sad"], 1.0).axes) == 1
+    assert len(timeline_figure(Timeline(), ["happy", "sad"], 1.0).axes) == 1

@@ -7,7 +7,7 @@ const LARGEST = 1600; // longer side of a shown picture, pixels
 const get = (id) => document.getElementById(id);
 const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
 
-let about = { colours: {}, most_bytes: Infinity };
+let about = { colours: {}, max_bytes: Infinity };
 let camera = null; // the stream, while it runs
 let question = 0; // the newest one: answers to older ones are dropped
 
@@ -36,7 +36,7 @@ async function look(file) {
   get("error").hidden = true;
   document.body.classList.add("busy");
   try {
-    if (file.size > about.most_bytes) throw new Error(`This picture has more than ${about.most_bytes / 1e6} megabytes.`);
+    if (file.size > about.max_bytes) throw new Error(`This picture has more than ${about.max_bytes / 1e6} megabytes.`);
     const [answer, picture] = await Promise.all([ask(file, "maps"), shown(file)]);
     if (own === question) show(answer, picture, false);
   } catch (error) {
@@ -209,7 +209,7 @@ function luminance(colour) {
 async function introduce() {
   about = await (await fetch("about")).json();
   get("model").textContent = `${about.network}, trained on “${about.trained_on}”: ${about.classes.join(", ")}`;
-  get("most").textContent = `up to ${about.most_bytes / 1e6} megabytes`;
+  get("most").textContent = `up to ${about.max_bytes / 1e6} megabytes`;
   const interval = (about.accuracy_ci95 || []).map((bound) => (100 * bound).toFixed(1)).join(" to ");
   get("trained").textContent =
     `It was trained on the data “${about.trained_on}” to tell ${about.classes.length} expressions apart.` +

@@ -1,8 +1,8 @@
-"""The page's server: a few fixed files, one question. No request leaves the machine, no picture is written anywhere.
+"""The page's server: a few fixed files, one kind of request. It sends nothing to other machines and writes no picture.
 
-Whatever web page is open in the same browser can send requests to this machine, too. They are answered only where
+Whatever web page is open in the same browser can send requests to this machine, too. They are answered only if
 the browser says that they come from the page itself (Origin, Host), and pictures only with a content type that other
-origins may not send unasked.
+origins may not send without asking first.
 """
 
 import json
@@ -18,7 +18,10 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from omegaconf import DictConfig
+
 from fer.errors import ConfigError, FERError
+from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import Answers
 
 log = logging.getLogger(__name__)
@@ -40,9 +43,45 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
-PATIENCE = 20  # seconds that a connection may stay silent
-LINGERS = 8  # times the largest picture is read of what was refused, before the connection is cut
-AT_ONCE = 4  # pictures that are held at a time; one of them is being looked at
+TIMEOUT = 20  # seconds that a connection may be silent
+MAX_DISCARDED = 8  # largest pictures' worth of refused bytes that is read before the connection is cut
+MAX_CONCURRENT = 4  # pictures in memory at a time; one of them goes through the model
+
+
+def serve(
+    checkpoint: str | None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    upload_megabytes: float = 12,
+    device: str = "auto",
+    own_network: DictConfig | None = None,
+) -> None:
+    """Serve a page to try a model on pictures and the camera; Ctrl-C ends it.
+
+    Args:
+        checkpoint: a run folder (its best checkpoint) or a checkpoint.
+        host: address to bind to; any but this machine's own opens the page to the network.
+        port: 0 takes any free one.
+        upload_megabytes: most of a picture file.
+        device: `auto`, `cpu`, `cuda`, ….
+        own_network: config of the network, where it is not one of timm's.
+
+    Raises:
+        FERError: no such checkpoint or device, an address that cannot be bound.
+    """
+    if checkpoint is None:
+        raise ConfigError("give checkpoint=RUN_OR_CKPT: the model to try (a run folder, or a checkpoint)")
+    if not upload_megabytes > 0:
+        raise ConfigError(f"upload_megabytes={upload_megabytes}: give a number over 0")
+    answers = Answers(load_trained(checkpoint, own_network), device)
+    with PageServer(answers, host, port, int(upload_megabytes * 1e6)) as server:
+        if not is_local(host):
+            log.warning("host=%s: whoever reaches this machine can use the page; nothing is encrypted", host)
+        log.info("%s shows the page; Ctrl-C ends it", server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            log.info("ended")
 
 
 class PageServer(ThreadingHTTPServer):
@@ -52,7 +91,7 @@ class PageServer(ThreadingHTTPServer):
         answers: of the model.
         host: address to bind to.
         port: 0 takes any free one.
-        most_bytes: of a picture file.
+        max_bytes: of a picture file.
 
     Raises:
         ConfigError: the address cannot be bound.
@@ -60,9 +99,9 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answers: Answers, host: str, port: int, most_bytes: int) -> None:
-        self.answers, self.host, self.most_bytes = answers, host, most_bytes
-        self.slots, self.turn = threading.BoundedSemaphore(AT_ONCE), threading.Lock()
+    def __init__(self, answers: Answers, host: str, port: int, max_bytes: int) -> None:
+        self.answers, self.host, self.max_bytes = answers, host, max_bytes
+        self.slots, self.turn = threading.BoundedSemaphore(MAX_CONCURRENT), threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -71,7 +110,7 @@ class PageServer(ThreadingHTTPServer):
             raise ConfigError(f"host={host} port={port}: {reason}; port=0 takes any free port") from error
 
     def server_bind(self) -> None:
-        """Without the look-up of the host's name that the standard library does, which may leave the machine."""
+        """Bind without looking up the host's name, as the standard library does: the request may leave the machine."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.host, self.server_address[1]
 
@@ -92,7 +131,7 @@ class _Refused(Exception):
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
-    timeout = PATIENCE
+    timeout = TIMEOUT
 
     def do_GET(self) -> None:
         self._guarded(self._get)
@@ -106,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             respond()
         except _Refused as refusal:
             self._say(refusal.status, {"error": str(refusal)})
-            self._linger()
+            self._discard()
         except FERError as error:
             self._say(HTTPStatus.BAD_REQUEST, {"error": f"This picture cannot be read: {error}."})
         except (ConnectionError, TimeoutError):
@@ -115,14 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("a request failed")
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "Something went wrong; the terminal says what."})
 
-    def _linger(self) -> None:
-        """Let the sender finish: where a connection ends while a picture is still coming, nobody reads the answer."""
+    def _discard(self) -> None:
+        """Read the rest: a browser whose connection ends while it still sends a picture never reads the answer."""
         self.close_connection = True
-        until, room = time.monotonic() + PATIENCE, LINGERS * self.server.most_bytes
+        deadline, room = time.monotonic() + TIMEOUT, MAX_DISCARDED * self.server.max_bytes
         try:
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(2)
-            while room > 0 and time.monotonic() < until and (got := self.connection.recv(1 << 16)):
+            while room > 0 and time.monotonic() < deadline and (got := self.connection.recv(1 << 16)):
                 room -= len(got)
         except OSError:
             pass
@@ -133,12 +172,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.is_own(_host_name(host)):
             raise _Refused(HTTPStatus.FORBIDDEN, "This page is not served under that name.")
         if origin is not None and _split(origin).netloc != host:
-            raise _Refused(HTTPStatus.FORBIDDEN, "Only the page itself may ask.")
+            raise _Refused(HTTPStatus.FORBIDDEN, "Only the page itself may send requests.")
 
     def _get(self) -> None:
         path = _split(self.path).path
         if path == "/about":
-            self._say(HTTPStatus.OK, {**self.server.answers.about, "most_bytes": self.server.most_bytes})
+            self._say(HTTPStatus.OK, {**self.server.answers.about, "max_bytes": self.server.max_bytes})
         elif path in FILES:
             name, kind = FILES[path]
             self._send(HTTPStatus.OK, kind, files(__package__).joinpath(name).read_bytes())
@@ -170,9 +209,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _length(self) -> int:
         text = self.headers.get("Content-Length")
         if text is None or not (text.isascii() and text.isdigit()) or "Transfer-Encoding" in self.headers:
-            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Say how long the picture is.")
-        if len(text) > 12 or int(text) > self.server.most_bytes:
-            most = self.server.most_bytes / 1e6
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Give the length of the picture.")
+        if len(text) > 12 or int(text) > self.server.max_bytes:
+            most = self.server.max_bytes / 1e6
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"This picture has more than {most:g} megabytes.")
         return int(text)
 
@@ -187,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library itself refuses, told as everything else is."""
+        """Refusals of the standard library, in the same form as ours."""
         self._say(HTTPStatus(code), {"error": message or HTTPStatus(code).phrase})
 
     def version_string(self) -> str:
@@ -201,7 +240,7 @@ def _split(address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError:
-        raise _Refused(HTTPStatus.BAD_REQUEST, "That is no address.") from None
+        raise _Refused(HTTPStatus.BAD_REQUEST, "This is not an address.") from None
 
 
 def _host_name(host: str) -> str | None:
