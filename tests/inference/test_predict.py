@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from fer.errors import ConfigError, DataError, RunError
+from fer.cli.app import CONF
+from fer.errors import CheckpointError, ConfigError, DataError, RunError
 from fer.inference.annotate import copy_name
 from fer.inference.inputs import Options
 from fer.inference.predict import predict, predict_pictures
@@ -188,18 +190,26 @@ def test_pictures_come_back_in_order_with_their_own_faces(classifier: EmotionCla
     assert all(len(one.predictions) == (2 if one.path.endswith("a.jpg") else "c.png" in one.path) for one in seen)
 
 
-def classifier_path(classifier: EmotionClassifier, near: Path) -> Path:
-    """A checkpoint of a classifier, beside some data."""
+def test_a_network_of_ones_own_predicts(classifier: EmotionClassifier, photographs: Path, tmp_path: Path) -> None:
+    checkpoint = classifier_path(classifier, photographs, builder="timm.create_model")
+    with pytest.raises(CheckpointError, match="build that network and pass it in"):
+        predict(checkpoint, str(photographs), tmp_path / "none", device="cpu")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("predict", ["+model._target_=timm.create_model", "+model.model_name=test_resnet"])
+    predict(checkpoint, str(photographs), tmp_path / "own", device="cpu", own_network=cfg.get("model"))
+    known = predict_pictures(classifier, sorted(map(str, photographs.rglob("*.*"))), tmp_path / "known")
+    rows, expected = (table_of(tmp_path / name) for name in ("own", "known"))
+    assert known.pictures == 3
+    assert [row["emotion"] for row in rows] == [row["emotion"] for row in expected]
+
+
+def classifier_path(classifier: EmotionClassifier, near: Path, builder: str | None = None) -> Path:
+    """A checkpoint of a classifier, beside some data; `builder` is what its network is said to be built by."""
     import torch
 
     model = classifier.model
-    checkpoint: dict = {"state_dict": model.state_dict()}
-    checkpoint["fer"] = {
-        "format": 1,
-        "network": model.network_spec,
-        "classes": model.classes,
-        "image_size": model.image_size,
-        "stored_size": model.stored_size,
-    }
+    checkpoint: dict = {"state_dict": model.state_dict(), "fer": model.facts()}
+    if builder is not None:
+        checkpoint["fer"]["network"] = {"_target_": builder, "model_name": "test_resnet"}
     torch.save(checkpoint, near.parent / "model.ckpt")
     return near.parent / "model.ckpt"
