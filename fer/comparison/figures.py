@@ -2,11 +2,8 @@
 
 import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,14 +11,11 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fer.comparison.statistics import Estimate
-from fer.reporting.figures import BLUE, GREY, ORANGE, STYLE
+from fer.reporting.figures import BLUE, GREY, ORANGE, style
 
-# Okabe & Ito 2008; with the markers, told apart without colour too
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#222222")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-MOST_ROWS = 40  # in one figure
-NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
-WIDTH = 36  # letters in a line of a row's name
+MAX_ROWS = 40  # in one figure
+MAX_NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
+LINE_LENGTH = 36  # letters in a line of a row's name
 NAME_SIZE = 8.5  # of names beside points
 
 
@@ -54,12 +48,12 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
     costs = np.array([row.cost for row in rows], dtype=float)
     accuracies = np.array([row.estimate.value for row in rows])
     front = pareto_front(costs, accuracies)
-    with _style():
+    with style():
         figure = Figure(figsize=(6.8, 4.6), layout="constrained")
         axes = figure.add_subplot()
         order = [index for index in np.argsort(costs, kind="stable") if front[index]]
         axes.plot(costs[order], 100 * accuracies[order], color=BLUE, linewidth=1.2, alpha=0.6, drawstyle="steps-post")
-        few = len(rows) <= NAMED_POINTS
+        few = len(rows) <= MAX_NAMED_POINTS
         for on_front, colour, marker, size, label in (
             (False, GREY, "s", 5, "another is as cheap and better"),
             (True, BLUE, "o", 7, "nothing is better at its cost"),
@@ -89,7 +83,7 @@ def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple
     left, right = (axes.transAxes.transform((side, 0))[0] / axes.figure.dpi * 72 for side in (0, 1))
     placed: list[tuple[float, float, float]] = []  # left, right and bottom edge of each name, points
     for index, name in sorted(names, key=lambda entry: -y[entry[0]]):
-        text = textwrap.shorten(name, 2 * WIDTH, placeholder="…")
+        text = textwrap.shorten(name, 2 * LINE_LENGTH, placeholder="…")
         at, bottom = points[index]
         to_left = at > (left + right) / 2
         width = 0.55 * NAME_SIZE * len(text)
@@ -114,10 +108,10 @@ def seeds_figure(rows: Sequence[Row], title: str) -> Figure:
         title: the data set.
     """
     ranked = sorted(rows, key=lambda row: -row.estimate.value)
-    shown = ranked[:MOST_ROWS]
+    shown = ranked[:MAX_ROWS]
     if len(shown) < len(ranked):
         title += f" (the best {len(shown)} of {len(ranked)})"
-    with _style():
+    with style():
         figure = Figure(figsize=(7.2, 1.5 + _height([_wrapped(row.name) for row in shown])), layout="constrained")
         axes = figure.add_subplot()
         for place, row in enumerate(shown):
@@ -144,14 +138,14 @@ def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: s
         rows: the better, the worse, difference, whether it is shown.
         title: the data set.
     """
-    shown = list(rows)[:MOST_ROWS]
+    shown = list(rows)[:MAX_ROWS]
     best = shown[0][0]
     if len(shown) > 1 and all(better == best for better, *_ in shown):
         names = [_wrapped(worse) for _, worse, *_ in shown]
         title = "\n".join(textwrap.wrap(f"{title}: {best} minus", 70))
     else:
         names = [f"{_wrapped(better)}\nminus {_wrapped(worse)}" for better, worse, *_ in shown]
-    with _style():
+    with style():
         figure = Figure(figsize=(7.2, 1.3 + _height(names)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color=GREY, linewidth=1)
@@ -170,36 +164,14 @@ def differences_figure(rows: Sequence[tuple[str, str, Estimate, bool]], title: s
 
 
 def recall_figure(recalls: dict[str, np.ndarray], classes: Sequence[str], title: str) -> Figure:
-    """How many of each class are found, by model: points where there are few models, else a table in colours.
+    """The share of each class that each model finds, as numbers in coloured cells.
 
     Args:
         recalls: name -> recall of each class, float [K], NaN where a class has no test image.
         classes: names of the K classes.
         title: the data set.
     """
-    if len(recalls) > len(COLOURS):
-        return _recall_table(recalls, classes, title)
-    with _style():
-        figure = Figure(figsize=(7.2, 1.6 + 0.45 * len(classes) + 0.2 * len(recalls)), layout="constrained")
-        axes = figure.add_subplot()
-        shifts = np.linspace(-0.24, 0.24, len(recalls)) if len(recalls) > 1 else [0.0]
-        places = np.arange(len(classes))
-        for place in places[1:]:
-            axes.axhline(place - 0.5, color="#e6e6e6", linewidth=0.8)
-        for (name, values), colour, marker, shift in zip(recalls.items(), COLOURS, MARKERS, shifts, strict=False):
-            axes.plot(100 * values, places + shift, marker, color=colour, markersize=6, linestyle="none",
-                      label=textwrap.shorten(name, 3 * WIDTH, placeholder="…"))  # fmt: skip
-        axes.set_yticks(places, list(classes))
-        axes.set_ylim(len(classes) - 0.5, -0.5)
-        axes.set_xlim(-2, 102)
-        axes.set(xlabel="recall, % of the class's test images", title=title)
-        narrow = max(len(name) for name in recalls) < WIDTH
-        figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(recalls)) if narrow else 1)
-    return figure
-
-
-def _recall_table(recalls: dict[str, np.ndarray], classes: Sequence[str], title: str) -> Figure:
-    names = list(recalls)[:MOST_ROWS]
+    names = list(recalls)[:MAX_ROWS]
     matrix = np.array([recalls[name] for name in names])
     cells = [["–" if np.isnan(value) else f"{100 * value:.0f}" for value in row] for row in matrix]
     figure = _table_figure(matrix, cells, names, list(classes), "Blues", (0, 1))
@@ -254,7 +226,7 @@ def _table_figure(
     """Numbers in coloured cells."""
     wide = max((len(line) for row in rows for line in _wrapped(row).split("\n")), default=0)
     size = (2.2 + 0.07 * wide + 0.8 * len(columns), 1.9 + 0.45 * len(rows))
-    with _style():
+    with style():
         figure = Figure(figsize=(max(size[0], 5.0), size[1]), layout="constrained")
         axes = figure.add_subplot()
         image = axes.imshow(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
@@ -277,9 +249,5 @@ def _height(names: Sequence[str]) -> float:
 
 
 def _wrapped(name: str) -> str:
-    lines = textwrap.wrap(name, WIDTH) or [""]
-    return "\n".join(lines[:2] if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), WIDTH)])
-
-
-def _style() -> AbstractContextManager[Any]:
-    return matplotlib.rc_context(STYLE)
+    lines = textwrap.wrap(name, LINE_LENGTH) or [""]
+    return "\n".join(lines[:2] if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), LINE_LENGTH)])

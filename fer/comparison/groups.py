@@ -11,15 +11,16 @@ import numpy as np
 from fer.runs.finished import Run, is_number
 
 # Keys that leave what is learned as it is, or that are told apart otherwise
-PASSED_OVER = re.compile(
-    r"seed|.*\.seed|resume|figures|lr_find|folds|hydra\..*|callbacks\.(?!best\.|early_stopping\.).*|sweep.*|experiment|seeds|"
+IGNORED_KEYS = re.compile(
+    r"seed|.*\.seed|resume|figures|logger(\..*)?|lr_find|folds|hydra\..*|sweep.*|experiment|seeds|"
+    r"callbacks\.(?!best\.|early_stopping\.).*|"
     r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
     r"model\.backbone|module\.(_target_|compile|channels_last)|"
     r"trainer\.(_target_|accelerator|strategy|benchmark|matmul_precision|deterministic|"
     r"log_every_n_steps|num_sanity_val_steps|enable_model_summary|detect_anomaly)"
 )
 # Of several keys that tell runs apart, the first of these gives the name
-TELLING = (
+NAMING_KEYS = (
     "model.weights", "freeze._target_", "model.stem", "data.image_size", "optimizer._target_", "optimizer.lr",
     "trainer.max_epochs", "augment", "mix", "loss._target_", "scheduler._target_", "rates._target_", "data.batch_size",
 )  # fmt: skip
@@ -54,26 +55,26 @@ class Group:
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     """Rows in the order of data set and cost, and remarks on runs that were left out."""
     settings = [flat_settings(run.config) for run in runs]
-    names, benches = model_names(runs), data_names(runs)
-    telling = telling_keys(settings, list(zip(names, benches, strict=True)))
+    names, datasets = model_names(runs), data_names(runs)
+    distinguishing = distinguishing_keys(settings, list(zip(names, datasets, strict=True)))
     rows: dict[tuple, list[int]] = defaultdict(list)
     for index in range(len(runs)):
-        rows[names[index], benches[index], tuple(sorted(settings[index].items()))].append(index)
+        rows[names[index], datasets[index], tuple(sorted(settings[index].items()))].append(index)
     groups: list[Group] = []
     remarks: list[str] = []
-    for (name, bench, _), members in rows.items():
+    for (name, dataset, _), members in rows.items():
         kept, left_out = _one_of_each_seed([runs[index] for index in members])
         remarks += left_out
         first = members[0]
         data = runs[first].config["data"]
-        beside = [settings[index] for index in range(len(runs)) if (names[index], benches[index]) == (name, bench)]
-        label = _label(name, settings[first], telling, beside)
-        alike = sum(group.data == bench and group.model.split(" #")[0] == label for group in groups)
+        beside = [settings[index] for index in range(len(runs)) if (names[index], datasets[index]) == (name, dataset)]
+        label = _label(name, settings[first], distinguishing, beside)
+        alike = sum(group.data == dataset and group.model.split(" #")[0] == label for group in groups)
         groups.append(
             Group(
                 model=f"{label} #{alike + 1}" if alike else label,
                 backbone=_backbone(runs[first]),
-                data=bench,
+                data=dataset,
                 data_name=str(data.get("name")),
                 classes=runs[first].classes,
                 runs=kept,
@@ -84,9 +85,9 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     return groups, remarks
 
 
-def _label(name: str, own: dict[str, str], telling: Sequence[str], beside: Sequence[dict[str, str]]) -> str:
-    """The model's name with those telling settings that differ among the rows beside it."""
-    varying = [key for key in telling if len({settings.get(key) for settings in beside}) > 1]
+def _label(name: str, own: dict[str, str], distinguishing: Sequence[str], beside: Sequence[dict[str, str]]) -> str:
+    """The model's name with those distinguishing settings that differ among the rows beside it."""
+    varying = [key for key in distinguishing if len({settings.get(key) for settings in beside}) > 1]
     said = ", ".join(filter(None, (short_setting(key, own) for key in varying)))
     return f"{name} ({said})" if said else name
 
@@ -99,7 +100,7 @@ def flat_settings(config: dict[str, Any]) -> dict[str, str]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), inner)
-        elif not PASSED_OVER.fullmatch(prefix):
+        elif not IGNORED_KEYS.fullmatch(prefix):
             flat[prefix] = re.sub(r"(seed|fold)[-_]?\d+", r"\1*", str(value))  # weights of the run of the same seed
 
     walk("", config)
@@ -151,18 +152,18 @@ def data_names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def telling_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str, str]]) -> list[str]:
+def distinguishing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str, str]]) -> list[str]:
     """As few keys as tell apart all runs of one model and data set that differ at all."""
     differing = differing_keys(settings, within)
     everything = len({(place, tuple(sorted(s.items()))) for place, s in zip(within, settings, strict=True)})
     ranked = sorted(differing, key=_rank)
     chosen: list[str] = []
 
-    def told_apart(keys: list[str]) -> int:
+    def groups_by(keys: list[str]) -> int:
         return len({(place, *(s.get(key) for key in keys)) for place, s in zip(within, settings, strict=True)})
 
-    while told_apart(chosen) < everything:
-        best = max(ranked, key=lambda key: told_apart([*chosen, key]))  # of equals the first
+    while groups_by(chosen) < everything:
+        best = max(ranked, key=lambda key: groups_by([*chosen, key]))  # of equals the first
         chosen.append(best)
     return sorted(chosen, key=_rank)
 
@@ -185,8 +186,8 @@ def without_arguments(keys: Sequence[str]) -> list[str]:
 
 
 def _rank(key: str) -> tuple[int, str]:
-    places = [place for place, start in enumerate(TELLING) if key == start or key.startswith(f"{start}.")]
-    return (places[0] if places else len(TELLING), key)
+    places = [place for place, start in enumerate(NAMING_KEYS) if key == start or key.startswith(f"{start}.")]
+    return (places[0] if places else len(NAMING_KEYS), key)
 
 
 def short_setting(key: str, settings: dict[str, str]) -> str:

@@ -100,11 +100,7 @@ def mean_accuracy(
 
 
 def paired_difference(
-    first: np.ndarray,
-    second: np.ndarray,
-    subjects: np.ndarray | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    first: np.ndarray, second: np.ndarray, subjects: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
     """Accuracy of the first less that of the second on the same images, each averaged over its own seeds.
 

@@ -1,4 +1,4 @@
-"""What a run or evaluation did, in words, from its config and its metrics."""
+"""What a run or evaluation did, and what its numbers do not say: words from config, metrics and data set."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -6,7 +6,21 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from fer.data.datasets import dataset
+
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all images"}  # of splits
+EXPRESSIONS_ARE_NOT_FEELINGS = (
+    "Expressions are not feelings. The model predicts what a face looks like to those who labelled the images. What a "
+    "person feels cannot be read off it reliably (Barrett et al., Psychological Science in the Public Interest 2019). "
+    "Do not decide about people by it. In the European Union, inferring emotions at work and in education is forbidden "
+    "(AI Act, Article 5)."
+)
+LIMITS_OF_ANY_MODEL = (
+    "It predicts one of its {classes} classes for every image, even where there is no face or another expression. Low "
+    "probabilities are the only hint.",
+    "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
+    "and cultures usually give lower numbers, and differences between groups of people were not measured.",
+)
 
 
 def facts(metrics: Mapping[str, Any], config: DictConfig | None) -> list[tuple[str, str]]:
@@ -136,3 +150,42 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
     if metrics.get("device"):
         rows.append(("machine", f"{metrics['device']}, precision {metrics.get('precision', 'unknown')}"))
     return rows
+
+
+def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
+    """What the numbers do not say: sentences on the data, and on any such model.
+
+    Args:
+        data: its name, see `fer.data.datasets.dataset`.
+        classes: number of them.
+        metrics: by the names of `metrics.json`.
+        split: whose results are reported.
+        fold: the only one that was tested, in words; empty without folds, or where all are pooled.
+    """
+    sentences = [EXPRESSIONS_ARE_NOT_FEELINGS, *dataset(data).caveats]
+    sentences += [limit.format(classes=classes) for limit in LIMITS_OF_ANY_MODEL]
+    bounds = metrics.get(f"{split}/accuracy_ci95")
+    if bounds:
+        sentences.append(
+            f"One run, one seed: another seed gives another number. A model whose accuracy differs by less than about "
+            f"{100 * (bounds[1] - bounds[0]) / 2:.1f} points may be no better and no worse; compare several seeds of "
+            "each."
+        )
+    if metrics.get(f"{split}/held_out"):
+        sentences.append(
+            "This data has neither a test split nor names of people: the last images of each emotion, by name, were "
+            "held out. The same people may be in training and test, and the accuracy is then too high for new people."
+        )
+    if fold:
+        sentences.append(f"This is {fold} alone: a few people. Only all folds pooled mean anything (folds=all).")
+    duplicates = metrics.get(f"{split}/near_twins")
+    if duplicates:
+        sentences.append(
+            f"{duplicates:,} of the images have a duplicate among the images of training or selection; the accuracy "
+            "without them is given above."
+        )
+    prefix = f"{split}/support_"
+    absent = [name.removeprefix(prefix) for name, count in metrics.items() if name.startswith(prefix) and count == 0]
+    if absent:
+        sentences.append(f"No image shows {' or '.join(absent)}: nothing is known of how the model does there.")
+    return sentences

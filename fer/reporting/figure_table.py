@@ -55,35 +55,12 @@ class FigureRow:
     shown: tuple[Place, ...] = ("report", "tensorboard")
 
 
-def draw_confusion(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure:
-    return confusion_figure(predictions.confusion, predictions.classes, title=evaluated_on(predictions))
-
-
-def draw_confused_pairs(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure:
-    return confused_pairs_figure(predictions.confusion, predictions.classes)
-
-
-def draw_classes(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure:
-    return class_figure(predictions.confusion, predictions.classes)
-
-
-def draw_precision_recall(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure:
-    return precision_recall_figure(predictions.probabilities, predictions.labels, predictions.classes)
-
-
 def draw_reliability(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure:
-    temperature = np.asarray(predictions.temperature, dtype=np.float32).reshape(-1, 1)
-    return reliability_figure(
-        {
-            "as trained": (predictions.probabilities.max(axis=1), predictions.correct),
-            "calibrated": (predictions.calibrated.max(axis=1), predictions.correct),
-        },
-        {
-            "as trained": expected_calibration_error(predictions.logits, predictions.labels),
-            "calibrated": expected_calibration_error(predictions.logits / temperature, predictions.labels),
-        },
-        title=f"Reliability, {counted(len(predictions), predictions.split)}",
-    )
+    shares = {"as trained": predictions.probabilities, "calibrated": predictions.calibrated}
+    scores = {"as trained": predictions.logits, "calibrated": predictions.calibrated_logits}
+    curves = {name: (probabilities.max(axis=1), predictions.correct) for name, probabilities in shares.items()}
+    errors = {name: expected_calibration_error(logits, predictions.labels) for name, logits in scores.items()}
+    return reliability_figure(curves, errors, title=f"Reliability, {counted(len(predictions), predictions.split)}")
 
 
 def draw_examples(predictions: SplitPredictions, _: ExpressionClassifier | None) -> Figure | None:
@@ -117,21 +94,21 @@ FIGURES: tuple[FigureRow, ...] = (
         "Confusion matrix",
         "Rows are the true classes, columns the predicted ones. Each cell has its share of the row and its number of "
         "images. The diagonal is what was right.",
-        draw_confusion,
+        lambda p, _: confusion_figure(p.confusion, p.classes, title=evaluated_on(p)),
         wide=True,
     ),
     FigureRow(
         "confused_pairs",
         "Most frequent mistakes",
         "The pairs of classes that the model confuses most often.",
-        draw_confused_pairs,
+        lambda p, _: confused_pairs_figure(p.confusion, p.classes),
     ),
     FigureRow(
         "classes",
         "Precision, recall and F1 of each class",
         "Precision: how often the model is right when it predicts the class. Recall: the share of the images of the "
         "class that it finds. F1: the harmonic mean of both.",
-        draw_classes,
+        lambda p, _: class_figure(p.confusion, p.classes),
         wide=True,
     ),
     FigureRow(
@@ -139,7 +116,7 @@ FIGURES: tuple[FigureRow, ...] = (
         "Precision against recall of each class",
         "A higher threshold on the probability of a class usually gives more precision and less recall. AP (average "
         "precision) is the area below the curve. Dotted: what chance gives. Grey: the other classes.",
-        draw_precision_recall,
+        lambda p, _: precision_recall_figure(p.probabilities, p.labels, p.classes),
         wide=True,
     ),
     FigureRow(

@@ -10,9 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.evaluation.metric_table import MISSING, class_rows, result_rows, shown_in
 from fer.files import replacing
-from fer.reporting.facts import NAMES, data_name, facts, run_title
+from fer.reporting.facts import NAMES, data_name, facts, limits, run_title
 from fer.reporting.figure_table import figures_in
-from fer.reporting.limits import limits
 from fer.reporting.render import render_html
 from fer.runs.folder import RunFolder
 

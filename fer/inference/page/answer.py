@@ -14,7 +14,7 @@ from fer.faces.framing import Faces
 from fer.faces.pictures import decode_picture
 from fer.inference.annotate import colour
 from fer.inference.predictor import EmotionClassifier, Prediction
-from fer.reporting.limits import limits
+from fer.reporting.facts import limits
 from fer.runs.folder import RunFolder
 
 MOST_FACES = 32  # that are told of one picture, the largest
