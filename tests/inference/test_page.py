@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.prediction.browser import Browser, chromium
 
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import Answers, certainty
 from fer.inference.page.server import MAX_CONCURRENT, PICTURE, PageServer, serve
 from fer.inference.predictor import EmotionClassifier
+from tests.inference.browser import Browser, chromium
 
 MOST = 200_000  # bytes of a picture
 
