@@ -111,6 +111,18 @@ def keep_freed_memory() -> None:
     mallopt(m_top_pad, 64 << 20)
 
 
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """The most memory held so far: allocated on a GPU, else resident of this process; None on Windows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def device_name(device: torch.device) -> str:
     """What the run ran on, as people call it."""
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Score a trained model, or several that vote: python scripts/evaluate.py checkpoint=outputs/DATE/TIME data=ckplus"""
+"""Evaluate a trained model, or an ensemble: python scripts/evaluate.py checkpoint=outputs/DATE/TIME data=ckplus"""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from fer.cli.app import command, given_overrides, output_folder
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    from fer.cli.evaluate import PLACE, evaluate
+    from fer.cli.evaluate import OUTPUTS, evaluate
 
     folder: Path | None = output_folder()
-    evaluate(cfg, None if folder == PLACE else folder, given_overrides())
+    evaluate(cfg, None if folder == OUTPUTS else folder, given_overrides())
 
 
 if __name__ == "__main__":

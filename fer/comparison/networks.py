@@ -15,7 +15,7 @@ from torch import nn
 from fer.comparison.groups import Group
 from fer.device import accelerator_kind, device_name, fp32_without_tf32, wait_for
 from fer.errors import FERError
-from fer.evaluation.cost import multiply_accumulates
+from fer.evaluation.inspection import multiply_accumulates
 from fer.models.load import OWN_BUILDER
 from fer.models.network import timm_network
 

@@ -1,4 +1,4 @@
-"""What trained models, one or several voting, make of a split of any data set; nothing is written."""
+"""Evaluate a split: of a run after training, or of any data set with trained models. Nothing is written."""
 
 import logging
 from collections.abc import Sequence
@@ -13,31 +13,61 @@ from fer.data.pack import read_manifest
 from fer.device import choose_device, choose_precision, device_name, keep_freed_memory, set_gpu_precision
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
-from fer.evaluation.calibration import fit_temperature
-from fer.evaluation.leakage import TwinFinder
-from fer.evaluation.predict_split import Voter, predict_split
-from fer.evaluation.report import judge
+from fer.evaluation.evaluation import Evaluation
+from fer.evaluation.leakage import LeakageChecker
+from fer.evaluation.metric_table import compute_metrics
+from fer.evaluation.metrics import fit_temperature
+from fer.evaluation.predict_split import VIEWS, EnsembleMember, ModelOutputs, predict_split
 from fer.evaluation.split_predictions import SplitPredictions
-from fer.evaluation.trained_model import OWN_DATA, TrainedModel, load_trained, same_data, seen_images, training_data
-from fer.evaluation.tta import VIEWS
+from fer.evaluation.trained_model import (
+    OWN_DATA,
+    TrainedModel,
+    load_trained,
+    same_data,
+    training_data,
+    training_images,
+)
 from fer.instantiate import build
+from fer.models.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
 
 ALL = "all"
 
 
-def score(
-    cfg: DictConfig, overrides: Sequence[str] = ()
-) -> tuple[list[TrainedModel], SplitPredictions, dict[str, Any]]:
-    """The models, what they made of the split, and the metrics; nothing is written.
+def evaluate_run(
+    classifier: ExpressionClassifier, datamodule: FERDataModule, device: torch.device, precision: str
+) -> Evaluation:
+    """Evaluate what a run has trained, on its validation and test images.
+
+    Returns:
+        The predictions for the test images, and metrics under `val/` and `test/`.
+    """
+    assert datamodule.pack is not None, "setup comes first"
+    member = EnsembleMember(classifier, precision)
+    outputs = {split: predict_split([member], datamodule, split, device) for split in ("val", "test")}
+    temperature = fit_temperature(outputs["val"].logits, outputs["val"].labels)
+    leakage = LeakageChecker(datamodule.pack, [training_images(datamodule)])
+    found = {
+        split: with_facts(of_split, classifier.classes, datamodule, split, temperature, leakage)
+        for split, of_split in outputs.items()
+    }
+    metrics = split_metrics(found["val"], datamodule) | split_metrics(found["test"], datamodule)
+    return Evaluation(found["test"], metrics, temperature, "val")
+
+
+def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Evaluation]:
+    """Evaluate trained models, one or an ensemble, on a split of any data set.
 
     Args:
         cfg: as `conf/evaluate.yaml` composes it.
-        overrides: what the command line said: its `data.` keys count for a run's own data too.
+        overrides: the command line: its `data.` keys apply to a run's own data too.
+
+    Returns:
+        The models, and what they predict.
 
     Raises:
-        FERError: whatever a user can mend, in one line.
+        FERError: anything a user can fix, in one line.
     """
     for key, choices in (("tta", list(VIEWS)), ("split", [*SPLITS, ALL])):
         if cfg[key] not in choices:
@@ -45,22 +75,26 @@ def score(
     device = choose_device(cfg.device)
     models = [load_trained(path, cfg.get("model")) for path in given_checkpoints(cfg)]
     classes = models[0].classifier.classes
-    voters = [_voter(model, cfg.precision, device) for model in models]
+    members = [_member(model, cfg.precision, device) for model in models]
     datamodule = open_evaluated(cfg, overrides, models)
     assert datamodule.pack is not None, "set up"
     training = training_data(models, datamodule)
-    _tell_data(datamodule, cfg.split, classes, own=any(same_data(data, datamodule) for data in training))
-    _make_ready(device)
-    predictions = predict_split(voters, datamodule, cfg.split, device, cfg.tta)
-    temperature, fitted_on = _temperature(models, voters, datamodule, training, device, cfg.tta)
-    twins = TwinFinder(datamodule.pack, seen_images(training))
-    outcome = judge(predictions, classes, datamodule, cfg.split, temperature, twins)
-    _tell_seen(outcome)
-    metrics = {
-        **{f"{cfg.split}/{name}": value for name, value in outcome.metrics.items()},
+    _report_classes(datamodule, cfg.split, classes, own=any(same_data(data, datamodule) for data in training))
+    _prepare_device(device)
+    outputs = predict_split(members, datamodule, cfg.split, device, cfg.tta)
+    temperature, fitted_on = _temperature(models, members, datamodule, training, device, cfg.tta)
+    leakage = LeakageChecker(datamodule.pack, [training_images(data) for data in training])
+    predictions = with_facts(outputs, classes, datamodule, cfg.split, temperature, leakage)
+    if predictions.images_trained_on:
+        log.warning(
+            "%d of %d images were trained or selected on: trust only the accuracy without duplicates",
+            predictions.images_trained_on,
+            len(predictions),
+        )
+    facts = {
         "checkpoint": str(models[0].path) if len(models) == 1 else [str(model.path) for model in models],
         "trained_on": models[0].trained_on if len(models) == 1 else [model.trained_on for model in models],
-        "data": outcome.data,
+        "data": predictions.data,
         "fold": datamodule.fold if datamodule.folds and cfg.split != ALL else None,
         "split": cfg.split,
         "tta": cfg.tta,
@@ -68,14 +102,66 @@ def score(
         "temperature": temperature,
         "temperature_fitted_on": fitted_on,
         "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
-        "precision": voters[0].precision,
+        "precision": members[0].precision,
         "device": device_name(device),
     }
-    return models, outcome, metrics
+    return models, Evaluation(predictions, split_metrics(predictions, datamodule) | facts, temperature, fitted_on)
 
 
-def _make_ready(device: torch.device) -> None:
-    """As `build_trainer` does, so that a run's own numbers come again."""
+def with_facts(
+    outputs: ModelOutputs,
+    classes: list[str],
+    datamodule: FERDataModule,
+    split: str,
+    temperature: float,
+    leakage: LeakageChecker,
+) -> SplitPredictions:
+    """Predictions for the images whose class the model knows, with what is known of each image.
+
+    Args:
+        outputs: for all images of the split; label -1 where the model does not know the class.
+        classes: the model's.
+        datamodule: whose pack the rows belong to.
+        split: one of the module's.
+        temperature: fitted on validation.
+        leakage: finds what the model knows from training.
+
+    Raises:
+        DataError: no image is of a class that the model knows.
+    """
+    pack = datamodule.pack
+    assert pack is not None, "setup comes first"
+    known = outputs.labels >= 0
+    if not known.any():
+        raise _no_known_class(datamodule, split, classes)
+    rows, images = outputs.rows[known], pack.images
+    exact, near = leakage.duplicates(rows, split)
+    subjects = pack.subjects[rows]
+    return SplitPredictions(
+        classes=classes,
+        logits=outputs.logits[known],
+        labels=outputs.labels[known],
+        names=pack.names[rows],
+        subjects=None if (subjects == "").any() else subjects,
+        images=lambda positions: images[rows[positions]],
+        temperature=temperature,
+        exact_duplicates=exact,
+        near_duplicates=near,
+        images_of_unknown_classes=int((~known).sum()),
+        images_trained_on=leakage.trained_on(rows, split),
+        split=split,
+        data=str(datamodule.name),
+    )
+
+
+def split_metrics(predictions: SplitPredictions, datamodule: FERDataModule) -> dict[str, Any]:
+    """Metrics by the names of `metrics.json`, such as `test/accuracy`."""
+    held_out = {"held_out": True} if datamodule.held_out else {}
+    return {f"{predictions.split}/{name}": value for name, value in (compute_metrics(predictions) | held_out).items()}
+
+
+def _prepare_device(device: torch.device) -> None:
+    """As `build_trainer` does, so that a run's own metrics are reproduced."""
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda":
@@ -97,7 +183,7 @@ def given_checkpoints(cfg: DictConfig) -> list[str]:
     return paths
 
 
-def _voter(model: TrainedModel, precision: str, device: torch.device) -> Voter:
+def _member(model: TrainedModel, precision: str, device: torch.device) -> EnsembleMember:
     """A model in the precision it was tested in, unless another one is asked for."""
     if precision != "auto":
         precision = choose_precision(precision, device)
@@ -105,7 +191,7 @@ def _voter(model: TrainedModel, precision: str, device: torch.device) -> Voter:
         precision = choose_precision("auto", device)
     else:
         precision = model.precision
-    return Voter(model.classifier, precision, model.temperature or 1.0, str(model.path))
+    return EnsembleMember(model.classifier, precision, model.temperature or 1.0, str(model.path))
 
 
 def open_evaluated(cfg: DictConfig, overrides: Sequence[str], models: Sequence[TrainedModel]) -> FERDataModule:
@@ -146,40 +232,41 @@ def _own_data(models: Sequence[TrainedModel]) -> dict[str, Any]:
         other = model.data or {}
         if any(other.get(key) != first.get(key) for key in ("name", "pack", "folds", "fold", "subject", "classes")):
             raise ConfigError(f"{model.path} and {models[0].path} were trained on different data: give data=NAME")
-    stands = (Path(str(first.get("root", "data"))) / str(first.get("pack") or first["name"])).exists()
-    return {"_target_": OWN_DATA, **first, **({"source": None} if stands else {})}
+    packed = (Path(str(first.get("root", "data"))) / str(first.get("pack") or first["name"])).exists()
+    return {"_target_": OWN_DATA, **first, **({"source": None} if packed else {})}
 
 
 def _temperature(
     models: Sequence[TrainedModel],
-    voters: Sequence[Voter],
+    members: Sequence[EnsembleMember],
     datamodule: FERDataModule,
     training: Sequence[FERDataModule],
     device: torch.device,
     tta: str,
 ) -> tuple[float, str | None]:
-    """The temperature, and what it was fitted on; 1 and None where nothing could be.
+    """The temperature, and what it was fitted on; 1 and None where it cannot be fitted.
 
-    A model that is asked as it was in its run has that run's. A vote, of models or views, has its own fitted, on
-    validation images of the very data of training: those of other data would be a second training set.
+    A single model with one view has the temperature of its run. An ensemble, of models or views, has its own, fitted
+    on validation images of the data of training: those of other data would be a second training set.
     """
     single = models[0].temperature if len(models) == 1 else None
     of_run = f"validation images of {models[0].trained_on}, in the run"
     if single is not None and tta == "none":
         return single, of_run
     own = bool(training) and all(same_data(data, datamodule) for data in training)
-    asked = training[0] if own else datamodule  # where every image is asked for, training has the fold's own splits
-    asked.requested_image_size = datamodule.requested_image_size
-    if own and len(asked.splits["val"]):
-        found = predict_split(voters, asked, "val", device, tta)
-        known = found.labels >= 0
+    validation = training[0] if own else datamodule  # with split=all, only training has the fold's own splits
+    validation.requested_image_size = datamodule.requested_image_size
+    if own and len(validation.splits["val"]):
+        outputs = predict_split(members, validation, "val", device, tta)
+        known = outputs.labels >= 0
         if known.any():
-            return fit_temperature(found.logits[known], found.labels[known]), "validation images, asked the same way"
+            temperature = fit_temperature(outputs.logits[known], outputs.labels[known])
+            return temperature, "validation images, asked the same way"
     return (1.0, None) if single is None else (single, of_run)
 
 
-def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:
-    """Say what the numbers will be about, where that is not what the models were trained for.
+def _report_classes(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:
+    """Log which classes model and data do not share, and which fold is evaluated.
 
     Raises:
         DataError: the models know no class of the data.
@@ -189,19 +276,17 @@ def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], ow
     unknown = [emotion for emotion, count in counts.items() if count and emotion not in classes]
     absent = [emotion for emotion in classes if not counts.get(emotion)]
     if len(absent) == len(classes):
-        raise DataError(
-            f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
-        )
+        raise _no_known_class(datamodule, split, classes)
     if unknown:
         left_out = sum(counts[emotion] for emotion in unknown)
         log.warning(
-            "%d of %d images are %s, which the model does not know: they are left out of the score",
+            "%d of %d images are %s, which the model does not know: they are left out",
             left_out,
             len(labels),
             " or ".join(unknown),
         )
     if absent:
-        log.info("no image is %s; the model may still say so", " or ".join(absent))
+        log.info("no image is %s; the model may still predict it", " or ".join(absent))
     if datamodule.folds and split != ALL and not own:
         log.info(
             "data=%s is folded: these are the %s images of fold %d; split=all evaluates every image",
@@ -211,9 +296,7 @@ def _tell_data(datamodule: FERDataModule, split: str, classes: Sequence[str], ow
         )
 
 
-def _tell_seen(outcome: SplitPredictions) -> None:
-    known = outcome.metrics["images_trained_on"]
-    if known:
-        log.warning(
-            "%d of %d images were trained or selected on: believe the accuracy without twins alone", known, len(outcome)
-        )
+def _no_known_class(datamodule: FERDataModule, split: str, classes: Sequence[str]) -> DataError:
+    return DataError(
+        f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
+    )

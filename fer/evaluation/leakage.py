@@ -1,4 +1,4 @@
-"""What a model has seen before it is tested: images of its own training, and twins of them."""
+"""Leakage: images of the evaluated split that a model was trained or selected on, and their duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,67 +10,66 @@ from fer.data.pack import Pack
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a model was trained and selected on."""
+class TrainingImages:
+    """The images that a model was trained and selected on."""
 
     pack: Pack
     train: np.ndarray  # rows, int [n]
     val: np.ndarray  # rows, int [m]
 
-    def before(self, split: str) -> np.ndarray:
-        """The rows that a model knows when it is asked about a split: validation does not count against itself."""
+    def known_before(self, split: str) -> np.ndarray:
+        """Rows that leak into a split: training and validation; into validation itself, training alone."""
         return self.train if split == "val" else np.concatenate([self.train, self.val])
 
 
-class TwinFinder:
-    """Finds images of a pack that models know already.
+class LeakageChecker:
+    """Finds the images of a pack that models know from training.
 
     Args:
         pack: to evaluate on.
-        seen: of all models that are asked; empty where that is unknown.
+        training: of all models; empty where it is unknown.
     """
 
-    def __init__(self, pack: Pack, seen: Sequence[Seen]) -> None:
-        self.pack, self.seen = pack, seen
-        self._marks: np.ndarray | None = None
+    def __init__(self, pack: Pack, training: Sequence[TrainingImages]) -> None:
+        self.pack, self.training = pack, training
+        self._signatures: np.ndarray | None = None
 
-    def known(self, rows: np.ndarray, split: str) -> int:
-        """How many of the very images at `rows` were trained (or selected) on."""
+    def trained_on(self, rows: np.ndarray, split: str) -> int | None:
+        """How many of the images at `rows` were themselves trained (or selected) on; None where unknown."""
+        if not self.training:
+            return None
         known = np.zeros(len(rows), dtype=bool)
-        for seen in self._here():
-            known |= np.isin(rows, seen.before(split))
+        for training in self._of_this_pack():
+            known |= np.isin(rows, training.known_before(split))
         return int(known.sum())
 
-    def exact(self, rows: np.ndarray, split: str) -> np.ndarray | None:
-        """Which images at `rows` have a twin, pixel by pixel, among those seen: bool [n]; None where unknown."""
-        if not self.seen:
-            return None
-        found = np.zeros(len(rows), dtype=bool)
-        for seen in self.seen:
-            if seen.pack.images.shape[1:] == self.pack.images.shape[1:]:
-                others = seen.before(split)
-                found |= has_exact_duplicate(self.pack.images, rows, others, seen.pack.images)
-        return found
+    def duplicates(self, rows: np.ndarray, split: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Which images at `rows` equal a known one pixel by pixel, and which show its photograph: bool [n] each.
 
-    def near(self, rows: np.ndarray, split: str) -> np.ndarray | None:
-        """The same for twins of the same photograph; None too where models were trained on another pack.
-
-        The marks of photographs are relative to their data set (`fer.data.duplicates`).
+        Exact duplicates are near ones too. Both are None where training is unknown; near ones also where a model was
+        trained on another pack, for signatures of photographs are relative to their data set (`fer.data.duplicates`).
         """
-        here = self._here()
-        if not self.seen or len(here) < len(self.seen):
-            return None
-        if self._marks is None:
-            self._marks = signatures(self.pack.images)
-        found = np.zeros(len(rows), dtype=bool)
-        for seen in here:
-            found |= has_near_duplicate(self._marks, rows, seen.before(split))
-        return found
+        if not self.training:
+            return None, None
+        exact = np.zeros(len(rows), dtype=bool)
+        for training in self.training:
+            if training.pack.images.shape[1:] == self.pack.images.shape[1:]:
+                others = training.known_before(split)
+                exact |= has_exact_duplicate(self.pack.images, rows, others, training.pack.images)
+        own = self._of_this_pack()
+        if len(own) < len(self.training):
+            return exact, None
+        if self._signatures is None:
+            self._signatures = signatures(self.pack.images)
+        near = exact.copy()
+        for training in own:
+            near |= has_near_duplicate(self._signatures, rows, training.known_before(split))
+        return exact, near
 
-    def _here(self) -> list[Seen]:
-        """What was seen of this very pack, wherever it lay."""
+    def _of_this_pack(self) -> list[TrainingImages]:
+        """Training on this very pack, wherever it was stored."""
         return [
-            seen
-            for seen in self.seen
-            if seen.pack is self.pack or seen.pack.manifest["sha256"] == self.pack.manifest["sha256"]
+            training
+            for training in self.training
+            if training.pack is self.pack or training.pack.manifest["sha256"] == self.pack.manifest["sha256"]
         ]

@@ -1,5 +1,6 @@
 """Functions that compute single metrics from arrays; `metric_table` names them."""
 
+import math
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from torchmetrics.functional.classification import multiclass_auroc, multiclass_
 from fer.evaluation.split_predictions import softmax
 
 RESAMPLES = 10_000
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
 def precisions(confusion: np.ndarray) -> np.ndarray:
@@ -101,3 +103,24 @@ def accuracy_interval(correct: np.ndarray, subjects: np.ndarray | None = None, s
         accuracies = (drawn @ hits_of) / (drawn @ images_of)
     low, high = np.quantile(accuracies, [0.025, 0.975])
     return [float(low), float(high)]
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the temperature (Guo et al., On Calibration of Modern Neural Networks, ICML 2017), within [0.05, 20].
+
+    It is the divisor of the logits under which the labels are most likely.
+    The negative log-likelihood is convex in the inverse temperature, so halving an interval finds its one minimum.
+
+    Args:
+        logits: float [N, K], of images the network was not trained on.
+        labels: int [N].
+    """
+    scores = torch.from_numpy(logits).double()
+    of_labels = scores[torch.arange(len(labels)), torch.from_numpy(labels)]
+    low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
+    for _ in range(40):
+        middle = (low + high) / 2
+        expected = ((scores / math.exp(middle)).softmax(dim=1) * scores).sum(dim=1)
+        overconfident = bool((expected - of_labels).mean() > 0)  # the slope of the loss in the inverse temperature
+        low, high = (middle, high) if overconfident else (low, middle)
+    return math.exp((low + high) / 2)

@@ -1,13 +1,14 @@
 """The predictions for one split: metrics, tables, figures and reports are computed from them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from fer.runs.tables import Predictions
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,6 @@ class SplitPredictions:
     near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
     images_of_unknown_classes: int = 0  # images that were left out
     images_trained_on: int | None = None  # images that were themselves trained or selected on; None where unknown
-    metrics: dict[str, Any] = field(default_factory=dict)  # by plain names: accuracy, macro_f1, …
     split: str = "test"
     data: str = ""  # what was evaluated
 
@@ -72,6 +72,12 @@ class SplitPredictions:
         matrix = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
         np.add.at(matrix, (self.labels, self.predicted), 1)
         return matrix
+
+    def table(self) -> Predictions:
+        """The rows of `predictions.csv` and `subjects.csv`."""
+        names, shares = np.array(self.classes), self.probabilities
+        labels, predicted = names[self.labels], names[self.predicted]
+        return Predictions(self.classes, self.names, labels, predicted, self.losses, shares, self.subjects)
 
 
 def softmax(logits: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:

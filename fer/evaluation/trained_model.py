@@ -1,7 +1,5 @@
-"""Trained models with what their run folders say of them: temperature, precision, and the data they have seen."""
+"""Trained models with what their run folders record: temperature, precision, and the data of training."""
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +11,10 @@ from omegaconf.errors import OmegaConfBaseException
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
 from fer.errors import CheckpointError, DataError, FERError, RunError
-from fer.evaluation.leakage import Seen
+from fer.evaluation.leakage import TrainingImages
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, load_classifier
-from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint
+from fer.runs.folder import RunFolder
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
 
@@ -49,47 +47,41 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         CheckpointError: see `load_classifier`; or a run folder whose files are damaged, or hold runs of folds.
     """
     path = Path(path)
-    if is_run_of_folds(path):
-        raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={path / 'fold0'}")
+    run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
+    if run is not None and path.is_dir() and run.is_run_of_folds():
+        raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={run.fold(0)}")
     classifier = load_classifier(path, None if model is None else build_own_network(model, path))
-    folder = path if path.is_dir() else path.parent.parent
-    alone = not (folder / CONFIG).exists() or (path.is_file() and path.parent.name != "checkpoints")
-    config = {} if alone else _config(folder / CONFIG)
+    if run is None or not run.is_run():
+        classifier.network.to(memory_format=torch.channels_last)
+        return TrainedModel(path, classifier, None, None, None, None)
+    try:
+        config = _content(run)
+        best = path.is_dir() or path.name == run.best_checkpoint.name
+        temperature = run.read_temperature() if best else None
+        precision = run.read_metrics().get("precision") if run.is_finished() else None
+    except RunError as error:
+        raise CheckpointError(f"{error}; move it away to load the checkpoint without it") from error
     if config.get("module", {}).get("channels_last", True):  # sums in another order round differently
         classifier.network.to(memory_format=torch.channels_last)
-    if alone:
-        return TrainedModel(path, classifier, None, None, None, None)
-    best = path.is_dir() or path.name == best_checkpoint(folder).name
-    precision = _number(folder / METRICS, "precision")
-    return TrainedModel(
-        path,
-        classifier,
-        folder,
-        temperature=_temperature(folder / "calibration.json") if best else None,
-        precision=precision if isinstance(precision, str) else None,
-        data=_arguments(config.get("data")),
-    )
+    data = _arguments(config.get("data"))
+    return TrainedModel(path, classifier, run.path, temperature, precision, data)
 
 
-def is_run_of_folds(path: Path) -> bool:
-    """Whether a folder holds a run of each fold, and no model of its own."""
-    return path.is_dir() and not best_checkpoint(path).exists() and best_checkpoint(path / "fold0").exists()
-
-
-def run_data(folder: Path) -> dict[str, Any] | None:
+def run_data(run: RunFolder) -> dict[str, Any] | None:
     """Arguments of a run's FERDataModule; None where they are unknown.
 
     Raises:
-        CheckpointError: a config that cannot be read.
+        RunError: a config that cannot be read.
     """
-    return _arguments(_config(folder / CONFIG).get("data")) if (folder / CONFIG).exists() else None
+    return _arguments(_content(run).get("data")) if run.is_run() else None
 
 
-def _config(file: Path) -> dict[str, Any]:
+def _content(run: RunFolder) -> dict[str, Any]:
+    """The resolved config of a run."""
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(RunFolder(file.parent).read_config(), resolve=True))
-    except (RunError, OmegaConfBaseException) as error:
-        raise CheckpointError(f"{file} is damaged ({' '.join(str(error).split())[:200]})") from error
+        return cast(dict[str, Any], OmegaConf.to_container(run.read_config(), resolve=True))
+    except OmegaConfBaseException as error:
+        raise RunError(f"{run.config_file} cannot be read ({' '.join(str(error).split())[:200]})") from error
 
 
 def _arguments(data: Any) -> dict[str, Any] | None:
@@ -97,25 +89,6 @@ def _arguments(data: Any) -> dict[str, Any] | None:
     if not isinstance(data, dict) or data.get("_target_") != OWN_DATA:
         return None
     return {str(key): value for key, value in data.items() if key != "_target_"}
-
-
-def _number(file: Path, key: str) -> Any:
-    """A value of a JSON file; None where it does not stand there."""
-    if not file.exists():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}); move it away to go on without it") from error
-    return content.get(key) if isinstance(content, dict) else None
-
-
-def _temperature(file: Path) -> float | None:
-    """The temperature fitted for a run's best checkpoint."""
-    temperature = _number(file, "temperature")
-    if temperature is not None and not (isinstance(temperature, float | int) and 0 < temperature < math.inf):
-        raise CheckpointError(f"{file} is damaged (temperature {temperature}); move it away to go on without it")
-    return temperature
 
 
 def training_data(models: list[TrainedModel], evaluated: FERDataModule) -> list[FERDataModule]:
@@ -161,10 +134,7 @@ def _protocol(data: FERDataModule) -> tuple[Any, ...]:
     return manifest["sha256"], data.folds, data.fold, data.subject, tuple(classes), data.drop_leaks
 
 
-def seen_images(data: list[FERDataModule]) -> list[Seen]:
-    """What models have seen, from the data of their training."""
-    seen = []
-    for datamodule in data:
-        assert datamodule.pack is not None, "set up"
-        seen.append(Seen(datamodule.pack, datamodule.splits["train"], datamodule.splits["val"]))
-    return seen
+def training_images(datamodule: FERDataModule) -> TrainingImages:
+    """The images that a model was trained and selected on, from the data of its training, set up."""
+    assert datamodule.pack is not None, "setup comes first"
+    return TrainingImages(datamodule.pack, datamodule.splits["train"], datamodule.splits["val"])

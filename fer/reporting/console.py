@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,17 +9,10 @@ from rich.table import Table
 
 from fer.evaluation.metric_table import class_rows, result_rows
 from fer.reporting.facts import NAMES
-
-FILES = {
-    "report": "report.html",
-    "numbers": "metrics.json",
-    "per image": "predictions.csv",
-    "figures": "figures/",
-    "best model": "checkpoints/best.ckpt",
-}
+from fer.runs.folder import RunFolder
 
 
-def print_evaluation(metrics: Mapping[str, Any], folder: Path, console: Console | None = None) -> None:
+def print_evaluation(metrics: Mapping[str, Any], folder: RunFolder, console: Console | None = None) -> None:
     """Print the metrics of each split, those of each class, the training in one line, and where the files are.
 
     Args:
@@ -38,10 +30,16 @@ def print_evaluation(metrics: Mapping[str, Any], folder: Path, console: Console 
     console.print()
     if metrics.get("best_epoch") is not None:
         console.print(_training(metrics), highlight=False)
-    for name, file in FILES.items():
-        if (folder / file).exists():
-            console.print(f"{name:<11}{folder / file}", highlight=False, soft_wrap=True)
-    if (folder / "tensorboard").exists():
+    for name, path in (
+        ("report", folder.report_file),
+        ("metrics", folder.metrics_file),
+        ("per image", folder.predictions_file),
+        ("figures", folder.figures),
+        ("best model", folder.best_checkpoint),
+    ):
+        if path.exists():
+            console.print(f"{name:<11}{path}", highlight=False, soft_wrap=True)
+    if folder.tensorboard.exists():
         console.print(f"{'dashboard':<11}tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer.evaluation.gradcam import class_maps
+from fer.evaluation.inspection import class_maps
 from fer.evaluation.metrics import expected_calibration_error
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier

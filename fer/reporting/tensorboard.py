@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from fer.evaluation.features import penultimate_features
+from fer.evaluation.inspection import penultimate_features
 from fer.evaluation.metric_table import result_rows, shown_in
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier

@@ -79,8 +79,9 @@ def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: 
             raise SystemExit(stop.status)
         _raise_failures(jobs, watch.outcomes, folder)
         from fer.evaluation.folds import pool_folds
+        from fer.reporting.write import write_evaluation
 
-        pool_folds([job.folder.path for job in jobs], path)
+        write_evaluation(pool_folds([job.folder for job in jobs]), folder)
         scores = [score for job in jobs if (score := objective(job.folder)) is not None]
         return sum(scores) / len(scores) if scores else None
 

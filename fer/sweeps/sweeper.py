@@ -236,6 +236,7 @@ def _is_pooled(run: RunFolder, folds: Sequence[Job]) -> bool:
 
 def _pool(folds: Sequence[Job]) -> None:
     from fer.evaluation.folds import pool_folds
+    from fer.reporting.write import write_evaluation
 
     run, config = folds[0].folds_of, folds[0].config
     assert run is not None
@@ -243,7 +244,8 @@ def _pool(folds: Sequence[Job]) -> None:
     with open_dict(config):
         config.folds = "all"
     RunFolder(run).write_config(config)
-    pool_folds([job.folder.path for job in sorted(folds, key=lambda job: job.folder.fold_number or 0)], run)
+    in_order = sorted(folds, key=lambda job: job.folder.fold_number or 0)
+    write_evaluation(pool_folds([job.folder for job in in_order]), RunFolder(run))
 
 
 def _compare(folder: Path) -> None:

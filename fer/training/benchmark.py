@@ -27,9 +27,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from fer.data.datamodule import FERDataModule
-from fer.device import autocast, device_name, wait_for
+from fer.device import autocast, device_name, peak_memory_bytes, wait_for
 from fer.errors import ConfigError
-from fer.evaluation.cost import peak_memory_bytes
 from fer.files import write_json
 from fer.instantiate import build
 from fer.models.stages import parameter_groups

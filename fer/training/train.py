@@ -13,20 +13,17 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
-from fer.device import device_name
+from fer.device import device_name, peak_memory_bytes
 from fer.errors import ConfigError, RunError
-from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
-from fer.evaluation.report import evaluate_run
-from fer.files import replacing, write_json
+from fer.evaluation.evaluate import evaluate_run
+from fer.evaluation.inspection import multiply_accumulates
+from fer.files import replacing
 from fer.instantiate import accepts, build
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
-from fer.reporting.console import print_evaluation
-from fer.reporting.figures import save_figure
-from fer.reporting.report import write_report
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results
-from fer.reporting.training_figures import training_figure
-from fer.runs.folder import CONFIG, METRICS, RunFolder, best_checkpoint, is_finished, only_writer
+from fer.reporting.write import write_evaluation
+from fer.runs.folder import CONFIG, RunFolder, best_checkpoint, is_finished, only_writer
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
@@ -111,9 +108,8 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         )
     best = read_checkpoint(best_checkpoint(folder))
     trained = load_classifier(best_checkpoint(folder), network=classifier.network)
-    results, outcome = evaluate_run(trained, datamodule, folder, device, trainer.precision, figures=cfg.figures)
-    metrics = {
-        **results,
+    evaluation = evaluate_run(trained, datamodule, device, str(trainer.precision))
+    training = {
         "train/images": len(datamodule.splits["train"]),
         "best_epoch": best["epoch"],
         "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
@@ -124,14 +120,13 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
         "precision": trainer.precision,
         "device": device_name(device),
     }
-    if cfg.figures:
-        save_figure(
-            training_figure(RunFolder(folder).read_history(), best["epoch"]), folder / "figures", "training_curves"
-        )
-    log_results(logger.experiment, folder, metrics, outcome, trained, trainer.global_step)
-    write_report(folder, metrics, cfg)
-    write_json(folder / METRICS, metrics)
-    print_evaluation(metrics, folder)
+    evaluation = evaluation.with_metrics(training)
+    metrics, predictions = evaluation.metrics, evaluation.predictions
+
+    def log_to_tensorboard() -> None:
+        log_results(logger.experiment, folder, metrics, predictions, trained, trainer.global_step)
+
+    write_evaluation(evaluation, RunFolder(folder), cfg, trained, cfg.figures, log_to_tensorboard)
     return metrics
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fer.evaluation.calibration import COLDEST, HOTTEST, fit_temperature
-from fer.evaluation.metrics import expected_calibration_error
+from fer.evaluation.metrics import MAX_TEMPERATURE, MIN_TEMPERATURE, expected_calibration_error, fit_temperature
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +31,16 @@ def test_the_temperature_calibrates(calibrated):
 
 def test_labels_that_are_all_right_or_all_wrong_stay_within_bounds(calibrated):
     logits, _labels = calibrated
-    assert fit_temperature(logits, logits.argmax(axis=1)) == pytest.approx(COLDEST, rel=0.01)
-    assert fit_temperature(logits, logits.argmin(axis=1)) == pytest.approx(HOTTEST, rel=0.01)
+    assert fit_temperature(logits, logits.argmax(axis=1)) == pytest.approx(MIN_TEMPERATURE, rel=0.01)
+    assert fit_temperature(logits, logits.argmin(axis=1)) == pytest.approx(MAX_TEMPERATURE, rel=0.01)
 
 
 def test_one_image_is_enough():
-    assert COLDEST * 0.99 <= fit_temperature(np.array([[2.0, 0.0]], dtype=np.float32), np.array([0])) <= HOTTEST
+    assert (
+        MIN_TEMPERATURE * 0.99
+        <= fit_temperature(np.array([[2.0, 0.0]], dtype=np.float32), np.array([0]))
+        <= MAX_TEMPERATURE
+    )
 
 
 def test_logits_that_say_nothing_keep_a_finite_temperature():

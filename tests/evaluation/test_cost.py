@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer.evaluation.cost import multiply_accumulates, peak_memory_bytes
+from fer.device import peak_memory_bytes
+from fer.evaluation.inspection import multiply_accumulates
 from fer.models.network import timm_network
 
 

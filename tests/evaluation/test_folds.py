@@ -15,11 +15,13 @@ from omegaconf import OmegaConf
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import RunError
-from fer.evaluation.folds import pool, pool_folds, read_fold
+from fer.evaluation.folds import pool_folds, read_fold
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import accuracy_interval
-from fer.evaluation.report import write_predictions, write_subjects
 from fer.evaluation.split_predictions import SplitPredictions, softmax
+from fer.reporting.write import write_evaluation
+from fer.runs.folder import RunFolder
+from fer.runs.tables import write_subjects
 
 FOLDS = 3
 TEMPERATURES = (0.5, 1.0, 2.0)
@@ -32,9 +34,7 @@ def write_fold(folder: Path, outcome: SplitPredictions, **changes: Any) -> Path:
     numbers = compute_metrics(replace(outcome, temperature=1.0, exact_duplicates=twins, near_duplicates=twins))
     metrics = {f"{split}/{name}": value for split in ("val", "test") for name, value in numbers.items()}
     metrics |= {"best_epoch": 3, "train_seconds": 10.0, "peak_memory_bytes": 5, "parameters": 7, "macs": 9} | changes
-    write_predictions(folder / "predictions.csv", outcome)
-    if outcome.subjects is not None:
-        write_subjects(folder / "subjects.csv", outcome.names, outcome.subjects)
+    RunFolder(folder).write_predictions(outcome.table())
     (folder / "calibration.json").write_text(json.dumps({"temperature": outcome.temperature}))
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
@@ -82,7 +82,9 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_folds_become_one_result(folders, outcomes, data_root, tmp_path):
-    metrics = pool_folds(folders, tmp_path)
+    evaluation = pool_folds(folders)
+    write_evaluation(evaluation, RunFolder(tmp_path))
+    metrics = evaluation.metrics
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
 
     rows = read(tmp_path / "predictions.csv")
@@ -121,7 +123,7 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 
 def test_each_fold_keeps_its_own_temperature(folders, outcomes):
-    metrics = pool(folders)[1]
+    metrics = pool_folds(folders).metrics
     calibrated = np.concatenate([softmax(outcome.logits, outcome.temperature) for outcome in outcomes])
     labels = np.concatenate([outcome.labels for outcome in outcomes])
     of_labels = calibrated[np.arange(len(labels)), labels]
@@ -131,7 +133,7 @@ def test_each_fold_keeps_its_own_temperature(folders, outcomes):
 
 def test_twins_are_left_out_fold_by_fold(folders, outcomes):
     """Here the first two images of each fold have one."""
-    metrics = pool(folders)[1]
+    metrics = pool_folds(folders).metrics
     unique = np.concatenate([outcome.correct[2:] for outcome in outcomes])
     assert metrics["test/twins"] == 2 * FOLDS
     assert metrics["test/accuracy_deduplicated"] == pytest.approx(unique.mean())
@@ -144,7 +146,7 @@ def test_a_subject_in_two_folds_is_refused(folders, outcomes):
     subjects[0] = outcomes[0].subjects[0]
     write_subjects(folders[1] / "subjects.csv", names, subjects)
     with pytest.raises(RunError, match=f"subject {outcomes[0].subjects[0]} is tested in two folds"):
-        pool(folders)
+        pool_folds(folders)
 
 
 def test_an_image_in_two_folds_is_refused(folders):
@@ -154,14 +156,14 @@ def test_an_image_in_two_folds_is_refused(folders):
     with (folders[1] / "predictions.csv").open("a") as file:
         file.write(lines[1] + "\n")
     with pytest.raises(RunError, match=r"image .* is tested in two folds"):
-        pool(folders)
+        pool_folds(folders)
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
 def test_a_fold_that_is_not_finished_is_named(folders, name):
     (folders[2] / name).unlink()
     with pytest.raises(RunError, match=f"fold2 has no {name}: that fold is not finished"):
-        pool(folders)
+        pool_folds(folders)
 
 
 @pytest.mark.parametrize(
@@ -170,21 +172,21 @@ def test_a_fold_that_is_not_finished_is_named(folders, name):
 def test_a_damaged_fold_is_named(folders, content):
     (folders[1] / "predictions.csv").write_text(content)
     with pytest.raises(RunError, match="fold1 is damaged"):
-        pool(folders)
+        pool_folds(folders)
 
 
 def test_folds_with_other_classes_are_refused(folders, outcomes):
     header, *rows = (folders[1] / "predictions.csv").read_text().splitlines()
     (folders[1] / "predictions.csv").write_text("\n".join([f"{header},contempt", *(f"{row},0" for row in rows)]))
     with pytest.raises(RunError, match="other classes"):
-        pool(folders)
+        pool_folds(folders)
 
 
 def test_without_a_pack_or_subjects_there_are_still_numbers(folders, outcomes):
     for folder in folders:
         (folder / "config.yaml").unlink()
         (folder / "subjects.csv").unlink()
-    metrics = pool(folders)[1]
+    metrics = pool_folds(folders).metrics
     correct = np.concatenate([outcome.correct for outcome in outcomes])
     assert metrics["test/accuracy_ci95"] == accuracy_interval(correct)
     assert metrics["test/subjects"] is None
@@ -195,7 +197,7 @@ def test_a_prediction_that_rounding_ties_stays_the_prediction(tmp_path, outcomes
     logits = np.zeros((1, 6), dtype=np.float32)
     logits[0, 4] = 1e-7
     tied = outcome_of_one(outcomes[0], logits)
-    fold = read_fold(write_fold(tmp_path / "tied", tied))
+    fold = read_fold(RunFolder(write_fold(tmp_path / "tied", tied))).predictions
     assert tied.predicted.tolist() == fold.logits.argmax(axis=1).tolist() == [4]
     assert torch.from_numpy(fold.logits).softmax(dim=1).numpy() == pytest.approx(tied.probabilities, abs=1e-5)
 

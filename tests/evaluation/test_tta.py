@@ -8,8 +8,7 @@ from PIL import Image
 from fer.data.augment import resample
 from fer.data.loader import DeviceLoader
 from fer.errors import ConfigError
-from fer.evaluation.predict_split import collect
-from fer.evaluation.tta import CROP, VIEWS, flip, in_channels, ten_crop, views
+from fer.evaluation.predict_split import CROP, VIEWS, collect, flip, in_channels, ten_crop, views
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 

@@ -13,7 +13,7 @@ from PIL import Image
 from fer.cli.app import CONF
 from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
-from fer.evaluation.evaluate import score
+from fer.evaluation.evaluate import evaluate_models
 from fer.training.train import train
 
 
@@ -40,8 +40,8 @@ def mine(faces: Path, tmp_path: Path, tiny_config: Callable[..., DictConfig]) ->
 def evaluated(run: Path, *overrides: str) -> tuple[np.ndarray, dict]:
     given = [f"checkpoint={run}", "device=cpu", *overrides]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        _, outcome, metrics = score(compose("evaluate", given), given)
-    return outcome.names, metrics
+        _, evaluation = evaluate_models(compose("evaluate", given), given)
+    return evaluation.predictions.names, evaluation.metrics
 
 
 def test_without_splits_and_people_the_last_of_each_emotion_are_held_out_and_it_is_said(

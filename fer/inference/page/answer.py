@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from fer.evaluation.gradcam import class_maps
+from fer.evaluation.inspection import class_maps
 from fer.evaluation.trained_model import TrainedModel
 from fer.faces.framing import Faces
 from fer.faces.pictures import decode_picture

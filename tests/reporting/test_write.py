@@ -1,8 +1,7 @@
-"""The files of a run folder agree with each other and with the classifier."""
+"""The files that an evaluation is written to agree with each other and with the classifier."""
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,22 @@ import torch
 from PIL import Image
 
 from fer.data.datamodule import FERDataModule
-from fer.evaluation.calibration import fit_temperature
+from fer.evaluation.evaluate import evaluate_run
+from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.metric_table import compute_metrics
+from fer.evaluation.metrics import fit_temperature
 from fer.evaluation.predict_split import collect
-from fer.evaluation.report import evaluate_run, write_predictions, write_subjects
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
+from fer.reporting.write import write_evaluation
+from fer.runs.folder import RunFolder
 
 CLASSES = ["angry", "happy", "sad"]
 NAMES = ['a, "b".png', "it's/ü\n.png", "test/happy/000.png", " leading.png", "=1+1.png"]
 
 
-def outcome_of(names: list[str], **changes: Any) -> SplitPredictions:
+def predictions_of(names: list[str], **changes: Any) -> SplitPredictions:
     count = len(names)
     images = np.random.default_rng(0).integers(0, 256, (count, 16, 16), dtype=np.uint8)
     logits = 3 * np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32)
@@ -37,8 +39,7 @@ def outcome_of(names: list[str], **changes: Any) -> SplitPredictions:
         "images": lambda positions: images[positions],
         "temperature": 2.0,
     }
-    outcome = SplitPredictions(**facts | changes)
-    return replace(outcome, metrics=compute_metrics(outcome))
+    return SplitPredictions(**facts | changes)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -47,9 +48,9 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_predictions_hold_a_row_per_image_under_any_name(tmp_path):
-    outcome = outcome_of(NAMES, subjects=np.array(["S1", "S2", 'S "3"', "S1", "S4"]))
-    write_predictions(tmp_path / "predictions.csv", outcome)
-    write_subjects(tmp_path / "subjects.csv", outcome.names, outcome.subjects)
+    predictions = predictions_of(NAMES, subjects=np.array(["S1", "S2", 'S "3"', "S1", "S4"]))
+    metrics = {f"test/{name}": value for name, value in compute_metrics(predictions).items()}
+    write_evaluation(Evaluation(predictions, metrics, 2.0, "val"), RunFolder(tmp_path), figures=False)
     rows = read(tmp_path / "predictions.csv")
     assert list(rows[0]) == ["name", "label", "predicted", "loss", *CLASSES]
     assert [row["name"] for row in rows] == NAMES
@@ -65,7 +66,7 @@ def test_predictions_hold_a_row_per_image_under_any_name(tmp_path):
 
 
 def test_probabilities_and_losses_of_extreme_logits_are_finite_or_right():
-    extreme = outcome_of(["a", "b"], logits=np.array([[1000, 0, 0], [0, 0, -1000]], dtype=np.float32))
+    extreme = predictions_of(["a", "b"], logits=np.array([[1000, 0, 0], [0, 0, -1000]], dtype=np.float32))
     assert extreme.probabilities == pytest.approx(np.array([[1, 0, 0], [0.5, 0.5, 0]]))
     assert extreme.losses == pytest.approx([0, np.log(2)])
     assert extreme.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
@@ -73,7 +74,7 @@ def test_probabilities_and_losses_of_extreme_logits_are_finite_or_right():
 
 def test_images_can_have_temperatures_of_their_own():
     logits = np.array([[2, 0, 0], [2, 0, 0]], dtype=np.float32)
-    each = outcome_of(["a", "b"], logits=logits, temperature=np.array([1.0, 4.0]))
+    each = predictions_of(["a", "b"], logits=logits, temperature=np.array([1.0, 4.0]))
     assert each.calibrated[0] == pytest.approx(each.probabilities[0])
     assert each.calibrated[1] == pytest.approx(np.exp([0.5, 0, 0]) / np.exp([0.5, 0, 0]).sum())
 
@@ -97,12 +98,13 @@ def evaluated(tmp_path_factory, data_root):
         classifier.network.fc.weight.mul_(0.1)
         classifier.network.fc.bias.copy_(3 * torch.from_numpy(shares).log())
     folder = tmp_path_factory.mktemp("run")
-    metrics, outcome = evaluate_run(classifier, datamodule, folder, torch.device("cpu"), "32-true")
-    return classifier, datamodule, folder, metrics, outcome
+    evaluation = evaluate_run(classifier, datamodule, torch.device("cpu"), "32-true")
+    write_evaluation(evaluation, RunFolder(folder), classifier=classifier)
+    return classifier, datamodule, folder, evaluation.metrics
 
 
 def test_a_run_folder_agrees_with_its_numbers(evaluated):
-    classifier, datamodule, folder, metrics, _outcome = evaluated
+    classifier, datamodule, folder, metrics = evaluated
     rows = read(folder / "predictions.csv")
     assert len(rows) == metrics["test/images"] == len(datamodule.splits["test"])
     assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(metrics["test/accuracy"])
@@ -127,12 +129,28 @@ def test_numbers_are_flat_and_can_be_written_as_json(evaluated):
 
 
 def test_the_temperature_is_fitted_on_validation(evaluated):
-    classifier, datamodule, folder, metrics, _outcome = evaluated
+    classifier, datamodule, folder, metrics = evaluated
     found = collect(classifier, datamodule.eval_loader("val", torch.device("cpu")), "32-true", "")
     calibration = json.loads((folder / "calibration.json").read_text())
     assert calibration["fitted_on"] == "val"
     assert calibration["temperature"] == pytest.approx(fit_temperature(found.logits, found.labels))
     assert calibration["test/ece_calibrated"] == metrics["test/ece_calibrated"]
+
+
+def test_the_metrics_are_written_last_after_the_loggers(tmp_path):
+    folder = RunFolder(tmp_path)
+    predictions = predictions_of(NAMES)
+    metrics = {f"test/{name}": value for name, value in compute_metrics(predictions).items()}
+
+    def log_results() -> None:
+        assert folder.predictions_file.exists()
+        assert folder.calibration_file.exists()
+        assert not folder.is_finished()
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write_evaluation(Evaluation(predictions, metrics, 2.0, "val"), folder, figures=False, log_results=log_results)
+    assert not folder.is_finished()
 
 
 def test_figures_stand_in_the_folder_as_pictures(evaluated):

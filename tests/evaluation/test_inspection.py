@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fer.evaluation.gradcam import class_maps, layer_with_maps
+from fer.evaluation.inspection import class_maps, layer_with_maps
 from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network

@@ -1,4 +1,4 @@
-"""What in a face speaks for a class: Grad-CAM (Selvaraju et al., ICCV 2017), by pytorch-grad-cam."""
+"""Looks into a network: what speaks for a class (Grad-CAM), its last features, and what one image costs."""
 
 import logging
 from collections.abc import Sequence
@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from fer.evaluation.features import as_seen
+from fer.data.augment import resample
+from fer.evaluation.predict_split import in_channels
 from fer.models.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
 
-FINEST = 4  # cells on a side that a map should have at least: coarser ones say nothing of a face
+MIN_CELLS = 4  # cells on a side that a map should have at least: coarser ones say nothing of a face
+BATCH_SIZE = 64
 
 
 def class_maps(
@@ -80,5 +83,64 @@ def layer_with_maps(network: nn.Module, model: nn.Module, face: Tensor) -> nn.Mo
     sides = {name: min(shapes[name][2:]) for name in names if name in shapes}
     if not sides or max(sides.values()) == 1:
         return None
-    fine = [name for name, side in sides.items() if side >= FINEST]
+    fine = [name for name, side in sides.items() if side >= MIN_CELLS]
     return network.get_submodule(fine[-1] if fine else max(sides, key=lambda name: sides[name]))
+
+
+@torch.inference_mode()
+def penultimate_features(
+    classifier: ExpressionClassifier, images: np.ndarray, device: torch.device
+) -> np.ndarray | None:
+    """The input of the last linear layer, float32 [N, D]; None where the network has none.
+
+    Args:
+        classifier: is put into evaluation mode and onto the device.
+        images: uint8 [N, H, W] or [N, H, W, 3].
+        device: to work on.
+    """
+    classifier = classifier.eval().to(device)
+    layers = [layer for layer in classifier.evaluated_network.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        return None
+    features: list[Tensor] = []
+
+    def note(layer: nn.Module, inputs: Any) -> None:
+        features.append(inputs[0].flatten(1).float().cpu())
+
+    hook = layers[-1].register_forward_pre_hook(note)
+    try:
+        with torch.compiler.set_stance("force_eager"):  # a compiled network would not call the hook
+            for some in np.split(images, range(BATCH_SIZE, len(images), BATCH_SIZE)):
+                classifier(as_seen(classifier, some, device))
+    finally:
+        hook.remove()
+    return torch.cat(features).numpy()
+
+
+def as_seen(classifier: ExpressionClassifier, images: np.ndarray, device: torch.device) -> Tensor:
+    """Images as an evaluation shows them to a classifier, float [N, C, S, S] in [0, 1].
+
+    Args:
+        classifier: for its channels and its size.
+        images: uint8 [N, H, W] or [N, H, W, 3].
+        device: of the result.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return resample(in_channels(pixels, len(classifier.mean)), classifier.image_size)
+
+
+@torch.no_grad()
+def multiply_accumulates(network: nn.Module, channels: int, image_size: int) -> int:
+    """Multiply-accumulates of one forward pass of one image (what the literature calls FLOPs)."""
+    parameter = next(network.parameters())
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            network(torch.zeros(1, channels, image_size, image_size, device=parameter.device))
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return counter.get_total_flops() // 2

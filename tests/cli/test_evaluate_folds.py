@@ -17,6 +17,7 @@ from fer.comparison.groups import group_runs
 from fer.comparison.result import transfers
 from fer.errors import ConfigError, RunError
 from fer.evaluation.folds import pool_folds
+from fer.reporting.write import write_evaluation
 from fer.runs.finished import find_runs
 from fer.training.train import train
 
@@ -50,7 +51,7 @@ def runs(tiny_overrides: list[str], data_root: Path, tmp_path_factory: pytest.Te
             more = [*data, "data.batch_size=8", "trainer.max_epochs=1", f"seed={seed}"]
             train(composed("train", [*tiny_overrides, *more]), run / f"fold{fold}")
         shutil.copy(run / "fold0" / "config.yaml", run / "config.yaml")
-        pool_folds([run / f"fold{fold}" for fold in range(FOLDS)], run)
+        write_evaluation(pool_folds([run / f"fold{fold}" for fold in range(FOLDS)]), run)
         made.append(run)
     return made
 
@@ -144,5 +145,5 @@ def test_what_folds_cannot_answer_is_one_line(runs: list[Path], tmp_path: Path) 
             asked(*overrides)
     shutil.copytree(runs[0], tmp_path / "half")
     (tmp_path / "half" / "fold1" / "metrics.json").unlink()
-    with pytest.raises(RunError, match=r"fold 1 of 2 in .*half is not finished; go on with: .* resume="):
+    with pytest.raises(RunError, match=r"fold 1 of 2 in .*half is not finished; resume with: .* resume="):
         asked(f"checkpoint={tmp_path / 'half'}")

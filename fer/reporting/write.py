@@ -1,0 +1,67 @@
+"""Write an evaluation: of a run after training, by `evaluate.py`, or of pooled folds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from fer.errors import RunError
+from fer.evaluation.evaluation import Evaluation
+from fer.models.classifier import ExpressionClassifier
+from fer.reporting.console import print_evaluation
+from fer.reporting.figure_table import FIGURES, draw_figures, save_figures
+from fer.reporting.report import write_report
+from fer.reporting.training_figures import training_figure
+from fer.runs.folder import RunFolder
+
+
+def write_evaluation(
+    evaluation: Evaluation,
+    folder: RunFolder | Path,
+    config: DictConfig | None = None,
+    classifier: ExpressionClassifier | None = None,
+    figures: bool = True,
+    log_results: Callable[[], None] | None = None,
+) -> None:
+    """Write everything that a run folder holds of an evaluation, `metrics.json` last, and print the summary.
+
+    Args:
+        evaluation: to write.
+        folder: of the run or evaluation.
+        config: of the run; None reads it from the folder, where it is a run.
+        classifier: that made the predictions, for Grad-CAM; None for ensembles and pooled folds.
+        figures: whether to draw any.
+        log_results: called when the figures exist, before `metrics.json`: for the loggers of a run.
+    """
+    folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+    metrics = evaluation.metrics
+    if evaluation.temperature is not None and evaluation.temperature_fitted_on is not None:
+        folder.write_calibration(evaluation.temperature, evaluation.temperature_fitted_on, metrics)
+    folder.write_predictions(evaluation.predictions.table())
+    if figures:
+        drawn = draw_figures(evaluation.predictions, classifier)
+        if metrics.get("best_epoch") is not None and folder.history_file.exists():
+            drawn["training_curves"] = training_figure(folder.read_history(), metrics["best_epoch"])
+        save_figures(drawn, folder.figures)
+    if evaluation.folds:
+        folder.write_folds(evaluation.folds)
+    if log_results is not None:
+        log_results()
+    write_report(folder.path, metrics, config)
+    folder.write_metrics(metrics)
+    print_evaluation(metrics, folder)
+
+
+def clear_evaluation(folder: RunFolder) -> None:
+    """Remove an earlier evaluation, of which not every file may be written again; `metrics.json` first.
+
+    Raises:
+        RunError: a run is there.
+    """
+    if folder.is_run():
+        raise RunError(f"{folder} holds a run, whose own results would be lost; give another hydra.run.dir")
+    for file in (folder.metrics_file, folder.calibration_file, folder.subjects_file, folder.folds_file):
+        file.unlink(missing_ok=True)
+    for row in FIGURES:
+        for figure in folder.figures.glob(f"{row.name}.*"):
+            figure.unlink()
