@@ -4,23 +4,24 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 from fer.errors import ExportError
-from fer.export.faces import BATCH, Faces
+from fer.export.faces import BATCH_SIZE, FaceImages
 from fer.export.formats import Run
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = 1e-4  # largest difference of a probability in fp32
-CLOSE = 0.95  # of the images must get the same emotion in a lower precision, or there is a warning
-ROUNDS, SECONDS, SINGLES = 7, 10.0, 10  # most turns of each timing, its patience, calls of batch 1 in a turn
+MAX_DIFFERENCE = 1e-4  # of a probability in fp32
+MIN_SAME_EMOTION = 0.95  # share of images with the same emotion in a lower precision; below it a warning
+ROUNDS, MAX_SECONDS, SINGLES = 7, 10.0, 10  # most rounds of a timing, its limit, calls of batch 1 per round
 
 
-def compare(original: Run, exported: Run, faces: Faces, size: int, channels: int) -> dict[str, Any]:
+def compare(original: Run, exported: Run, faces: FaceImages, size: int, channels: int) -> dict[str, Any]:
     """How far an exported model is from the original, over all faces.
 
     Returns:
@@ -30,12 +31,11 @@ def compare(original: Run, exported: Run, faces: Faces, size: int, channels: int
     Raises:
         ExportError: the exported model's outputs are no numbers.
     """
-    total = -(-len(faces) // BATCH)
-    before, after = [], []
+    total = -(-len(faces) // BATCH_SIZE)
+    outputs: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in track(faces.batches(size, channels), description="checking", total=total, transient=True):
-        before.append(original(batch))
-        after.append(exported(batch))
-    ours, theirs = np.concatenate(before), np.concatenate(after)
+        outputs.append((original(batch), exported(batch)))
+    ours, theirs = map(np.concatenate, zip(*outputs, strict=True))
     if not np.isfinite(theirs).all():
         raise ExportError("the exported model's outputs are no numbers: its values pass the range of the precision")
     difference = np.abs(ours.astype(np.float64) - theirs)
@@ -52,58 +52,44 @@ def compare(original: Run, exported: Run, faces: Faces, size: int, channels: int
     }
 
 
-def judge(found: dict[str, Any], precision: str) -> None:
-    """Refuse an fp32 model that is not the original, and warn of a smaller one that decides otherwise.
-
-    Args:
-        found: by `compare`.
-        precision: of the exported model.
+def check_difference(found: dict[str, Any], precision: str) -> None:
+    """Warn if a model of lower precision often predicts another emotion; `found` is the result of `compare`.
 
     Raises:
         ExportError: in fp32, a probability differs by more than 1e-4.
     """
     difference, same = found["max_probability_difference"], found["same_emotion"]
-    if precision == "fp32" and difference > TOLERANCE:
+    if precision == "fp32" and difference > MAX_DIFFERENCE:
         raise ExportError(
-            f"not written: a probability differs from the original's by {difference:.2g}, over {TOLERANCE:g}, on "
+            f"not written: a probability differs from the original's by {difference:.2g}, over {MAX_DIFFERENCE:g}, on "
             f"{found['images']} {found['checked_on']}; another format may do, and please report the network"
         )
-    if same < CLOSE:
-        log.warning("in %s only %.1f %% of the images get the emotion that the original gives", precision, 100 * same)
+    if same < MIN_SAME_EMOTION:
+        log.warning("in %s only %.1f %% of the images get the same emotion as from the original", precision, 100 * same)
 
 
-def clock(runs: dict[str, Run], faces: Faces, size: int, channels: int) -> dict[str, dict[str, float]]:
-    """Time models in turn, on the CPU: medians over turns.
-
-    Args:
-        runs: by name.
-
-    Returns:
-        By name: `batch1_milliseconds` and `batch64_images_per_second`.
-    """
+def clock(runs: dict[str, Run], faces: FaceImages, size: int, channels: int) -> dict[str, dict[str, float]]:
+    """Time models in turn on the CPU: by name, medians of `batch1_milliseconds` and `batch64_images_per_second`."""
     first = next(faces.batches(size, channels))
-    many = np.ascontiguousarray(np.resize(first, (BATCH, *first.shape[1:])))
-    single = np.ascontiguousarray(many[:1])
-    ones = _in_turn({name: _repeated(run, single, SINGLES) for name, run in runs.items()})
-    batches = _in_turn({name: _repeated(run, many, 1) for name, run in runs.items()})
+    batch = np.ascontiguousarray(np.resize(first, (BATCH_SIZE, *first.shape[1:])))
+    single = np.ascontiguousarray(batch[:1])
+    ones = _in_turn({name: partial(_repeat, run, single, SINGLES) for name, run in runs.items()})
+    batches = _in_turn({name: partial(_repeat, run, batch, 1) for name, run in runs.items()})
     return {
         name: {
             "batch1_milliseconds": 1000 * ones[name] / SINGLES,
-            "batch64_images_per_second": BATCH / batches[name],
+            "batch64_images_per_second": BATCH_SIZE / batches[name],
         }
         for name in runs
     }
 
 
-def _repeated(run: Run, images: np.ndarray, times: int) -> Callable[[], None]:
-    def call() -> None:
-        for _ in range(times):
-            run(images)
-
-    return call
+def _repeat(run: Run, images: np.ndarray, times: int) -> None:
+    for _ in range(times):
+        run(images)
 
 
-def _in_turn(calls: dict[str, Callable[[], None]]) -> dict[str, float]:
+def _in_turn(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
     """Median seconds of each call; a warm-up is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     started = time.perf_counter()
@@ -112,6 +98,6 @@ def _in_turn(calls: dict[str, Callable[[], None]]) -> dict[str, float]:
             began = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - began)
-        if turn >= 3 and time.perf_counter() - started > SECONDS:
+        if turn >= 3 and time.perf_counter() - started > MAX_SECONDS:
             break
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}

@@ -16,10 +16,11 @@ from rich.table import Table
 
 from fer.errors import ConfigError, DataError, ExportError
 from fer.evaluation.trained_model import TrainedModel, load_trained
-from fer.export.check import clock, compare, judge
-from fer.export.faces import Faces, drawn_faces, faces_of, open_data
+from fer.export.check import check_difference, clock, compare
+from fer.export.faces import FaceImages, drawn_faces, faces_of, open_data
 from fer.export.formats import (
     SUFFIXES,
+    CalibratedNetwork,
     Run,
     as_exported_program,
     as_onnx,
@@ -30,7 +31,6 @@ from fer.export.formats import (
     run_network,
     run_onnx,
 )
-from fer.export.network import CalibratedNetwork
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 from fer.runs.folder import BEST_CHECKPOINT
@@ -64,17 +64,17 @@ def export(
         output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
         images: most test images of the check.
         root: where the run's pack is now; None is where the run had it.
-        own_network: config of the network, where it is not one of timm's.
+        own_network: config of the network, if it is not one of timm's.
 
     Returns:
-        What is written to `<output>.json`.
+        The content of `<output>.json`.
 
     Raises:
-        FERError: a choice that does not exist, a foreign checkpoint, no training images for int8, a model that
-            cannot be exported or differs.
+        FERError: an unknown choice, a foreign checkpoint, no training images for int8, a model that cannot be
+            exported or differs from the original.
     """
     if checkpoint is None:
-        raise ConfigError("say what to export: checkpoint=RUN_OR_CKPT (a run folder, or a checkpoint)")
+        raise ConfigError("give checkpoint=RUN_OR_CKPT: the model to export (a run folder, or a checkpoint)")
     if images < 1:
         raise ConfigError(f"images={images}: the check takes 1 or more")
     check_choice(form, precision)
@@ -85,37 +85,40 @@ def export(
     if path.is_dir():
         raise ConfigError(f"output={path} is a folder: name a file in it")
     faces, calibration = _faces(model, images, root, precision)
-    size, channels = model.classifier.image_size, len(model.classifier.mean)
-    original = CalibratedNetwork(model.classifier, model.temperature or 1.0)
     facts = describe(model, precision)
     with Console().status(f"exporting {form}, {precision}"):
         content = _exported(model, form, precision, facts, calibration)
-        ours, (name, theirs) = run_network(original), _runnable(form, content, original)
-    found = compare(ours, theirs, faces, size, channels)
-    judge(found, precision)
-    with Console().status("timing"):
-        timing = clock({"PyTorch": ours, name: theirs}, faces, size, channels)
+    checked, runtime = _checked(model, form, precision, content, faces)
     _write(path, content)
-    results = {
-        "file": path.name,
-        "format": form,
-        "precision": precision,
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        **{key: _plain(value) for key, value in facts.items()},
-        **found,
-        "timing": timing,
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "versions": {name: _version(name) for name in ("torch", "timm", "onnx", "onnxruntime")},
-    }
+    results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
     write_json(path.with_name(f"{path.name}.json"), results)
-    _print(results, path, name)
+    _print(results, path, runtime)
     return results
 
 
+def _checked(
+    model: TrainedModel, form: str, precision: str, content: bytes, faces: FaceImages
+) -> tuple[dict[str, Any], str]:
+    """Compare and time an exported model: the numbers, and what it ran in."""
+    size, channels = model.classifier.image_size, len(model.classifier.mean)
+    original = CalibratedNetwork(model.classifier, model.temperature or 1.0)
+    ours, (runtime, theirs) = run_network(original), _runnable(form, content, original)
+    found = compare(ours, theirs, faces, size, channels)
+    check_difference(found, precision)
+    with Console().status("timing"):
+        timing = clock({"PyTorch": ours, runtime: theirs}, faces, size, channels)
+    machine = {"threads": torch.get_num_threads(), "machine": platform.machine()}
+    versions = {name: _version(name) for name in ("torch", "timm", "onnx", "onnxruntime")}
+    return {**found, "timing": timing, **machine, "versions": versions}, runtime
+
+
+def _file_facts(path: Path, form: str, precision: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"file": path.name, "format": form, "precision": precision, "bytes": len(content), "sha256": sha256}
+
+
 def describe(model: TrainedModel, precision: str) -> dict[str, str]:
-    """What is told inside the file: text by key, lists as JSON."""
+    """The metadata inside the file: text by key, lists as JSON."""
     classifier = model.classifier
     channels, size = len(classifier.mean), classifier.image_size
     stored = classifier.stored_size
@@ -139,7 +142,7 @@ def describe(model: TrainedModel, precision: str) -> dict[str, str]:
     }
 
 
-def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[Faces, Faces | None]:
+def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[FaceImages, FaceImages | None]:
     """Faces for the check, and for int8 those of training."""
     try:
         datamodule = open_data(model, root)
@@ -153,7 +156,7 @@ def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> 
 
 
 def _exported(
-    model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: Faces | None
+    model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: FaceImages | None
 ) -> bytes:
     classifier = model.classifier
     size, channels = classifier.image_size, len(classifier.mean)
@@ -169,7 +172,7 @@ def _exported(
         return content
     from fer.export.quantize import in_int8
 
-    return in_int8(content, calibration.batches(size, channels, batch=32))
+    return in_int8(content, calibration.batches(size, channels, batch_size=32))
 
 
 def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[str, Run]:
@@ -216,22 +219,19 @@ def _version(package: str) -> str | None:
 
 
 def _print(results: dict[str, Any], path: Path, runtime: str) -> None:
-    console = Console()
     title = f"{results['backbone']}, {len(results['classes'])} classes, {results['image_size']} px"
-    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for heading in ("", "PyTorch, fp32", f"{runtime}, {results['precision']}"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = Table("", title=title, box=None, pad_edge=False, title_justify="left")
+    for heading in ("PyTorch, fp32", f"{runtime}, {results['precision']}"):
+        table.add_column(heading, justify="right")
     if results["accuracy"] is not None:
-        table.add_row(
-            f"accuracy, {results['images']:,} {results['checked_on']}",
-            f"{results['accuracy']:.2%}",
-            f"{results['accuracy_exported']:.2%}",
-        )
+        what = f"accuracy, {results['images']:,} {results['checked_on']}"
+        table.add_row(what, f"{results['accuracy']:.2%}", f"{results['accuracy_exported']:.2%}")
     table.add_row("same emotion", "", f"{results['same_emotion']:.2%}")
     table.add_row("largest difference of a probability", "", f"{results['max_probability_difference']:.1e}")
     timing = list(results["timing"].values())
     table.add_row("one image, ms", *(f"{times['batch1_milliseconds']:.1f}" for times in timing))
     table.add_row("batches of 64, images/s", *(f"{times['batch64_images_per_second']:,.0f}" for times in timing))
     table.add_row("megabytes", "", f"{results['bytes'] / 1e6:.1f}")
+    console = Console()
     console.print(table)
     console.print(f"{path} (numbers: {path.name}.json)", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Faces that an exported model is checked, timed and quantised with: the run's own, or drawn ones."""
+"""Faces with which an exported model is checked, timed and quantised: the run's own, or drawn ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
 from fer.evaluation.trained_model import TrainedModel
 
-DRAWN = 256  # faces, where the run's own are not at hand
-BATCH = 64
+N_DRAWN = 256  # faces, if the data of the run are not available
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceImages:
     """Faces as they are stored, with their classes."""
 
     images: np.ndarray  # uint8 [N, H, W] or [N, H, W, 3]
     labels: np.ndarray | None  # int64 [N]; None where they are not of the model's classes
-    what: str
+    what: str  # in words
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, size: int, channels: int, batch: int = BATCH) -> Iterator[np.ndarray]:
+    def batches(self, size: int, channels: int, batch_size: int = BATCH_SIZE) -> Iterator[np.ndarray]:
         """float32 [B, C, S, S] in [0, 1], resampled as in training."""
-        for start in range(0, len(self), batch):
-            pixels = torch.from_numpy(np.array(self.images[start : start + batch]))
+        for start in range(0, len(self), batch_size):
+            pixels = torch.from_numpy(np.array(self.images[start : start + batch_size]))
             pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
             yield resample(pixels.expand(-1, channels, -1, -1), size).contiguous().numpy()
 
@@ -58,7 +58,7 @@ def open_data(model: TrainedModel, root: str | None = None) -> FERDataModule:
     return datamodule
 
 
-def faces_of(datamodule: FERDataModule, split: str, most: int) -> Faces:
+def faces_of(datamodule: FERDataModule, split: str, most: int) -> FaceImages:
     """Up to `most` faces of a split, spread evenly over it.
 
     Args:
@@ -67,10 +67,10 @@ def faces_of(datamodule: FERDataModule, split: str, most: int) -> Faces:
     assert datamodule.pack is not None, "setup comes first"
     rows = datamodule.splits[split]
     rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
-    return Faces(datamodule.pack.images[rows], datamodule.labels[rows], f"{split} images of {datamodule.name}")
+    return FaceImages(datamodule.pack.images[rows], datamodule.labels[rows], f"{split} images of {datamodule.name}")
 
 
-def drawn_faces() -> Faces:
-    """Faces of nobody, for a model whose own data are not at hand."""
-    drawn = draw_faces("demo", faces=(7, 7, DRAWN))
-    return Faces(drawn.images[-DRAWN:], None, "drawn faces")
+def drawn_faces() -> FaceImages:
+    """Drawn faces, for a model whose own data are not available."""
+    drawn = draw_faces("demo", faces=(7, 7, N_DRAWN))
+    return FaceImages(drawn.images[-N_DRAWN:], None, "drawn faces")

@@ -1,5 +1,6 @@
-"""The three formats as bytes, and how each is run again from those bytes."""
+"""The network that is deployed, its three formats as bytes, and how each is run from those bytes."""
 
+import copy
 import importlib
 import io
 import json
@@ -12,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from fer.errors import CheckpointError, ConfigError, ExportError
-from fer.export.network import CalibratedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import rebuild_network
 
@@ -25,12 +25,36 @@ SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safete
 PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
 
 
-def check_choice(form: str, precision: str) -> None:
-    """Refuse what does not exist, and a format whose packages are not installed.
+class CalibratedNetwork(nn.Module):
+    """Probabilities, float32 [B, K], of faces, float32 [B, C, S, S] in [0, 1].
 
-    Raises:
-        ConfigError: in one line.
+    Args:
+        classifier: normalisation and network are taken from it; it stays as it is.
+        temperature: divisor of the logits, fitted on validation.
+        half: compute the network in fp16; what goes in and comes out stays float32.
     """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, classifier: ExpressionClassifier, temperature: float, half: bool = False) -> None:
+        super().__init__()
+        network = copy.deepcopy(classifier.evaluated_network)
+        self.network = network.half() if half else network.float()
+        self.register_buffer("mean", classifier.mean.detach().clone())
+        self.register_buffer("std", classifier.std.detach().clone())
+        self.temperature, self.half_precision = temperature, half
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        faces = (images - self.mean) / self.std
+        if self.half_precision:
+            faces = faces.to(torch.float16)
+        return (self.network(faces).float() / self.temperature).softmax(dim=1)
+
+
+def check_choice(form: str, precision: str) -> None:
+    """Raises ConfigError for a format or precision that does not exist, or whose packages are not installed."""
     if form not in SUFFIXES:
         raise ConfigError(f"format={form}: choose {', '.join(SUFFIXES)}")
     if precision not in PRECISIONS[form]:
@@ -45,7 +69,7 @@ def check_choice(form: str, precision: str) -> None:
 
 
 def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:
-    """An ONNX model whose batch may have any size, without any path or name of this machine in it.
+    """An ONNX model for batches of any size, without any path or name of this machine in it.
 
     Args:
         network: what is exported.
@@ -57,7 +81,7 @@ def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str
     """
     import onnx
 
-    for name in ("onnx_ir", "onnxscript"):  # they tell of every pass
+    for name in ("onnx_ir", "onnxscript"):  # they log every pass
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         program: Any = torch.onnx.export(
@@ -96,7 +120,7 @@ def run_onnx(content: bytes) -> Run:
 
 
 def as_exported_program(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:
-    """A program of `torch.export` whose batch may have any size; the metadata is its extra file `fer.json`.
+    """A program of `torch.export` for batches of any size; the metadata is its extra file `fer.json`.
 
     Raises:
         ExportError: the network cannot be traced.
@@ -116,7 +140,7 @@ def as_exported_program(network: CalibratedNetwork, example: Tensor, metadata: d
 
 def run_exported_program(content: bytes) -> Run:
     """The program in PyTorch; only for bytes that we have just written."""
-    return _run_module(torch.export.load(io.BytesIO(content)).module())
+    return run_network(torch.export.load(io.BytesIO(content)).module())
 
 
 def as_safetensors(network: CalibratedNetwork, classifier: ExpressionClassifier, metadata: dict[str, str]) -> bytes:
@@ -160,15 +184,12 @@ def load_safetensors(content: bytes, network: nn.Module | None = None) -> Calibr
         raise CheckpointError(f"this is no safetensors file of an exported model: {_reason(error)}") from error
 
 
-def run_network(network: CalibratedNetwork) -> Run:
-    """The original, in PyTorch on the CPU."""
-    return _run_module(network)
+def run_network(network: nn.Module) -> Run:
+    """A network in PyTorch on the CPU."""
 
-
-def _run_module(module: nn.Module) -> Run:
     @torch.inference_mode()
     def run(images: np.ndarray) -> np.ndarray:
-        return module(torch.from_numpy(images)).numpy()
+        return network(torch.from_numpy(images)).numpy()
 
     return run
 

@@ -14,11 +14,10 @@ import timm
 import torch
 
 from fer.errors import CheckpointError, ConfigError, DataError, ExportError
-from fer.export.check import compare, judge
+from fer.export.check import check_difference, compare
 from fer.export.export import export
 from fer.export.faces import drawn_faces
-from fer.export.formats import load_safetensors, run_network
-from fer.export.network import CalibratedNetwork
+from fer.export.formats import CalibratedNetwork, load_safetensors, run_network
 from fer.models.load import load_classifier
 from fer.models.network import timm_network
 from tests.export.conftest import CLASSES, TEMPERATURE
@@ -159,8 +158,8 @@ def test_a_model_that_differs_is_refused(run: Path) -> None:
     found = compare(original, other, drawn_faces(), 32, 1)
     assert found["same_emotion"] == 1
     with pytest.raises(ExportError, match="not written: a probability differs"):
-        judge(found, "fp32")
-    judge(found, "fp16")
+        check_difference(found, "fp32")
+    check_difference(found, "fp16")
     with pytest.raises(ExportError, match="no numbers"):
         compare(original, lambda images: original(images) * np.float32("nan"), drawn_faces(), 32, 1)
 
