@@ -112,12 +112,13 @@ class RunFolder:
         return not self.best_checkpoint.exists() and self.fold(0).best_checkpoint.exists()
 
     @contextmanager
-    def only_writer(self, what: str = "another run", key: str = "hydra.run.dir") -> Iterator[None]:
+    def only_writer(self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0) -> Iterator[None]:
         """Lock the folder; the operating system frees it when the process ends, however it ends.
 
         Args:
             what: writes here, for the error.
             key: of the config that names another folder.
+            timeout: seconds to wait for another process that holds the folder.
 
         Raises:
             RunError: another process holds it.
@@ -127,7 +128,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / ".lock"
         file.touch()
-        lock = filelock.FileLock(file, timeout=0, fallback_to_soft=False)
+        lock = filelock.FileLock(file, timeout=timeout, fallback_to_soft=False)
         try:
             lock.acquire()
         except filelock.Timeout:

@@ -17,6 +17,7 @@ from fer.runs.status import one_line
 from fer.sweeps.names import job_name
 
 Compose = Callable[[list[str]], DictConfig]
+FOLD = "data.fold"
 SEEDS = "seeds"  # how many; a key of sweeps, not of runs
 # What a resumed run may change, but what gives another result
 RESULT_KEYS = ("callbacks.best.", "callbacks.early_stopping.", "trainer.precision", "trainer.max_epochs")
@@ -88,7 +89,7 @@ def make_job(
         load: from overrides to a config with its `hydra` node.
     """
     given = [f"{key}={varied[key]}" if key in varied else single_value(key, value) for key, value in overrides.items()]
-    own = {key: value for key, value in varied.items() if not _is_fold(key)}
+    own = {key: value for key, value in varied.items() if key != FOLD}
     try:
         config = load(given)
         job = Job(job_name(config.hydra.runtime.choices, config.get("seed"), own), RunFolder(sweep), given)
@@ -98,8 +99,8 @@ def make_job(
         chosen = {**choices, **varied}
         name, cause = job_name(chosen, varied.get("seed", "0"), own), str(error).partition("Config search path")[0]
         job = Job(name, RunFolder(sweep), given, error=one_line(cause))
-    if folds := [value for key, value in varied.items() if _is_fold(key)]:
-        job.name += f"_fold-{folds[0]}"
+    if FOLD in varied:
+        job.name += f"_fold-{varied[FOLD]}"
     job.folder = RunFolder(sweep / job.name)
     return job
 
@@ -173,7 +174,3 @@ def key_of(override: str) -> str:
 def leaves_result(key: str) -> bool:
     """Whether a key may differ without another result of a finished run."""
     return may_change(key) and not key.startswith(RESULT_KEYS)
-
-
-def _is_fold(key: str) -> bool:
-    return key == "data.fold"

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +64,8 @@ def train_in_process(
         return Status("skipped")
     folder.path.mkdir(parents=True, exist_ok=True)
     status = (read_status(folder) or Status("waiting")).but(exit_status=None, signal=None, cause=None)
-    _wait_for_writer(folder)
+    with suppress(RunError), folder.only_writer(timeout=60):
+        pass  # a run whose watching process died saves and ends
     where = f"hydra.run.dir={quoted(folder.path)}"
     command = [sys.executable, str(TRAIN), *options, *overrides, where, "hydra.mode=RUN"]
     for attempt in range(1 + retries):
@@ -125,17 +127,6 @@ def quoted(path: Path | str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _wait_for_writer(folder: RunFolder, seconds: float = 60.0) -> None:
-    """Wait for a run whose watching process died: it saves and ends."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with folder.only_writer():
-                return
-        except RunError:
-            time.sleep(0.5)
 
 
 def _tail(log: Path, start: int, most: int = 100_000) -> str:

@@ -3,10 +3,8 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +18,7 @@ from fer.sweeps.job import metrics_of
 POLL_SECONDS = 0.5
 
 
-class Watch(AbstractContextManager["Watch"]):
+class Watch:
     """A line for each job that ends, and in a terminal a bar with what runs now.
 
     Args:
@@ -54,9 +52,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
         self._look()
