@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.trained_model import run_data
+from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated, translated_target
 from fer.runs.resume import resumed_config
 from fer.sweeps.grid import other_settings
@@ -86,7 +87,7 @@ def test_a_run_of_before_resumes(old_run: tuple[DictConfig, Path]) -> None:
     assert resumed_config(wanted, folder, []) == wanted  # the same command again
     wanted.resume = str(folder)
     assert "match_sharpness" not in resumed_config(wanted, folder, []).data
-    assert other_settings(folder, wanted, []) == ""  # a sweep passes over it as done
+    assert other_settings(RunFolder(folder), wanted, []) == ""  # a sweep passes over it as done
 
 
 def test_the_data_of_a_run_of_before_are_known(old_run: tuple[DictConfig, Path]) -> None:
@@ -103,4 +104,4 @@ def test_a_run_that_the_first_version_began_resumes_by_the_same_command(tmp_path
     with initialize_config_dir(str(CONF), version_base="1.3"):
         wanted = compose("train", command)
     assert resumed_config(wanted, tmp_path, command) == wanted
-    assert other_settings(tmp_path, wanted, command) == ""
+    assert other_settings(RunFolder(tmp_path), wanted, command) == ""
