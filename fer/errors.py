@@ -30,7 +30,7 @@ class CheckpointError(FERError):
 
 
 class RunError(FERError):
-    """A run folder in use, unfinished or finished already."""
+    """A run folder in use, damaged, unfinished or finished already."""
 
 
 class DivergenceError(FERError):

@@ -162,10 +162,13 @@ def _read(file: Path) -> tuple[list[str], list[list[str]]]:
     """Names of the columns, and the rows.
 
     Raises:
-        ValueError: a row of another length.
+        ValueError: no CSV, or a row of another length.
     """
-    with file.open(encoding="utf-8", newline="") as open_file:
-        header, *rows = list(csv.reader(open_file)) or [[]]
+    try:
+        with file.open(encoding="utf-8", newline="") as open_file:
+            header, *rows = list(csv.reader(open_file)) or [[]]
+    except csv.Error as error:
+        raise ValueError(error) from error
     if any(len(row) != len(header) for row in rows):
         raise ValueError("a row has more or fewer columns than the others")
     return header, rows

@@ -166,6 +166,7 @@ class TestPredictions:
             "name,label,predicted,loss,happy\n",
             "name,label,predicted,loss,happy\na,happy,happy\n",
             "name,label,predicted,loss,happy\na,happy,happy,0,many\n",
+            "name,label,predicted,loss,happy\n" + "a" * 200_000 + ",happy,happy,0,1\n",
             "name,label,predicted,loss,happy\n" + "a,happy,happy,0,1\n" * 2,
         ],
     )
