@@ -16,6 +16,7 @@ from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.metric_table import shown_in
 from fer.files import replacing
 from fer.runs.finished import Run, Unfinished, is_number
+from fer.runs.folder import BEST_CHECKPOINT
 
 SELECTED_BY = "val/accuracy"  # beside the metrics of the test
 
@@ -118,7 +119,7 @@ def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:
         and metrics.get("tta") in (None, "none")
         and not metrics.get(f"{split}/images_trained_on")
         and not any(given.lstrip("+~").startswith(KEYS_THAT_CHANGE_RESULTS) for given in metrics.get("overrides") or [])
-        and (checkpoint.suffix != ".ckpt" or checkpoint.name == "best.ckpt")
+        and (checkpoint.suffix != ".ckpt" or checkpoint.name == BEST_CHECKPOINT)
         and (size is None or own_size is None or size == own_size)
     )
 

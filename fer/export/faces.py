@@ -50,7 +50,7 @@ def open_data(model: TrainedModel, root: str | None = None) -> FERDataModule:
     try:
         datamodule = FERDataModule(**{**model.data, "source": None, **({} if root is None else {"root": root})})
     except TypeError as error:
-        raise DataError(f"the run's config.yaml was written by another version ({error})") from error
+        raise DataError(f"the config of the run was written by another version ({error})") from error
     datamodule.setup()
     channels = len(model.classifier.mean)
     if datamodule.classes != model.classifier.classes or datamodule.channels not in (1, channels):

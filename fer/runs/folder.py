@@ -107,6 +107,11 @@ class RunFolder:
     def is_finished(self) -> bool:
         return self.metrics_file.exists()
 
+    def check_unfinished(self) -> None:
+        """Raises RunError where the run is finished."""
+        if self.is_finished():
+            raise RunError(f"{self} is finished already: {self.metrics_file.name} exists; give another hydra.run.dir")
+
     def is_run_of_folds(self) -> bool:
         """Whether a model of each fold is here, and none of the whole."""
         return not self.best_checkpoint.exists() and self.fold(0).best_checkpoint.exists()
@@ -191,12 +196,6 @@ class RunFolder:
         from fer.runs.tables import read_history
 
         return _read_optional(self.history_file, read_history, {})
-
-    def read_folds(self) -> list[dict[str, str]]:
-        """Rows of `folds.csv`; empty where no folds were pooled."""
-        from fer.runs.tables import read_rows
-
-        return _read_optional(self.folds_file, read_rows, [])
 
     def write_folds(self, rows: Sequence[Mapping[str, Any]]) -> None:
         from fer.runs.tables import write_rows

@@ -61,8 +61,7 @@ def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: 
     """
     folder = RunFolder(path)
     with folder.only_writer():
-        if folder.is_finished():
-            raise RunError(f"{folder} is finished already (it has metrics.json); give another hydra.run.dir")
+        folder.check_unfinished()
         _check_settings(cfg, folder, overrides)
         options, overrides, count = _begin_or_resume(cfg, folder, overrides, options)
         jobs = [_fold_job(folder, number, overrides) for number in range(count)]

@@ -93,9 +93,12 @@ class TestOnlyWriter:
 def test_a_run_is_finished_where_its_metrics_are(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert not folder.is_finished()
+    folder.check_unfinished()
     folder.write_metrics({"test/accuracy": 0.5})
     assert folder.is_finished()
     assert folder.read_metrics() == {"test/accuracy": 0.5}
+    with pytest.raises(RunError, match=r"finished already: metrics\.json"):
+        folder.check_unfinished()
 
 
 def test_a_checkpoint_tells_its_run(tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_a_temperature_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_what_is_optional_is_empty_where_it_is_absent(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert (folder.read_subjects(), folder.read_overrides(), folder.read_found_lr()) == (None, None, None)
-    assert (folder.read_history(), folder.read_folds()) == ({}, [])
+    assert folder.read_history() == {}
 
 
 def test_overrides_folds_and_the_found_rate_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_overrides_folds_and_the_found_rate_are_read_as_they_were_written(tmp_pa
     folder.write_folds([{"fold": 0, "temperature": None}, {"fold": 1, "temperature": 2.0}])
     folder.write_lr_find({"used": 0.01, "rates": [1.0]})
     assert folder.read_overrides() == ["data=ckplus", "seed=1"]
-    assert folder.read_folds() == [{"fold": "0", "temperature": ""}, {"fold": "1", "temperature": "2.0"}]
+    assert folder.folds_file.read_text() == "fold,temperature\n0,\n1,2.0\n"
     assert folder.read_found_lr() == 0.01
 
 
@@ -221,7 +224,7 @@ def test_overrides_folds_and_the_found_rate_are_read_as_they_were_written(tmp_pa
         ("calibration.json", '{"temperature": "hot"}', RunFolder.read_temperature),
         ("subjects.csv", "image,who\n", RunFolder.read_subjects),
         ("history.csv", "epoch,val/loss\nx,1\n", RunFolder.read_history),
-        ("folds.csv", "fold,accuracy\n1\n", RunFolder.read_folds),
+        ("history.csv", "epoch,val/loss\n1\n", RunFolder.read_history),
         ("overrides.json", "3", RunFolder.read_overrides),
         ("lr_find.json", "{}", RunFolder.read_found_lr),
     ],
