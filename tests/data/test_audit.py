@@ -76,7 +76,7 @@ def test_the_audit_of_many_alike_frames_holds_few_pairs(tmp_path: Path, monkeypa
     assert whole.numbers["near"]["groups"] == 2
     assert whole.numbers["near"]["test_in_train"] == 60
     monkeypatch.setattr("fer.data.duplicates.BLOCK_SIZE", 16)
-    monkeypatch.setattr("fer.data.audit.MOST_SHOWN", 50)
+    monkeypatch.setattr("fer.data.audit.MAX_PAIRS", 50)
     some = audit_pack(pack)
     assert some.numbers == whole.numbers
     assert 10 < len(some.pairs) <= 50 < len(whole.pairs)
