@@ -13,7 +13,7 @@ from fer.evaluation.folds import evaluate_folds, runs_of_folds
 from fer.evaluation.trained_model import TrainedModel
 from fer.files import typeable
 from fer.reporting.write import clear_evaluation, write_evaluation
-from fer.runs.folder import RunFolder
+from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # overrides that metrics.json leaves out
 OUTPUTS = Path("outputs/evaluations")  # of ensembles, and of checkpoints without a run folder
@@ -56,7 +56,7 @@ def _name(model: TrainedModel, metrics: dict[str, Any]) -> str:
         metrics["tta"]: metrics["tta"] != "none",
         f"fold{metrics['fold']}": metrics["fold"] not in (None, own_fold),
         f"{metrics['image_size']}px": metrics["image_size"] != model.classifier.image_size,
-        model.path.stem: model.path.suffix == ".ckpt" and model.path.name != "best.ckpt",
+        model.path.stem: model.path.suffix == ".ckpt" and model.path.name != BEST_CHECKPOINT,
     }
     given = (override.lstrip("+~").partition("=") for override in metrics["overrides"])
     parts |= {

@@ -46,7 +46,7 @@ class RunLogger(TensorBoardLogger):
     """Events of one run, in `<folder>/tensorboard`; what is said of whole epochs is in `history.csv` too."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "tensorboard", name="", version="", default_hp_metric=False)
+        super().__init__(RunFolder(folder).tensorboard, name="", version="", default_hp_metric=False)
         self.history = History(RunFolder(folder).history_file)
 
     @rank_zero_only
@@ -133,7 +133,8 @@ def result_table(metrics: Mapping[str, Any]) -> str:
     """Validation and test side by side, in Markdown."""
     rows = ["| | validation | test |", "| --- | ---: | ---: |"]
     rows += [f"| {' | '.join(row)} |" for row in result_rows("tensorboard", metrics, ("val", "test"))]
-    rows.append(f"\nBest epoch {metrics['best_epoch']} (from 0). The report of the run is `report.html` in its folder.")
+    report = RunFolder("").report_file.name
+    rows.append(f"\nBest epoch {metrics['best_epoch']} (from 0). The report of the run is `{report}` in its folder.")
     return "\n".join(rows)
 
 

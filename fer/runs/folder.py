@@ -262,24 +262,3 @@ def _temperature(file: Path) -> float:
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ValueError(f"it holds no temperature: {temperature}")
     return float(temperature)
-
-
-METRICS, CONFIG = "metrics.json", "config.yaml"  # below: for callers that do not have a RunFolder yet
-
-
-def best_checkpoint(folder: Path) -> Path:
-    return RunFolder(folder).best_checkpoint
-
-
-def last_checkpoint(folder: Path) -> Path:
-    return RunFolder(folder).last_checkpoint
-
-
-def is_finished(folder: Path) -> bool:
-    return RunFolder(folder).is_finished()
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    with RunFolder(folder).only_writer():
-        yield

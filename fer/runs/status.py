@@ -13,7 +13,6 @@ from fer.runs.folder import RunFolder
 DONE = ("finished", "failed", "stopped", "skipped")
 HINTS = ("Set the environment variable HYDRA_FULL_ERROR", "See https://", "Error executing job with overrides")
 MAX_CAUSE_LENGTH = 400
-LOG = "output.log"  # until sweeps ask RunFolder.log_file
 
 
 @dataclass(frozen=True)

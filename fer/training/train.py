@@ -17,13 +17,12 @@ from fer.device import device_name, peak_memory_bytes
 from fer.errors import ConfigError, RunError
 from fer.evaluation.evaluate import evaluate_run
 from fer.evaluation.inspection import multiply_accumulates
-from fer.files import replacing
 from fer.instantiate import accepts, build
 from fer.models.load import load_classifier
 from fer.models.weights import read_checkpoint
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results
 from fer.reporting.write import write_evaluation
-from fer.runs.folder import CONFIG, RunFolder, best_checkpoint, is_finished, only_writer
+from fer.runs.folder import RunFolder
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
@@ -52,14 +51,13 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
     if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
         checkpoint = checkpoint_to_resume(cfg, folder)
         return _train(cfg if checkpoint is None else resumed_config(cfg, folder, overrides), folder, checkpoint)
-    with only_writer(folder):
-        if is_finished(folder):
-            raise RunError(f"{folder} is finished already (metrics.json stands); give another hydra.run.dir")
+    run = RunFolder(folder)
+    with run.only_writer():
+        run.check_unfinished()
         checkpoint = checkpoint_to_resume(cfg, folder)
         if checkpoint is not None:
             cfg = resumed_config(cfg, folder, overrides)
-        with replacing(folder / CONFIG) as file:
-            file.write(OmegaConf.to_yaml(cfg, resolve=True))
+        run.write_config(cfg)
         return _train(cfg, folder, checkpoint)
 
 
@@ -101,13 +99,13 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, 
     device = trainer.strategy.root_device
     if not trainer.is_global_zero:
         return None
-    if not best_checkpoint(folder).exists():
+    if not RunFolder(folder).best_checkpoint.exists():
         raise RunError(
             f"no epoch of {folder} was validated, so there is no model to test: let it run one to its end, "
             "validation included (trainer.max_epochs, max_steps, limit_val_batches)"
         )
-    best = read_checkpoint(best_checkpoint(folder))
-    trained = load_classifier(best_checkpoint(folder), network=classifier.network)
+    best = read_checkpoint(RunFolder(folder).best_checkpoint)
+    trained = load_classifier(RunFolder(folder).best_checkpoint, network=classifier.network)
     evaluation = evaluate_run(trained, datamodule, device, str(trainer.precision))
     training = {
         "train/images": len(datamodule.splits["train"]),
@@ -180,7 +178,7 @@ def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
     callbacks = [build(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
     for callback in callbacks:
         if isinstance(callback, BestCheckpoint | LastCheckpoint) and callback.dirpath is None:
-            callback.dirpath = str(folder / "checkpoints")
+            callback.dirpath = str(RunFolder(folder).checkpoints)
     return callbacks
 
 

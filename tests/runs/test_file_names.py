@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import fer
 from fer.runs.folder import RunFolder
 
@@ -16,7 +14,7 @@ FILES = [path.name for path in PATHS if path.suffix]
 FOLDERS = [path.name for path in PATHS if not path.suffix]
 FILE_NAME = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, FILES))})(?![\w.-]*\w)")
 # Files and folders of other places: of a prediction, and of a comparison
-OTHER_PLACES = {("inference/predict.py", "predictions.csv"), ("comparison/figure_table.py", "figures")}
+OTHER_PLACES = {("inference/results.py", "predictions.csv"), ("comparison/figure_table.py", "figures")}
 
 
 def names_in(source: str) -> Iterator[str]:
@@ -44,7 +42,6 @@ def test_the_search_finds_names() -> None:
     assert not list(names_in('render("report.html.j2", "tensorboard", place / "export")'))
 
 
-@pytest.mark.xfail(reason="packages move to RunFolder one by one")
 def test_no_other_module_spells_a_file_name_of_a_run() -> None:
     found = {
         (path.relative_to(PACKAGE).as_posix(), name)
