@@ -41,8 +41,8 @@ class Gallery:
 
     Args:
         folder: of `annotated/` and the sheets.
-        copies: whether to annotate copies.
-        sheets: whether to draw contact sheets, COLUMNS * ROWS faces each.
+        copies: whether to write annotated copies.
+        sheets: whether to write contact sheets of COLUMNS * ROWS faces.
     """
 
     def __init__(self, folder: Path, copies: bool, sheets: bool) -> None:

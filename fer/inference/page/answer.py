@@ -1,4 +1,4 @@
-"""What the page is told: of the model, and of the faces in a picture."""
+"""The answers of the page's server: about the model, and about the faces in a picture."""
 
 import base64
 import io
@@ -17,10 +17,10 @@ from fer.inference.predictor import EmotionClassifier, Prediction
 from fer.reporting.facts import limits
 from fer.runs.folder import RunFolder
 
-MOST_FACES = 32  # that are told of one picture, the largest
-MOST_MAPS = 8  # of them with a Grad-CAM, which costs several passes through the network
-VERY, FAIRLY, HARDLY = 0.9, 0.7, 0.5  # calibrated probabilities, and the words for them
-SHADE = 0.75  # opacity of a map where it is strongest
+MAX_FACES = 32  # in the answer about one picture: the largest
+MAX_MAPS = 8  # faces with a Grad-CAM, which costs several passes through the network
+CERTAINTY = ((0.9, "very sure"), (0.7, "fairly sure"), (0.5, "not sure, perhaps {second}"))  # from which probability on
+MAP_OPACITY = 0.75  # where a map is strongest
 
 
 class Answers:
@@ -41,18 +41,18 @@ class Answers:
         Args:
             content: of a picture file.
             faces: see `EmotionClassifier.predict`.
-            maps: whether to say which parts of a face spoke for its emotion.
+            maps: whether to add maps of the parts of a face that led to its emotion (Grad-CAM).
 
         Raises:
             PictureError: it cannot be read.
         """
         picture = decode_picture(content)
         framed = self.classifier.frame(picture, faces)
-        seen = framed.faces[:MOST_FACES]
-        predictions = self.classifier.named([framed], self.classifier.probabilities(framed.faces))[0][:MOST_FACES]
+        seen = framed.faces[:MAX_FACES]
+        predictions = self.classifier.named([framed], self.classifier.probabilities(framed.faces))[0][:MAX_FACES]
         shown = [{"seen": _png(face), **_plain(prediction)} for face, prediction in zip(seen, predictions, strict=True)]
         if maps and shown:
-            for face, layer in zip(shown, self._maps(seen[:MOST_MAPS], predictions), strict=False):
+            for face, layer in zip(shown, self._maps(seen[:MAX_MAPS], predictions), strict=False):
                 face["map"] = layer
         height, width = picture.shape[:2]
         return {"width": width, "height": height, "found": len(framed.faces), "faces": shown}
@@ -65,7 +65,7 @@ class Answers:
         if found is None:
             return []
         tints = (colormaps["inferno"](found) * 255).astype(np.uint8)
-        tints[..., 3] = (255 * SHADE * np.sqrt(found)).astype(np.uint8)
+        tints[..., 3] = (255 * MAP_OPACITY * np.sqrt(found)).astype(np.uint8)
         return [_png(tint) for tint in tints]
 
 
@@ -90,20 +90,10 @@ def about(model: TrainedModel) -> dict[str, Any]:
 
 
 def certainty(probabilities: dict[str, float]) -> str:
-    """How sure the model is, in words.
-
-    Args:
-        probabilities: calibrated, of each class.
-    """
+    """How sure the model is, in words; from calibrated probabilities by class."""
     first, second, *_ = sorted(probabilities, key=lambda emotion: -probabilities[emotion])
-    highest = probabilities[first]
-    if highest >= VERY:
-        return "very sure"
-    if highest >= FAIRLY:
-        return "fairly sure"
-    if highest >= HARDLY:
-        return f"not sure, perhaps {second}"
-    return f"a guess between {first} and {second}"
+    words = (text for lowest, text in CERTAINTY if probabilities[first] >= lowest)
+    return next(words, "a guess between {first} and {second}").format(first=first, second=second)
 
 
 def _plain(prediction: Prediction) -> dict[str, Any]:

@@ -70,12 +70,12 @@ async function startCamera() {
     return;
   }
   const own = ++question;
-  document.body.classList.remove("busy"); // an answer that is still under way is dropped
-  get("camera").disabled = true; // until the browser has been told whether it may
+  document.body.classList.remove("busy"); // an answer that comes later is dropped
+  get("camera").disabled = true; // until the browser knows whether it may
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: FRAME } } });
     if (own !== question) {
-      stream.getTracks().forEach((track) => track.stop()); // a picture was chosen meanwhile
+      stream.getTracks().forEach((track) => track.stop()); // a picture was chosen in the meantime
       return;
     }
     camera = stream;
@@ -160,7 +160,7 @@ function describe(item, face) {
   item.querySelector("tbody").replaceChildren(...rows);
 }
 
-// The picture, mirrored as people know themselves, with boxes and labels, which are not.
+// The picture, mirrored as in a mirror if it is of the camera, with boxes and labels that are not mirrored.
 function draw(answer, picture, mirrored) {
   const canvas = get("picture");
   const scale = Math.min(LARGEST, Math.max(answer.width, answer.height, 480)) / Math.max(answer.width, answer.height);
@@ -204,7 +204,7 @@ function luminance(colour) {
   return 0.2126 * red ** 2.2 + 0.7152 * green ** 2.2 + 0.0722 * blue ** 2.2;
 }
 
-// What the page says of the model
+// What the page says about the model
 
 async function introduce() {
   about = await (await fetch("about")).json();
@@ -212,13 +212,13 @@ async function introduce() {
   get("most").textContent = `up to ${about.max_bytes / 1e6} megabytes`;
   const interval = (about.accuracy_ci95 || []).map((bound) => (100 * bound).toFixed(1)).join(" to ");
   get("trained").textContent =
-    `It was trained on the data “${about.trained_on}” to tell ${about.classes.length} expressions apart.` +
+    `It was trained on the data “${about.trained_on}” to distinguish ${about.classes.length} expressions.` +
     (about.accuracy
-      ? ` On the test images of the same data it is right in ${(100 * about.accuracy).toFixed(1)} % of cases` +
+      ? ` On the test images of the same data ${(100 * about.accuracy).toFixed(1)} % of its answers are right` +
         (interval ? ` (95 % interval ${interval} %).` : ".")
-      : " How often it is right is not known here.");
+      : " How often its answers are right is not known here.");
   get("calibration").textContent = about.calibrated
-    ? "Its probabilities are calibrated: of test faces given 80 %, about 80 in 100 were right. For other kinds of pictures that may not hold."
+    ? "Its probabilities are calibrated: of the test faces with 80 %, about 80 in 100 were right. This may not be true for other kinds of pictures."
     : "Its probabilities are not calibrated: they are usually too high.";
   const items = about.limits.map((sentence) => {
     const item = document.createElement("li");
