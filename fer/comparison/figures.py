@@ -79,14 +79,17 @@ def cost_figure(rows: Sequence[Row], unit: str, title: str) -> Figure:
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple[int, str]]) -> None:
     """Names beside their points, each moved down until it covers no other."""
+    axes.autoscale_view()  # until then data have no place on the page
     points = axes.transData.transform(np.column_stack([x, y])) / axes.figure.dpi * 72
     left, right = (axes.transAxes.transform((side, 0))[0] / axes.figure.dpi * 72 for side in (0, 1))
     placed: list[tuple[float, float, float]] = []  # left, right and bottom edge of each name, points
+    letter = 0.55 * NAME_SIZE  # mean width, points
     for index, name in sorted(names, key=lambda entry: -y[entry[0]]):
-        text = textwrap.shorten(name, 2 * LINE_LENGTH, placeholder="…")
         at, bottom = points[index]
         to_left = at > (left + right) / 2
-        width = 0.55 * NAME_SIZE * len(text)
+        room = int(((at - left if to_left else right - at) - 8) / letter)
+        text = name if len(name) <= room else f"{name[: room - 1]}…"
+        width = letter * len(text)
         start = at - 8 - width if to_left else at + 8
         offset = 3.0
         while any(
@@ -97,7 +100,7 @@ def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[tuple
         placed.append((start, start + width, bottom + offset))
         axes.annotate(text, (x[index], y[index]), xytext=(-8 if to_left else 8, offset), textcoords="offset points",
                       ha="right" if to_left else "left", va="bottom", fontsize=NAME_SIZE,
-                      path_effects=[withStroke(linewidth=2.5, foreground="white")])  # fmt: skip
+                      path_effects=[withStroke(linewidth=2.5, foreground="white")]).set_in_layout(False)  # fmt: skip
 
 
 def seeds_figure(rows: Sequence[Row], title: str) -> Figure:
