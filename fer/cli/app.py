@@ -95,7 +95,7 @@ def run_folder(resume: str | None, fresh: str) -> str:
 
 
 def given_overrides() -> list[str]:
-    """What the command line said, interpolations as they were given."""
+    """Overrides of the command line, with interpolations as they were given."""
     return as_given(HydraConfig.get().overrides.task)
 
 

@@ -27,7 +27,7 @@ def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -
 
 
 def sweep_name(chosen: str | None, overrides: Sequence[str]) -> str:
-    """The folder of a sweep: the file that defines it, or what the command line said.
+    """The folder of a sweep: the file that defines it, or the overrides of the command line.
 
     The same command has the same folder, so that it resumes there.
 

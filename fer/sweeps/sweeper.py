@@ -59,7 +59,7 @@ class GridSweeper(Sweeper):
         """Run all jobs, then print the summary, pool folds and compare.
 
         Args:
-            arguments: what the command line said.
+            arguments: overrides of the command line.
 
         Returns:
             Validation accuracy of each job.
@@ -151,7 +151,7 @@ class GridSweeper(Sweeper):
         for job in waiting:
             status = read_status(job.folder) or Status("waiting")
             if not self.stop.asked():
-                cause = f"its worker died: {status.cause or broken or 'it said nothing'}"
+                cause = f"its worker died: {status.cause or broken or 'no message'}"
                 status = status.but(state="failed", cause=cause)
                 status.write(job.folder)
             self.watch.ended(job, status)
