@@ -91,7 +91,7 @@ def test_a_run_of_before_resumes(old_run: tuple[DictConfig, Path]) -> None:
 
 
 def test_the_data_of_a_run_of_before_are_known(old_run: tuple[DictConfig, Path]) -> None:
-    arguments = run_data(old_run[1])
+    arguments = run_data(RunFolder(old_run[1]))
     assert arguments is not None
     assert FERDataModule(**arguments).name == "fer2013"
 
