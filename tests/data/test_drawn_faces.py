@@ -84,6 +84,7 @@ def test_action_units_move_their_part_of_the_face(style, emotion, changed, kept)
         "pitch",
         "shift_x",
         "shift_y",
+        "bar",
         "noise",
     ):
         parameters[still] = np.zeros(count)

@@ -34,7 +34,7 @@ FACTS = DatasetFacts(
 )
 DRAWN = "drawn:"  # in front of a style, as data.source
 STYLES = ("demo", "demo2")  # shaded like a photograph; an ink drawing
-VERSION = 3  # raise when drawings change: packs made by an older version are remade
+VERSION = 4  # raise when drawings change: packs made by an older version are remade
 SIZE = 48
 FACES_PER_SUBJECT = 70
 CHUNK = 64  # faces drawn at once: arrays of this many small pictures stay in the processor's cache
@@ -77,9 +77,11 @@ CONDITIONS = numbers(
     "intensity 0.52 1.1, roll -0.2 0.2, yaw -0.16 0.16, pitch -0.08 0.08, shift_x -0.07 0.07, shift_y -0.06 0.06, "
     "scale 0.97 1.14, gaze_x -0.05 0.05, gaze_y -0.015 0.02, lids 0.75 1, light_x -0.75 0.75, light_y -0.6 0.15, "
     "light_strength 0.2 0.7, background 0.08 0.9, contrast 0.8 1.2, exposure 0.4 0.6, blur 0 0.9, "
-    "noise 0 0.015"
+    "noise 0 0.015, bar_angle 0 3.14, bar_offset -0.9 0.9, bar_tone 0 1"
 )
-CHANCES = {"long_hair": 0.35, "glasses": 0.15}  # that a subject has them
+# Chances that a subject has, or a picture shows, something that is there or not.
+SUBJECT_CHANCES = {"long_hair": 0.35, "glasses": 0.15}
+PICTURE_CHANCES = {"bar": 0.06}
 # What each style draws otherwise; the second has outlines, flat tones, rounder heads, larger eyes, paper-white grounds.
 STYLE_RANGES: dict[str, Ranges] = {
     "demo": {},
@@ -170,14 +172,15 @@ def draw_emotions(count: int, rng: np.random.Generator) -> np.ndarray:
 def draw_parameters(style: str, subject_ids: np.ndarray, rng: np.random.Generator) -> Parameters:
     """Everything about the pictures but their expression, [N] each; traits are equal within a subject."""
 
-    def draw(ranges: Ranges, count: int) -> Parameters:
+    def draw(ranges: Ranges, chances: dict[str, float], count: int) -> Parameters:
         bounds = {name: STYLE_RANGES[style].get(name, both) for name, both in ranges.items()}
-        return {name: rng.uniform(low, high, count) for name, (low, high) in bounds.items()}
+        values = {name: rng.uniform(low, high, count) for name, (low, high) in bounds.items()}
+        opacities = {k: (rng.random(count) < chance) * rng.uniform(0.7, 1, count) for k, chance in chances.items()}
+        return values | opacities
 
-    subjects = subject_ids[-1] + 1
-    traits = draw(TRAITS, subjects) | {name: 1.0 * (rng.random(subjects) < share) for name, share in CHANCES.items()}
+    traits = draw(TRAITS, SUBJECT_CHANCES, subject_ids[-1] + 1)
     traits["brow_tone"] = np.minimum(0.7 * traits["hair_tone"], 0.25)
-    conditions = draw(CONDITIONS, len(subject_ids))
+    conditions = draw(CONDITIONS, PICTURE_CHANCES, len(subject_ids))
     sideways = conditions["light_x"] ** 2 + conditions["light_y"] ** 2
     conditions["light_z"] = np.sqrt(1 - np.minimum(sideways, 0.9))
     return {name: values[subject_ids] for name, values in traits.items()} | conditions

@@ -59,6 +59,8 @@ def render(p: SimpleNamespace, rng: np.random.Generator, size: int) -> Array:
     paint_mouth(canvas, p, light)
     paint_eyes(canvas, p, light)
     paint_hair(canvas, p, light)
+    along = canvas.x * np.cos(p.bar_angle) + canvas.y * np.sin(p.bar_angle)
+    canvas.fill(np.abs(along - p.bar_offset) - 0.08, p.bar_tone, p.bar)
     return photograph(canvas.tones, p, rng)
 
 
