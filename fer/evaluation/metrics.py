@@ -80,7 +80,7 @@ def accuracy_interval(correct: np.ndarray, subjects: np.ndarray | None = None, s
     Images are resampled; where subjects are given, whole subjects are (if there are
     several), for images of one face are not independent.
     Where all are right or all wrong there is nothing to resample: the exact interval (Clopper & Pearson 1934) of as
-    many images or subjects stands in.
+    many images or subjects is used.
 
     Args:
         correct: bool [N].

@@ -157,8 +157,8 @@ def views(tta: str, channels: int, stored_size: int | None = None) -> tuple[int,
     Args:
         tta: none, flip or tencrop.
         channels: of the network.
-        stored_size: side of the images that it was trained on, pixels: larger ones are shrunk to it first, for they
-            would be sharper than any it has seen; None where that is unknown.
+        stored_size: side of the images that it was trained on, pixels: larger images, which
+            would be sharper than those, are first resized to it; None where that is unknown.
 
     Raises:
         ConfigError: a word that names none.

@@ -92,11 +92,11 @@ def _arguments(data: Any) -> dict[str, Any] | None:
 
 
 def training_data(models: list[TrainedModel], evaluated: FERDataModule) -> list[FERDataModule]:
-    """The data of each model, set up as they were in training; empty where those of one are unknown or not at hand.
+    """The data of each model, set up as they were in training; empty where those of one are unknown or not here.
 
     Args:
         models: loaded.
-        evaluated: what they are evaluated on; stands for the data of training where it is the same.
+        evaluated: the data to evaluate on; taken as those of training where they are the same.
     """
     found = []
     for model in models:
@@ -120,7 +120,7 @@ def _as_in_training(model: TrainedModel, evaluated: FERDataModule) -> FERDataMod
 
 
 def same_data(one: FERDataModule, other: FERDataModule) -> bool:
-    """Whether two modules put the same images of the same pack, wherever it lies, into the same splits.
+    """Whether two modules put the same images of the same pack, wherever it is stored, into the same splits.
 
     Raises:
         DataError: a pack that cannot be read.
