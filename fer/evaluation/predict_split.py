@@ -63,7 +63,7 @@ def predict_split(
         DivergenceError: outputs that are not finite.
     """
     classes = members[0].classifier.classes
-    of_members, outputs = [], None
+    of_members = []
     for member in members:
         own = member.classifier.classes
         if sorted(own) != sorted(classes):
@@ -86,14 +86,13 @@ def predict_split(
         of_members.append(outputs.logits[:, [own.index(emotion) for emotion in classes]])
         if len(members) > 1:
             member.classifier.cpu()
-    assert outputs is not None, "there are no models"
     logits = of_members[0]
     if len(members) > 1:
         shares = [softmax(own, member.temperature) for own, member in zip(of_members, members, strict=True)]
         logits = np.log(np.maximum(np.mean(shares, axis=0), 1e-300)).astype(np.float32)
     index_of = {datamodule.classes.index(name): k for k, name in enumerate(classes) if name in datamodule.classes}
-    labels = np.array([index_of.get(label, -1) for label in outputs.labels.tolist()], dtype=np.int64)
-    return ModelOutputs(logits, labels, outputs.rows)
+    labels = [index_of.get(label, -1) for label in outputs.labels.tolist()]
+    return ModelOutputs(logits, np.array(labels, dtype=np.int64), outputs.rows)
 
 
 @torch.inference_mode()
