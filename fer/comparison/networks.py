@@ -16,8 +16,7 @@ from fer.comparison.groups import Group
 from fer.device import accelerator_kind, device_name, fp32_without_tf32, wait_for
 from fer.errors import FERError
 from fer.evaluation.inspection import multiply_accumulates
-from fer.models.load import OWN_BUILDER
-from fer.models.network import timm_network
+from fer.models.network import OWN_BUILDER, timm_network
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
 SIDE = 224  # pixels

@@ -1,4 +1,8 @@
-"""Exponential moving average of weights: what is evaluated, saved as best and exported, where it is on."""
+"""Exponential moving average of weights: what is evaluated, saved as best and exported, where it is on.
+
+Lightning's `EMAWeightAveraging` (2.6) writes the raw weights into weights-only checkpoints such as `best.ckpt`, saves
+the two swapped when a validation is interrupted, and has no warm-up of the decay.
+"""
 
 import copy
 

@@ -7,13 +7,10 @@ from omegaconf import DictConfig
 from torch import nn
 
 from fer.errors import CheckpointError, FERError
-from fer.instantiate import accepts, build
 from fer.models.classifier import ExpressionClassifier
-from fer.models.network import timm_network
+from fer.models.network import OWN_BUILDER, build_network, timm_network
 from fer.models.weights import read_checkpoint
 from fer.runs.renamed import translated_target
-
-OWN_BUILDER = "fer.models.network.timm_network"
 
 
 def load_classifier(path: Path | str, network: nn.Module | None = None) -> ExpressionClassifier:
@@ -62,9 +59,8 @@ def build_own_network(config: DictConfig, path: Path | str) -> nn.Module:
         ConfigError: the network cannot be built.
     """
     checkpoint = read_checkpoint(path)
-    facts = {"num_classes": len(checkpoint["fer"]["classes"]), "in_chans": len(checkpoint["state_dict"]["mean"])}
-    live = {"weights": "none"} if accepts(config, "weights") else {}
-    return build(config, "model", **facts, **live)
+    channels = len(checkpoint["state_dict"]["mean"])
+    return build_network(config, checkpoint["fer"]["classes"], channels, pretrained=False)
 
 
 def rebuild_network(spec: dict[str, Any], path: Path | str) -> nn.Module:

@@ -1,6 +1,7 @@
 """Losses over classes, with the usual remedies for overconfidence and imbalance."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from fer.errors import ConfigError
 
 Weighting = Literal["none", "inverse", "effective"]
-SURE = 1e-6  # doubt of the focal loss, at least
+MIN_DOUBT = 1e-6  # of the focal loss: at 0 the slope of a power below 1 is infinite
 BETA = 0.999  # of the effective number of images (Cui et al. 2019)
 
 
@@ -63,7 +64,7 @@ class ClassificationLoss(nn.Module):
         if self.weight is not None:
             shares = shares * self.weight
         logs = logits.log_softmax(dim=1)
-        doubt = (1 - logs.exp()).clamp(min=SURE)  # at 0 the slope of a power below 1 is infinite
+        doubt = (1 - logs.exp()).clamp(min=MIN_DOUBT)
         return -(shares * doubt**self.gamma * logs).sum(dim=1).mean()
 
 
@@ -75,3 +76,32 @@ def class_weight(class_counts: Sequence[int], weighting: Weighting) -> Tensor | 
     seen = counts.clamp(min=1)  # a class without images has a weight nobody asks for
     weight = 1 / seen if weighting == "inverse" else (1 - BETA) / (1 - BETA**seen)
     return (weight * counts.sum() / (weight * counts).sum()).float()
+
+
+def check_loss(loss: Callable[[Tensor, Tensor], Tensor], classes: int, soft: bool) -> None:
+    """Try a loss of any origin on two images, so that one that does not fit is refused before training.
+
+    Args:
+        loss: (logits, targets) -> mean over the batch.
+        classes: K.
+        soft: whether targets are the share of each class, float [B, K], in place of classes, int64 [B].
+
+    Raises:
+        ConfigError: the loss does not take such targets, or does not return one number.
+    """
+    targets = torch.full((2, classes), 1 / classes) if soft else torch.zeros(2, dtype=torch.int64)
+    name = f"loss={type(loss).__name__}"
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            value = copy.deepcopy(loss)(torch.zeros(2, classes), targets)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        wanted = (
+            "the share of each class, which mix and data.soft_labels give as targets: use mix=none and "
+            "data.soft_labels=false, or loss=cross_entropy"
+            if soft
+            else "logits [B, K] and classes [B]: use loss=cross_entropy, or a loss of that kind"
+        )
+        raise ConfigError(f"{name} does not take {wanted} ({reason})") from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise ConfigError(f"{name} does not return one number for a batch: give it reduction=mean")

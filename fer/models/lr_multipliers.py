@@ -1,6 +1,7 @@
-"""How the stages of a network share the learning rate: early ones, which pretraining taught most, learn slower.
+"""Layer-wise learning rates: early stages, whose pretrained features are the most general, learn slower.
 
-Each is a function of the optimizer's rate, which is the head's, and the number of stages.
+Each is a function: (learning rate of the head, number of stages) -> learning rate of each stage, from stem to head. The
+head's is the optimizer's.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from fer.errors import ConfigError
 
 @dataclass(frozen=True)
 class Equal:
-    """The same rate everywhere."""
+    """The same learning rate everywhere."""
 
     def __call__(self, rate: float, stages: int) -> list[float]:
         return [rate] * stages
@@ -18,12 +19,12 @@ class Equal:
 
 @dataclass(frozen=True)
 class Geometric:
-    """From a lowest rate for the stem to the optimizer's for the head, spaced geometrically.
+    """From a lowest learning rate for the stem to the optimizer's for the head, spaced geometrically.
 
     Howard & Ruder, Universal Language Model Fine-tuning (ACL 2018), section 3.2; fastai's `slice(lowest, highest)`.
 
     Args:
-        lowest: rate of the stem.
+        lowest: learning rate of the stem.
     """
 
     lowest: float = 1e-5
@@ -40,7 +41,7 @@ class Geometric:
 
 @dataclass(frozen=True)
 class LayerDecay:
-    """Each stage learns by a constant factor slower than the one above it (Clark et al., ELECTRA, ICLR 2020).
+    """Each stage has the learning rate of the one above it, times a constant factor (Clark et al., ELECTRA, ICLR 2020).
 
     Args:
         decay: the factor, over 0 and at most 1.

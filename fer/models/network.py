@@ -8,15 +8,50 @@ from typing import Any
 
 import timm
 import torch
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
 from timm.models import load_state_dict
 from torch import nn
 
 from fer.errors import ConfigError, WeightsError
+from fer.instantiate import accepted, build
 from fer.models.weights import hub_file, load_own_weights
 
 log = logging.getLogger(__name__)
 
+OWN_BUILDER = "fer.models.network.timm_network"
 STEMS = ("default", "small")
+
+
+def build_network(model: DictConfig, classes: Sequence[str], channels: int, pretrained: bool = True) -> nn.Module:
+    """The network that a config names, for the classes and channels of the data.
+
+    Args:
+        model: with `_target_`: ours, or any other that takes `num_classes` and `in_chans`.
+        classes: names of the outputs.
+        channels: of the images.
+        pretrained: False where a checkpoint is loaded afterwards: then with `weights=none`.
+
+    Raises:
+        FERError: see `build` and `timm_network`.
+    """
+    live: dict[str, Any] = {"num_classes": len(classes), "in_chans": channels}
+    ours = model.get("_target_") == OWN_BUILDER
+    if ours:
+        live["classes"] = classes
+    if model.get("weights") == "none" and not _takes_weights(model):
+        # Experiments set it for any network; your own need not have such an argument.
+        model = OmegaConf.create({key: value for key, value in model.items() if key != "weights"})
+    if not pretrained and (ours or isinstance(model.get("weights"), str)):
+        live["weights"] = "none"
+    return build(model, "model", **live)
+
+
+def _takes_weights(model: DictConfig) -> bool:
+    try:
+        return bool(accepted(get_method(model["_target_"]), {"weights": None}))
+    except ImportError:  # `build` says why
+        return True
 
 
 def timm_network(

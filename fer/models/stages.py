@@ -1,4 +1,4 @@
-"""A network as a row of stages from input to head: what is frozen, and what learns how fast, is said in these."""
+"""A network as a row of stages from input to head: freezing and layer-wise learning rates go by stage."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -114,8 +114,12 @@ def build_optimizer(
         options: further arguments of the optimizer.
     """
     built = optimizer(parameter_groups(network, stages), **options)
-    lrs = layerwise_lr(float(built.defaults["lr"]), len(stages))
-    lr_of = dict(zip((stage.name for stage in stages), lrs, strict=True))
-    for group in built.param_groups:
-        group["lr"] = lr_of[group["stage"]]
+    set_stage_lrs(built, stages, layerwise_lr(float(built.defaults["lr"]), len(stages)))
     return built
+
+
+def set_stage_lrs(optimizer: Optimizer, stages: Sequence[Stage], lrs: Sequence[float]) -> None:
+    """Give the groups of each stage its learning rate."""
+    lr_of = dict(zip((stage.name for stage in stages), lrs, strict=True))
+    for group in optimizer.param_groups:
+        group["lr"] = lr_of[group["stage"]]

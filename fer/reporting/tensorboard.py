@@ -21,7 +21,6 @@ from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.figure_table import figures_in
 from fer.runs.folder import RunFolder
-from fer.runs.tables import History
 
 POINTS, DIMENSIONS, SPRITE = 400, 48, 32  # of the projector: images, principal components, pixels on a side
 
@@ -43,23 +42,15 @@ SELECTED_BY = "val/accuracy"  # beside the metrics of the test in the HParams ta
 
 
 class RunLogger(TensorBoardLogger):
-    """Events of one run, in `<folder>/tensorboard`; what is said of whole epochs is in `history.csv` too."""
+    """Events of one run, in `tensorboard/` of its folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(RunFolder(folder).tensorboard, name="", version="", default_hp_metric=False)
-        self.history = History(RunFolder(folder).history_file)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         # Lightning adds the epoch to all it logs, which would be the dashboard's first chart: a straight line.
-        numbers = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
-        super().log_metrics(numbers, step)
-        if "epoch" in metrics and self._is_of_an_epoch(numbers):
-            self.history.add(int(metrics["epoch"]), numbers)
-
-    @staticmethod
-    def _is_of_an_epoch(numbers: Mapping[str, float]) -> bool:
-        return any(tag.startswith(("train/", "val/", "throughput/")) for tag in numbers)
+        super().log_metrics({tag: float(value) for tag, value in metrics.items() if tag != "epoch"}, step)
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

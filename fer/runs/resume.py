@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "resume",
     "figures",
     "callbacks",
+    "logger",
     "data.source",
     "data.root",
     "data.eval_batch_size",

@@ -4,13 +4,15 @@ Contenders take turns within each round, and ratios are formed within a round, s
 drifts does not favour one of them.
 """
 
+import itertools
 import logging
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,10 +33,12 @@ from fer.device import autocast, device_name, peak_memory_bytes, wait_for
 from fer.errors import ConfigError
 from fer.files import write_json
 from fer.instantiate import build
+from fer.models.network import build_network
 from fer.models.stages import parameter_groups
-from fer.reporting.tensorboard import RunLogger
+from fer.runs.folder import RunFolder
+from fer.training.loggers import build_loggers
 from fer.training.module import ExpressionModule
-from fer.training.train import build_callbacks, build_classifier
+from fer.training.train import build_callbacks, build_data, build_module
 from fer.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ MEANING = {
     ORDINARY: "torchvision ImageFolder, transforms and DataLoader, plain loop, same precision and memory format",
     ORDINARY_FP32: "the same as people mostly run it: fp32, default memory format",
 }
+Contenders = Mapping[str, Callable[[], float]]  # by name: a turn -> images/s
 
 
 def benchmark(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -58,46 +63,20 @@ def benchmark(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         FERError: a number that cannot work, fewer images than a batch, anything a training refuses.
     """
     if cfg.rounds < 1 or cfg.steps < 1 or cfg.warmup_steps < 0:
-        raise ConfigError(
-            f"rounds={cfg.rounds}, steps={cfg.steps}, warmup_steps={cfg.warmup_steps}: give 1, 1 and 0 or more"
-        )
+        numbers = f"rounds={cfg.rounds}, steps={cfg.steps}, warmup_steps={cfg.warmup_steps}"
+        raise ConfigError(f"{numbers}: give 1, 1 and 0 or more")
     quiet_lightning()
-    datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"))
-    datamodule.prepare_data()
-    datamodule.setup()
-    exported = min(cfg.images, len(datamodule.splits["train"]))
-    if exported < cfg.data.batch_size:
-        raise ConfigError(
-            f"a batch of {cfg.data.batch_size} cannot be filled from {exported} images (images={cfg.images}, "
-            f"{len(datamodule.splits['train'])} to train on); give a smaller data.batch_size or more images"
-        )
-    classifier = build_classifier(cfg, datamodule)
+    data = build_data(cfg)
     trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
     device, precision = trainer.strategy.root_device, trainer.precision
-    with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as images:
-        export_class_folders(datamodule, Path(images), cfg.images)
-        contenders = {
-            BARE: lambda: _bare(cfg, datamodule, classifier, device, precision),
-            OURS: lambda: _ours(cfg, datamodule, classifier, folder),
-            ORDINARY: lambda: _ordinary(cfg, datamodule, Path(images), device, precision, matched=True),
-            ORDINARY_FP32: lambda: _ordinary(cfg, datamodule, Path(images), device, "32-true", matched=False),
-        }
-        rates: dict[str, list[float]] = {name: [] for name in contenders}
-        peaks: dict[str, int | None] = {}
-        for turn in range(cfg.rounds):
-            for name, images_per_second in contenders.items():
-                if device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats(device)
-                rates[name].append(images_per_second())
-                peaks[name] = peak_memory_bytes(device)
-                log.info("round %d of %d: %-22s %8.1f images/s", turn + 1, cfg.rounds, name, rates[name][-1])
-    results = summarise(rates, peaks, cfg.data.batch_size)
+    with _contenders(cfg, data, RunFolder(folder), device, precision) as contenders:
+        results = summarise(*_take_turns(contenders, cfg.rounds, device), cfg.data.batch_size)
     results["settings"] = {
         "device": device_name(device),
         "precision": precision,
         "torch": torch.__version__,
-        "model": cfg.model.get("backbone"),
-        "image_size": datamodule.image_size,
+        "model": cfg.model.get("backbone", cfg.model.get("_target_")),
+        "image_size": data.image_size,
         "batch_size": cfg.data.batch_size,
         "rounds": cfg.rounds,
         "steps": cfg.steps,
@@ -108,41 +87,82 @@ def benchmark(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     return results
 
 
-def summarise(rates: dict[str, list[float]], peaks: dict[str, int | None], batch_size: int) -> dict[str, Any]:
+@contextmanager
+def _contenders(
+    cfg: DictConfig, data: FERDataModule, run: RunFolder, device: torch.device, precision: str
+) -> Iterator[Contenders]:
+    """What is timed, while the images for ImageFolder are on disk.
+
+    Raises:
+        ConfigError: fewer images than a batch.
+    """
+    images, batch_size = len(data.splits["train"]), cfg.data.batch_size
+    if min(cfg.images, images) < batch_size:
+        raise ConfigError(
+            f"a batch of {batch_size} cannot be filled from {min(cfg.images, images)} images (images={cfg.images}, "
+            f"{images} to train on); give a smaller data.batch_size or more images"
+        )
+    module = build_module(cfg, data, pretrained=False)
+    with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as exported:
+        export_class_folders(data, Path(exported), cfg.images)
+        folder = Path(exported)
+        yield {
+            BARE: lambda: _bare(cfg, data, module.network, device, precision),
+            OURS: lambda: _ours(cfg, data, module, run),
+            ORDINARY: lambda: _ordinary(cfg, data, folder, device, precision, cfg.module.channels_last),
+            ORDINARY_FP32: lambda: _ordinary(cfg, data, folder, device, "32-true", channels_last=False),
+        }
+
+
+def _take_turns(
+    contenders: Contenders, rounds: int, device: torch.device
+) -> tuple[dict[str, list[float]], dict[str, int | None]]:
+    """Images/s of each contender in each round, and the most memory it held, bytes."""
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    peaks: dict[str, int | None] = {}
+    for turn, (name, images_per_second) in itertools.product(range(rounds), contenders.items()):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        speeds[name].append(images_per_second())
+        peaks[name] = peak_memory_bytes(device)
+        log.info("round %d of %d: %-22s %8.1f images/s", turn + 1, rounds, name, speeds[name][-1])
+    return speeds, peaks
+
+
+def summarise(
+    speeds: Mapping[str, Sequence[float]], peaks: Mapping[str, int | None], batch_size: int
+) -> dict[str, Any]:
     """Medians over rounds; ratios and overheads are formed within each round first.
 
     Args:
-        rates: images/s of each contender in each round.
+        speeds: images/s of each contender in each round.
         peaks: most memory held, bytes: of the contender on a GPU, of the process so far on a CPU.
         batch_size: images a step.
     """
-    ratios = {
-        f"{OURS} / {other}": statistics.median(
-            ours / theirs for ours, theirs in zip(rates[OURS], rates[other], strict=True)
-        )
-        for other in (BARE, ORDINARY, ORDINARY_FP32)
-    }
-    overheads = [1000 * batch_size * (1 / ours - 1 / bare) for ours, bare in zip(rates[OURS], rates[BARE], strict=True)]
+    pairs = {other: list(zip(speeds[OURS], speeds[other], strict=True)) for other in (BARE, ORDINARY, ORDINARY_FP32)}
     contenders = {
         name: {
-            "images_per_second": statistics.median(values),
+            "images_per_second": median(values),
             "rounds": values,
             "peak_memory_bytes": peaks[name],
             "meaning": MEANING[name],
         }
-        for name, values in rates.items()
+        for name, values in speeds.items()
     }
-    return {"contenders": contenders, "ratios": ratios, "overhead_ms_per_step": statistics.median(overheads)}
+    return {
+        "contenders": contenders,
+        "ratios": {f"{OURS} / {other}": median(ours / theirs for ours, theirs in pairs[other]) for other in pairs},
+        "overhead_ms_per_step": median(1000 * batch_size * (1 / ours - 1 / bare) for ours, bare in pairs[BARE]),
+    }
 
 
 def print_results(results: dict[str, Any]) -> None:
     """The table of medians, then ratios."""
     settings = results["settings"]
     title = f"{settings['model']}, {settings['image_size']} px, batch {settings['batch_size']}, {settings['precision']}"
-    table = Table(title=f"{title}, {settings['device']}", box=None)
-    for heading, justify in (("", "left"), ("images/s", "right"), ("lowest", "right"), ("highest", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    table.add_column("peak memory", justify="right")
+    table = Table("", title=f"{title}, {settings['device']}", box=None)
+    for heading in ("images/s", "lowest", "highest", "peak memory"):
+        table.add_column(heading, justify="right")
     for name, row in results["contenders"].items():
         rounds = row["rounds"]
         peak = "" if row["peak_memory_bytes"] is None else f"{row['peak_memory_bytes'] / 2**30:.2f} GiB"
@@ -154,36 +174,29 @@ def print_results(results: dict[str, Any]) -> None:
     console.print(f"overhead over the bare step: {results['overhead_ms_per_step']:.1f} ms", highlight=False)
 
 
-def _bare(
-    cfg: DictConfig,
-    datamodule: FERDataModule,
-    classifier: ExpressionModule,
-    device: torch.device,
-    precision: str,
-) -> float:
-    shape = (cfg.data.batch_size, datamodule.channels, datamodule.image_size, datamodule.image_size)
-    images = torch.randn(shape, device=device)
-    labels = torch.randint(len(datamodule.classes), (cfg.data.batch_size,), device=device)
-    step = _training_step(cfg, classifier.network.to(device), device, precision)
-    return _rate(cfg, lambda: step(images, labels), device)
+def _bare(cfg: DictConfig, data: FERDataModule, network: nn.Module, device: torch.device, precision: str) -> float:
+    images = torch.randn((cfg.data.batch_size, data.channels, data.image_size, data.image_size), device=device)
+    labels = torch.randint(len(data.classes), (cfg.data.batch_size,), device=device)
+    step = _training_step(cfg, network.to(device), device, precision)
+    return _images_per_second(cfg, lambda: step(images, labels), device)
 
 
-def _ours(cfg: DictConfig, datamodule: FERDataModule, classifier: ExpressionModule, folder: Path) -> float:
+def _ours(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, run: RunFolder) -> float:
     clock = _Clock(cfg.warmup_steps, cfg.steps)
-    callbacks = [c for c in build_callbacks(cfg, folder) if not isinstance(c, Checkpoint)]
+    callbacks = [callback for callback in build_callbacks(cfg, run) if not isinstance(callback, Checkpoint)]
     trainer = build(
         cfg.trainer,
         "trainer",
         callbacks=[*callbacks, clock],
-        logger=RunLogger(folder),
-        default_root_dir=str(folder),
+        logger=build_loggers(cfg, run),
+        default_root_dir=str(run.path),
         accumulate_grad_batches=1,
         enable_checkpointing=False,
     )
     trainer.fit_loop.max_epochs = None
     trainer.fit_loop.epoch_loop.max_steps = cfg.warmup_steps + cfg.steps
     trainer.limit_val_batches = 0
-    trainer.fit(classifier, datamodule=datamodule)
+    trainer.fit(module, datamodule=data)
     return cfg.steps * cfg.data.batch_size / clock.seconds
 
 
@@ -206,47 +219,46 @@ class _Clock(Callback):
             self._started = time.perf_counter()
 
 
-def _ordinary(
-    cfg: DictConfig,
-    datamodule: FERDataModule,
-    images: Path,
-    device: torch.device,
-    precision: str,
-    matched: bool,
-) -> float:
-    size = datamodule.image_size
+def _image_folder(data: FERDataModule, images: Path, batch_size: int, pin_memory: bool) -> DataLoader:
+    """What people usually write, with the augmentation of `augment=standard`."""
     transform = transforms.Compose(
         [
-            *([transforms.Grayscale()] if datamodule.channels == 1 else []),
+            *([transforms.Grayscale()] if data.channels == 1 else []),
             transforms.RandomHorizontalFlip(),
             transforms.RandomAffine(12, translate=(0.06, 0.06), scale=(0.9, 1.15)),
-            transforms.Resize((size, size)),
+            transforms.Resize((data.image_size, data.image_size)),
             transforms.ColorJitter(brightness=0.15, contrast=0.25),
             transforms.ToTensor(),
-            transforms.Normalize(datamodule.mean, datamodule.std),
+            transforms.Normalize(data.mean, data.std),
             transforms.RandomErasing(0.25),
         ]
     )
-    loader = DataLoader(
+    return DataLoader(
         datasets.ImageFolder(str(images), transform),
-        batch_size=cfg.data.batch_size,
+        batch_size=batch_size,
         shuffle=True,
         drop_last=True,
         num_workers=min(os.cpu_count() or 1, 8),
-        pin_memory=device.type == "cuda",
+        pin_memory=pin_memory,
         persistent_workers=True,
     )
-    network = build(cfg.model, "model", num_classes=len(datamodule.classes), in_chans=datamodule.channels).to(device)
-    if matched and cfg.module.channels_last:
+
+
+def _ordinary(
+    cfg: DictConfig, data: FERDataModule, images: Path, device: torch.device, precision: str, channels_last: bool
+) -> float:
+    network = build_network(cfg.model, data.classes, data.channels, pretrained=False).to(device)
+    if channels_last:
         network = network.to(memory_format=torch.channels_last)
     step = _training_step(cfg, network, device, precision)
-    batches = _endless(loader)
+    loader = _image_folder(data, images, cfg.data.batch_size, pin_memory=device.type == "cuda")
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def fed_step() -> None:
         faces, labels = next(batches)
         step(faces.to(device, non_blocking=True), labels.to(device, non_blocking=True))
 
-    return _rate(cfg, fed_step, device)
+    return _images_per_second(cfg, fed_step, device)
 
 
 def _training_step(
@@ -267,7 +279,7 @@ def _training_step(
     return step
 
 
-def _rate(cfg: DictConfig, step: Callable[[], None], device: torch.device) -> float:
+def _images_per_second(cfg: DictConfig, step: Callable[[], None], device: torch.device) -> float:
     for _ in range(cfg.warmup_steps):
         step()
     wait_for(device)
@@ -278,16 +290,10 @@ def _rate(cfg: DictConfig, step: Callable[[], None], device: torch.device) -> fl
     return cfg.steps * cfg.data.batch_size / (time.perf_counter() - started)
 
 
-def export_class_folders(datamodule: FERDataModule, folder: Path, count: int) -> None:
+def export_class_folders(data: FERDataModule, folder: Path, count: int) -> None:
     """Write training images as PNG files in a folder per class, as ImageFolder wants them."""
-    assert datamodule.pack is not None, "setup comes first"
-    rows = datamodule.splits["train"]
-    for row in np.random.default_rng(0).permutation(rows)[:count]:
-        target = folder / datamodule.classes[datamodule.labels[row]]
+    assert data.pack is not None, "setup comes first"
+    for row in np.random.default_rng(0).permutation(data.splits["train"])[:count]:
+        target = folder / data.classes[data.labels[row]]
         target.mkdir(exist_ok=True)
-        Image.fromarray(datamodule.pack.images[row]).save(target / f"{row}.png")
-
-
-def _endless(loader: DataLoader) -> Iterator[Any]:
-    while True:
-        yield from loader
+        Image.fromarray(data.pack.images[row]).save(target / f"{row}.png")

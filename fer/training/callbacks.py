@@ -59,7 +59,7 @@ class ScheduleFigure(Callback):
 
 
 class EarlyStop(EarlyStopping):
-    """Lightning's `EarlyStopping`, which a run that goes on does not forget.
+    """Lightning's `EarlyStopping`, whose state survives a resume.
 
     Lightning's own trains one more epoch where a run was stopped early and its process died before the test, and takes
     the patience of the checkpoint in place of the one that is asked for.
@@ -90,7 +90,7 @@ class Throughput(Callback):
         return rates[len(rates) // 2] if rates else None
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._begin(module)  # an epoch that goes on has no start
+        self._begin(module)  # a resumed epoch has no start
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._begin(module)
@@ -126,13 +126,13 @@ class EpochLines(Callback):
     # An epoch's own end comes before the module has logged its training loss.
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.current_epoch > self._first:
-            self._tell(trainer, trainer.current_epoch - 1)
+            self._log(trainer, trainer.current_epoch - 1)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.current_epoch > self._first:
-            self._tell(trainer, trainer.current_epoch - 1)
+            self._log(trainer, trainer.current_epoch - 1)
 
-    def _tell(self, trainer: Trainer, epoch: int) -> None:
+    def _log(self, trainer: Trainer, epoch: int) -> None:
         spent = time.perf_counter() - self._started
         left = spent / (epoch + 1 - self._first) * ((trainer.max_epochs or 0) - epoch - 1)
         results = trainer.callback_metrics

@@ -99,10 +99,10 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """`last.ckpt`, from which a run goes on: after each epoch, every few minutes, and when a stop is asked for.
+    """`last.ckpt`, from which a run resumes: after each epoch, every few minutes, and when the run is asked to stop.
 
-    It only ever holds what stood between two steps. After a crash within one the checkpoint before it counts: a run
-    that goes on from there equals the uninterrupted one, which from a half-made step it would not.
+    It only ever holds the state between two steps. After a crash within a step the checkpoint before it counts: a run
+    resumed from there equals the uninterrupted one; from half a step it would not.
 
     Args:
         every_minutes: within an epoch; None only after each.

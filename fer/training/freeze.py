@@ -12,7 +12,7 @@ from fer.epochs import is_start, schedule, schedule_value
 from fer.errors import ConfigError
 from fer.models.stages import Stage
 
-MOST = 12  # stages that a gradual schedule counts
+MAX_GRADUAL_STAGES = 12  # those beyond join at once
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def head_first(epochs: int | float = 1) -> FreezeSchedule:
 def gradual(every: int | float = 0.1) -> FreezeSchedule:
     """The head, then one more stage from the top every few epochs, or every fraction of the run.
 
-    Howard & Ruder, Universal Language Model Fine-tuning (ACL 2018), section 3.3. What is left after `MOST` stages
-    joins at once.
+    Howard & Ruder, Universal Language Model Fine-tuning (ACL 2018), section 3.3. Stages beyond
+    `MAX_GRADUAL_STAGES` join at once.
     """
     _check("every", every)
-    steps = MOST if isinstance(every, int) else min(MOST, max(1, math.ceil(round(1 / every, 6)) - 1))
+    fits = MAX_GRADUAL_STAGES if isinstance(every, int) else math.ceil(round(1 / every, 6)) - 1
+    steps = min(MAX_GRADUAL_STAGES, max(1, fits))
     starts: dict[int | float, int | Literal["all"]] = {round(every * step, 9): 1 + step for step in range(1, steps)}
     return FreezeSchedule({0: 1, **starts, round(every * steps, 9): "all"})
 
@@ -85,7 +86,7 @@ def _check(name: str, start: int | float) -> None:
 
 
 def apply_freeze(network: nn.Module, stages: Sequence[Stage], trainable: Sequence[Stage]) -> None:
-    """Train just the given stages: no gradient for the others, and their BatchNorm statistics stand still.
+    """Train just the given stages: no gradient for the others, and their BatchNorm statistics stay as they are.
 
     A frozen parameter's gradient is dropped, for a stale one would still move it in the next step.
     """

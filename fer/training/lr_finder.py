@@ -1,22 +1,25 @@
 """Learning-rate range test: train a copy for a few steps at ever higher rates, look where the loss falls.
 
-L. N. Smith, Cyclical Learning Rates for Training Neural Networks (WACV 2017), section 3.3.
+L. N. Smith, Cyclical Learning Rates for Training Neural Networks (WACV 2017), section 3.3. Lightning's
+`LearningRateFinder` (2.6) gives all parameter groups one rate, so that layer-wise learning rates are not tried as the
+run will use them.
 """
 
 import copy
 import logging
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from pytorch_lightning import Trainer
 from rich.progress import track
 
+from fer.data.datamodule import FERDataModule
 from fer.data.loader import DeviceLoader
 from fer.device import autocast
 from fer.errors import ConfigError
-from fer.models.stages import build_optimizer
+from fer.models.stages import build_optimizer, set_stage_lrs
 from fer.reporting.figures import save_figure
 from fer.reporting.training_figures import range_test_figure
 from fer.runs.folder import RunFolder
@@ -26,8 +29,8 @@ from fer.training.module import ExpressionModule
 log = logging.getLogger(__name__)
 
 SMOOTHING = 4.0  # steps, standard deviation
-FALL = 0.995  # of the first loss: what is not below does not fall
-BEYOND = 4.0  # times the lowest loss: there is nothing to learn above
+MIN_FALL = 0.005  # share of the first loss; a smaller fall is none
+MAX_RISE = 4.0  # times the lowest loss, at which the test ends
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class RangeTest:
         lowest = int(np.argmin(smoothed))
         level = float(np.median(smoothed[: lowest // 2 + 1]))
         depth = level - float(smoothed[lowest])
-        if depth < (1 - FALL) * level:
+        if depth < MIN_FALL * level:
             return None
         before = np.flatnonzero(smoothed[: lowest + 1] > level - depth / 10)
         return (int(before[-1]) if len(before) else 0), lowest
@@ -85,7 +88,7 @@ def range_test(
 ) -> RangeTest:
     """Train a copy of the network, frozen as in epoch 0, with a rate that rises from step to step.
 
-    Neither the classifier nor the random state changes. The stages share each rate as they will in the run.
+    Neither the classifier nor the random state changes. Each stage gets its own rate, as it will in the run.
 
     Args:
         classifier: on the loader's device.
@@ -108,20 +111,12 @@ def range_test(
         torch.manual_seed(classifier.seed)
         for step in track(range(steps), description="learning-rate range test", transient=True):
             batch = loader.batch(*divmod(step, len(loader)))
-            shared = dict(
-                zip(
-                    (s.name for s in classifier.stages),
-                    classifier.layerwise_lr(rates[step], len(classifier.stages)),
-                    strict=True,
-                )
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = shared[group["stage"]]
+            set_stage_lrs(optimizer, classifier.stages, classifier.layerwise_lr(rates[step], len(classifier.stages)))
             with autocast(device, precision):
                 logits = network((batch.images - classifier.mean) / classifier.std).float()
                 loss = classifier.loss(logits, batch.targets)
             value = float(loss.detach())
-            if not math.isfinite(value) or (step > 10 and value > BEYOND * best):
+            if not math.isfinite(value) or (step > 10 and value > MAX_RISE * best):
                 break
             losses.append(value)
             best = min(best, value)
@@ -132,15 +127,28 @@ def range_test(
     return RangeTest(rates[: len(losses)], np.array(losses))
 
 
-def find_learning_rate(
-    classifier: ExpressionModule, loader: DeviceLoader, precision: str, epochs: int, folder: Path
-) -> float:
-    """Run the test, write `lr_find.json` and `figures/lr_find.png`, and give the rate to use: the valley's.
+def find_learning_rate(module: ExpressionModule, data: FERDataModule, trainer: Trainer, run: RunFolder) -> float:
+    """The learning rate of the range test, which runs once in a run folder.
+
+    Raises:
+        ConfigError: several devices, or a loss that never falls.
+    """
+    found = run.read_found_lr()
+    if found is not None:
+        return found
+    if trainer.world_size > 1:
+        raise ConfigError("lr_find runs on one device: give trainer.devices=1 lr_find=only, then optimizer.lr=…")
+    device = trainer.strategy.root_device
+    test = range_test(module.to(device), data.train_loader(device), str(trainer.precision), trainer.max_epochs or 1)
+    return chosen_learning_rate(test, run)
+
+
+def chosen_learning_rate(test: RangeTest, run: RunFolder) -> float:
+    """Write `lr_find.json` and `figures/lr_find.png`, and return the rate to use: the valley's.
 
     Raises:
         ConfigError: the loss never falls, so there is nothing to suggest.
     """
-    test = range_test(classifier, loader, precision, epochs)
     if test.valley is None:
         raise ConfigError(
             f"lr_find: the loss never falls between learning rates {test.rates[0]:g} and {test.rates[-1]:g}; "
@@ -148,10 +156,10 @@ def find_learning_rate(
         )
     suggestions = {"steepest": test.steepest, "valley": test.valley}
     figure = range_test_figure(test.rates, test.losses, test.smoothed, suggestions)
-    run = RunFolder(folder)
     save_figure(figure, run.figures, "lr_find")
-    curve = {"rates": test.rates.tolist(), "losses": test.losses.tolist()}
-    run.write_lr_find({"used": test.valley, **suggestions, **curve})
+    run.write_lr_find(
+        {"used": test.valley, **suggestions, "rates": test.rates.tolist(), "losses": test.losses.tolist()}
+    )
     steepest = "none" if test.steepest is None else f"{test.steepest:.2e}"
     log.info("lr_find: valley %.2e, steepest %s; %s", test.valley, steepest, run.figures / "lr_find.png")
     return test.valley

@@ -1,5 +1,6 @@
 """Lightning around the classifier: loss, metrics, optimizer, what is frozen when, and checkpoints to resume from."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -11,18 +12,25 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer.data.loader import Batch
+from fer.errors import ConfigError
 from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.lr_multipliers import Equal
 from fer.models.stages import Stage, build_optimizer, network_stages
-from fer.training.divergence import DivergenceWatch, divergence
 from fer.training.freeze import FreezeSchedule, apply_freeze
-from fer.training.progress import Progress, gradients_of_ranks, is_accumulating, restore_gradients
-from fer.training.schedule import Constant, LearningRateSchedule, planned_steps
+from fer.training.progress import (
+    DivergenceWatch,
+    Progress,
+    divergence,
+    gradients_of_ranks,
+    is_accumulating,
+    restore_gradients,
+)
+from fer.training.schedule import Constant, LearningRateSchedule, planned_batches, planned_steps
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +43,8 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
             `stored_size` and `framing`.
         optimizer: parameter groups -> optimizer; its learning rate is the head's.
         layerwise_lr: (learning rate of the head, number of stages) -> learning rate of each stage.
-        scheduler: (step, steps) -> factor of the learning rates; runs once in each phase of `freeze`.
+        scheduler: (step, steps) -> factor of the learning rates, which runs once in each phase of `freeze`; or one of
+            torch's as a partial, optimizer -> scheduler, which takes a step after each epoch.
         freeze: which stages train when.
         loss: (logits, targets) -> mean loss of training; validation always shows plain cross-entropy.
         ema_decay: of an exponential moving average of the weights, which is then evaluated and saved; None: no average.
@@ -57,7 +66,7 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
         framing: dict[str, Any] | None = None,
         optimizer: Callable[..., Optimizer] = torch.optim.AdamW,
         layerwise_lr: Callable[[float, int], list[float]] | None = None,
-        scheduler: Callable[[int, int], float] | None = None,
+        scheduler: Callable[[int, int], float] | functools.partial | None = None,
         freeze: FreezeSchedule | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         ema_decay: float | None = None,
@@ -191,9 +200,22 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
             # A fused step unscales gradients by itself, after the clipping: Lightning refuses the pair.
             options = {"fused": False} if "fused" in getattr(self.optimizer, "keywords", {}) else {}
         optimizer = build_optimizer(self.network, self.stages, self.optimizer, self.layerwise_lr, **options)
+        if isinstance(self.scheduler, functools.partial):
+            return {"optimizer": optimizer, "lr_scheduler": self._torch_scheduler(self.scheduler, optimizer)}
         self.lr_schedule = self._learning_rate_schedule(optimizer)
         scheduler = LambdaLR(optimizer, self.lr_schedule.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _torch_scheduler(self, scheduler: functools.partial, optimizer: Optimizer) -> Any:
+        """One of torch's, which counts epochs, or waits for the validation loss."""
+        try:
+            built = scheduler(optimizer)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"scheduler: {error}") from error
+        if isinstance(built, ReduceLROnPlateau):
+            return {"scheduler": built, "interval": "epoch", "monitor": "val/loss"}
+        # After an epoch's last step: at the epoch's end Lightning would step it after the checkpoint is written.
+        return {"scheduler": built, "interval": "step", "frequency": planned_batches(self.trainer)}
 
     def _learning_rate_schedule(self, optimizer: Optimizer) -> LearningRateSchedule:
         highest = {group["stage"]: group["lr"] for group in optimizer.param_groups}

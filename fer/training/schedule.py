@@ -68,7 +68,7 @@ class Constant:
 class LearningRateSchedule:
     """The learning rate of every stage at every step, with a whole cycle for each phase of the freeze schedule.
 
-    One cycle over the run would leave stages that thaw late only its tail.
+    With one cycle over the run, stages that are unfrozen late would train at its low end only.
 
     Args:
         highest: stage -> its highest learning rate.
@@ -105,14 +105,23 @@ def planned_steps(trainer: Trainer) -> tuple[int, int]:
     if datamodule is None or trainer.max_epochs in (None, -1):
         total = int(trainer.estimated_stepping_batches)
         return -(-total // max(1, trainer.max_epochs or 1)), total
-    batches, limit = len(datamodule.train_dataloader()), trainer.limit_train_batches
+    epoch_steps = -(-planned_batches(trainer) // trainer.accumulate_grad_batches)
+    total = epoch_steps * trainer.max_epochs
+    return epoch_steps, total if trainer.max_steps == -1 else min(total, trainer.max_steps)
+
+
+def planned_batches(trainer: Trainer) -> int:
+    """Training batches of an epoch, on this rank.
+
+    Raises:
+        ConfigError: none at all.
+    """
+    batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches  # type: ignore[attr-defined]
     if limit is not None:
         batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit)
     if not batches:
         raise ConfigError(f"trainer.limit_train_batches={limit} leaves no batch to train on")
-    epoch_steps = -(-batches // trainer.accumulate_grad_batches)
-    total = epoch_steps * trainer.max_epochs
-    return epoch_steps, total if trainer.max_steps == -1 else min(total, trainer.max_steps)
+    return batches
 
 
 def _check_warmup(warmup: float) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,22 +15,24 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
 from fer.device import device_name, peak_memory_bytes
-from fer.errors import ConfigError, RunError
+from fer.errors import RunError
 from fer.evaluation.evaluate import evaluate_run
 from fer.evaluation.inspection import multiply_accumulates
-from fer.instantiate import accepts, build
+from fer.instantiate import build
+from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
+from fer.models.losses import check_loss
+from fer.models.network import build_network
 from fer.models.weights import read_checkpoint
-from fer.reporting.tensorboard import RunLogger, declare_run, log_results
 from fer.reporting.write import write_evaluation
 from fer.runs.folder import RunFolder
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
+from fer.training.loggers import build_loggers, finish_logging, start_logging
 from fer.training.lr_finder import find_learning_rate
 from fer.training.module import ExpressionModule
-from fer.training.stop import INTERRUPTED, TERMINATED, stoppable
-from fer.training.trainer import quiet_lightning
+from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, stoppable
 
 log = logging.getLogger(__name__)
 
@@ -39,184 +42,176 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
 
     Args:
         cfg: as `conf/train.yaml` composes it.
-        folder: the run folder; with `cfg.resume`, that of the run to go on with, whose own config then counts.
-        overrides: what the command line said, to change in a resumed run.
+        folder: the run folder; with `cfg.resume`, that of the run to resume, whose own config then counts.
+        overrides: those of the command line, to change in a resumed run.
 
     Returns:
-        The content of `metrics.json`; None on ranks other than the first.
+        The content of `metrics.json`; None on ranks other than the first, and with `lr_find=only`.
 
     Raises:
-        FERError: whatever a user can mend, in one line.
+        FERError: whatever a user can fix, in one line.
     """
-    if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):
-        checkpoint = checkpoint_to_resume(cfg, folder)
-        return _train(cfg if checkpoint is None else resumed_config(cfg, folder, overrides), folder, checkpoint)
     run = RunFolder(folder)
+    if int(os.environ.get("LOCAL_RANK", 0)) or int(os.environ.get("NODE_RANK", 0)):  # the first rank holds the folder
+        return _train(*_resumed(cfg, run, overrides), run)
     with run.only_writer():
         run.check_unfinished()
-        checkpoint = checkpoint_to_resume(cfg, folder)
-        if checkpoint is not None:
-            cfg = resumed_config(cfg, folder, overrides)
+        cfg, checkpoint = _resumed(cfg, run, overrides)
         run.write_config(cfg)
-        return _train(cfg, folder, checkpoint)
+        return _train(cfg, checkpoint, run)
 
 
-def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> dict[str, Any] | None:
+def _resumed(cfg: DictConfig, run: RunFolder, overrides: Sequence[str]) -> tuple[DictConfig, Path | None]:
+    """The config to train with, and the checkpoint to resume from; None for a new run."""
+    checkpoint = checkpoint_to_resume(cfg, run.path)
+    return (cfg if checkpoint is None else resumed_config(cfg, run.path, overrides)), checkpoint
+
+
+def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str, Any] | None:
     quiet_lightning()
     seed_everything(cfg.seed, verbose=False)
-    datamodule = build(cfg.data, "data", augment=build(cfg.augment, "augment"), mix=build(cfg.mix, "mix"))
-    datamodule.prepare_data()
-    datamodule.setup()
-    classifier = build_classifier(cfg, datamodule, pretrained=checkpoint is None)
-    logger = RunLogger(folder)
-    trainer = build(
-        cfg.trainer,
-        "trainer",
-        callbacks=build_callbacks(cfg, folder),
-        logger=logger,
-        default_root_dir=str(folder),
-    )
-    if classifier.freeze_schedule.freezes:
-        _expect_frozen(trainer)
+    data = build_data(cfg)
+    module = build_module(cfg, data, pretrained=checkpoint is None)
+    trainer = _build_trainer(cfg, run, module)
     if trainer.is_global_zero:
-        _announce(cfg, datamodule, classifier, trainer, folder)
+        _announce(cfg, data, module, trainer, run)
     if cfg.lr_find:
-        cfg.optimizer.lr = _learning_rate(classifier, datamodule, trainer, folder)
-        classifier.optimizer = build(cfg.optimizer, "optimizer")
+        cfg.optimizer.lr = find_learning_rate(module, data, trainer, run)
+        module.optimizer = build(cfg.optimizer, "optimizer")
         if cfg.lr_find == "only":
             return None
     if trainer.is_global_zero:
-        declare_run(logger.experiment, cfg)
-    with stoppable() as stop:
-        try:
-            trainer.fit(classifier, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit as asked:  # what Lightning makes of Ctrl-C and SIGTERM
-            if trainer.is_global_zero:
-                log.warning("stopped; go on with: python scripts/train.py resume=%s", folder)
-            terminated = isinstance(asked, SIGTERMException) and stop.status == TERMINATED
-            raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
+        start_logging(trainer.loggers, cfg)
+    _fit(module, data, trainer, checkpoint, run)
     train_seconds = _train_seconds(trainer)
-    device = trainer.strategy.root_device
     if not trainer.is_global_zero:
         return None
-    if not RunFolder(folder).best_checkpoint.exists():
-        raise RunError(
-            f"no epoch of {folder} was validated, so there is no model to test: let it run one to its end, "
-            "validation included (trainer.max_epochs, max_steps, limit_val_batches)"
-        )
-    best = read_checkpoint(RunFolder(folder).best_checkpoint)
-    trained = load_classifier(RunFolder(folder).best_checkpoint, network=classifier.network)
-    evaluation = evaluate_run(trained, datamodule, device, str(trainer.precision))
-    training = {
-        "train/images": len(datamodule.splits["train"]),
-        "best_epoch": best["epoch"],
-        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
-        "macs": multiply_accumulates(classifier.network, datamodule.channels, datamodule.image_size),
-        "train_images_per_second": _images_per_second(trainer),
-        "train_seconds": train_seconds,
-        "peak_memory_bytes": peak_memory_bytes(device),
-        "precision": trainer.precision,
-        "device": device_name(device),
-    }
+    classifier, best_epoch = _best_classifier(module, run)
+    evaluation = evaluate_run(classifier, data, trainer.strategy.root_device, str(trainer.precision))
+    training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}
     evaluation = evaluation.with_metrics(training)
-    metrics, predictions = evaluation.metrics, evaluation.predictions
-
-    def log_to_tensorboard() -> None:
-        log_results(logger.experiment, folder, metrics, predictions, trained, trainer.global_step)
-
-    write_evaluation(evaluation, RunFolder(folder), cfg, trained, cfg.figures, log_to_tensorboard)
-    return metrics
+    log_results = partial(finish_logging, trainer.loggers, run, evaluation, classifier, trainer.global_step)
+    write_evaluation(evaluation, run, cfg, classifier, cfg.figures, log_results)
+    return evaluation.metrics
 
 
-def _learning_rate(classifier: ExpressionModule, datamodule: FERDataModule, trainer: Trainer, folder: Path) -> float:
-    """The rate of the range test, run once in a run folder."""
-    found = RunFolder(folder).read_found_lr()
-    if found is not None:
-        return found
-    if trainer.world_size > 1:
-        raise ConfigError("lr_find runs on one device: give trainer.devices=1 lr_find=only, then optimizer.lr=…")
-    device = trainer.strategy.root_device
-    loader = datamodule.train_loader(device)
-    epochs = trainer.max_epochs or 1
-    return find_learning_rate(classifier.to(device), loader, str(trainer.precision), epochs, folder)
+def build_data(cfg: DictConfig) -> FERDataModule:
+    """The data of the config, prepared and set up."""
+    data: FERDataModule = build(cfg.data, "data", augment=build(cfg.augment, "augment"), mix=build(cfg.mix, "mix"))
+    data.prepare_data()
+    data.setup()
+    return data
 
 
-def build_classifier(cfg: DictConfig, datamodule: FERDataModule, pretrained: bool = True) -> ExpressionModule:
+def build_module(cfg: DictConfig, data: FERDataModule, pretrained: bool = True) -> ExpressionModule:
     """Network and LightningModule for the classes and channels of the data.
 
     Args:
         cfg: of a run.
-        datamodule: set up.
+        data: set up.
         pretrained: whether to load `model.weights`; a resumed run has its own.
     """
-    facts = {"num_classes": len(datamodule.classes), "in_chans": datamodule.channels}
-    live: dict[str, Any] = {"classes": datamodule.classes} if accepts(cfg.model, "classes") else {}
-    if not pretrained and accepts(cfg.model, "weights"):
-        live["weights"] = "none"
-    network = build(cfg.model, "model", **facts, **live)
+    network = build_network(cfg.model, data.classes, data.channels, pretrained)
+    loss = build(cfg.loss, "loss", class_counts=data.class_counts)
+    check_loss(loss, len(data.classes), soft=data.soft_labels or (data.mix is not None and data.mix.mixes))
+    spec = cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True))
     return build(
         cfg.module,
         "module",
         network=network,
-        network_spec={**cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True)), **facts},
-        classes=datamodule.classes,
-        image_size=datamodule.image_size,
-        stored_size=datamodule.stored_size,
-        framing=datamodule.framing.to_dict(),
-        mean=datamodule.mean,
-        std=datamodule.std,
+        network_spec={**spec, "num_classes": len(data.classes), "in_chans": data.channels},
+        classes=data.classes,
+        image_size=data.image_size,
+        stored_size=data.stored_size,
+        framing=data.framing.to_dict(),
+        mean=data.mean,
+        std=data.std,
         optimizer=build(cfg.optimizer, "optimizer"),
         layerwise_lr=build(cfg.rates, "rates"),
         scheduler=build(cfg.scheduler, "scheduler"),
         freeze=build(cfg.freeze, "freeze"),
-        loss=build(cfg.loss, "loss", class_counts=datamodule.class_counts),
+        loss=loss,
     )
 
 
-def build_callbacks(cfg: DictConfig, folder: Path) -> list[Callback]:
+def build_callbacks(cfg: DictConfig, run: RunFolder) -> list[Callback]:
     """The callbacks of the config; checkpoints go into the run folder."""
     callbacks = [build(node, f"callbacks.{name}") for name, node in cfg.callbacks.items() if node is not None]
     for callback in callbacks:
         if isinstance(callback, BestCheckpoint | LastCheckpoint) and callback.dirpath is None:
-            callback.dirpath = str(RunFolder(folder).checkpoints)
+            callback.dirpath = str(run.checkpoints)
     return callbacks
 
 
-def _expect_frozen(trainer: Trainer) -> None:
-    """Tell DDP, however it was chosen, that some parameters have no gradient; what the user says of it stands."""
-    if isinstance(trainer.strategy, DDPStrategy):
+def _build_trainer(cfg: DictConfig, run: RunFolder, module: ExpressionModule) -> Trainer:
+    loggers = build_loggers(cfg, run)
+    callbacks = build_callbacks(cfg, run)
+    folder = str(run.path)
+    trainer: Trainer = build(cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=folder)
+    if module.freeze_schedule.freezes and isinstance(trainer.strategy, DDPStrategy):
+        # DDP, however it was chosen, must know that some parameters have no gradient; the user's own setting counts.
         trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+    return trainer
+
+
+def _fit(
+    module: ExpressionModule, data: FERDataModule, trainer: Trainer, checkpoint: Path | None, run: RunFolder
+) -> None:
+    """Train, from a checkpoint if there is one; a stopped run leaves with the exit status of its signal."""
+    with stoppable() as stop:
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as asked:  # how Lightning leaves after Ctrl-C and SIGTERM
+            if trainer.is_global_zero:
+                log.warning("stopped; resume with: python scripts/train.py resume=%s", run)
+            terminated = isinstance(asked, SIGTERMException) and stop.status == TERMINATED
+            raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
+
+
+def _best_classifier(module: ExpressionModule, run: RunFolder) -> tuple[ExpressionClassifier, int]:
+    """The classifier that validation selected, and its epoch.
+
+    Raises:
+        RunError: no epoch was validated.
+    """
+    if not run.best_checkpoint.exists():
+        raise RunError(
+            f"no epoch of {run} was validated, so there is no model to test: let it run one to its end, "
+            "validation included (trainer.max_epochs, max_steps, limit_val_batches)"
+        )
+    epoch = read_checkpoint(run.best_checkpoint)["epoch"]
+    return load_classifier(run.best_checkpoint, network=module.network), epoch
+
+
+def _costs(classifier: ExpressionClassifier, data: FERDataModule, trainer: Trainer) -> dict[str, Any]:
+    """What the run took, by the names of `metrics.json`."""
+    device = trainer.strategy.root_device
+    meters = (callback for callback in _callbacks(trainer) if isinstance(callback, Throughput))
+    return {
+        "train/images": len(data.splits["train"]),
+        "parameters": sum(parameter.numel() for parameter in classifier.network.parameters()),
+        "macs": multiply_accumulates(classifier.network, data.channels, data.image_size),
+        "train_images_per_second": next((meter.images_per_second for meter in meters), None),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "precision": trainer.precision,
+        "device": device_name(device),
+    }
 
 
 def _train_seconds(trainer: Trainer) -> float | None:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback.train_seconds for callback in callbacks if isinstance(callback, LastCheckpoint)), None)
+    return next((each.train_seconds for each in _callbacks(trainer) if isinstance(each, LastCheckpoint)), None)
 
 
-def _images_per_second(trainer: Trainer) -> float | None:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    meters = (callback for callback in callbacks if isinstance(callback, Throughput))
-    return next((meter.images_per_second for meter in meters), None)
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]
 
 
-def _announce(
-    cfg: DictConfig,
-    datamodule: FERDataModule,
-    classifier: ExpressionModule,
-    trainer: Trainer,
-    folder: Path,
-) -> None:
-    sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in datamodule.splits.items())
-    log.info(
-        "data: %s, %s images of %d classes, %d px",
-        cfg.data.name,
-        sizes,
-        len(datamodule.classes),
-        datamodule.image_size,
-    )
-    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    name = cfg.model.get("backbone", cfg.model.get("_target_"))
-    log.info("model: %s, %.1f million parameters, weights: %s", name, parameters / 1e6, cfg.model.get("weights"))
-    if classifier.freeze_schedule.freezes and cfg.model.get("weights") == "none":
+def _announce(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, trainer: Trainer, run: RunFolder) -> None:
+    sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
+    log.info("data: %s, %s images of %d classes, %d px", cfg.data.name, sizes, len(data.classes), data.image_size)
+    parameters = sum(parameter.numel() for parameter in module.network.parameters())
+    name, weights = cfg.model.get("backbone", cfg.model.get("_target_")), cfg.model.get("weights")
+    log.info("model: %s, %.1f million parameters, weights: %s", name, parameters / 1e6, weights)
+    if module.freeze_schedule.freezes and weights == "none":
         log.warning("the freeze schedule freezes random weights: they will never mean anything; give model.weights")
-    log.info("on: %s, %s; run folder: %s", device_name(trainer.strategy.root_device), trainer.precision, folder)
+    log.info("on: %s, %s; run folder: %s", device_name(trainer.strategy.root_device), trainer.precision, run)

@@ -1,7 +1,12 @@
-"""A Trainer whose defaults are fast on the machine at hand."""
+"""A Trainer whose defaults are fast on this machine, and a fit that can be stopped without loss."""
 
 import logging
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -15,6 +20,8 @@ from fer.instantiate import check_numbers
 from fer.training.checkpoint import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
+
+TERMINATED, INTERRUPTED = 143, 130  # exit statuses: 128 and the signal's number
 
 # Lines of Lightning that say nothing about the run: advertisements, and what our own lines say already.
 CHATTER = (
@@ -75,6 +82,39 @@ def quiet_lightning() -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*sync_dist.*",
         ".*logging interval.*",
-        ".*exists and is not empty.*",  # a run that goes on finds its checkpoints there
+        ".*exists and is not empty.*",  # a resumed run finds its checkpoints there
     ):
         warnings.filterwarnings("ignore", message)
+
+
+class Stop:
+    """Who asked for the stop, as an exit status."""
+
+    status = TERMINATED
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Make the first Ctrl-C what SIGTERM is to Lightning: a stop after the current step; a second one stops at once.
+
+    Lightning's own handling of Ctrl-C breaks off within a step, from which no run resumes exactly.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        waiting = signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN, None)
+        if stop.status == INTERRUPTED or not waiting:
+            stop.status = INTERRUPTED
+            raise KeyboardInterrupt
+        stop.status = INTERRUPTED
+        log.warning("stopping after this step; Ctrl-C again stops at once, without saving")
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

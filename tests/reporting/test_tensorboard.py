@@ -21,6 +21,7 @@ from fer.reporting.figures import save_figure
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results, principal_components, result_table
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
+from fer.training.loggers import HistoryLogger
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {
@@ -167,7 +168,13 @@ def test_principal_components_keep_distances() -> None:
     assert principal_components(np.ones((4, 3)), 2).tolist() == np.zeros((4, 2)).tolist()
 
 
-def test_a_history_has_a_row_for_each_epoch(run: Path) -> None:
+def test_a_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
+    run = tmp_path
+    logger = HistoryLogger(RunFolder(run))
+    for epoch in range(2):
+        logger.log_metrics({"learning_rate/head": 0.1}, step=10 * epoch)
+        logger.log_metrics({"epoch": epoch, "val/loss": 1.0 - epoch / 2, "val/accuracy": 0.5}, step=10 * epoch + 9)
+        logger.log_metrics({"epoch": epoch, "train/loss": 2.0 - epoch}, step=10 * epoch + 9)
     assert RunFolder(run).read_history() == {
         0: {"val/loss": 1.0, "val/accuracy": 0.5, "train/loss": 2.0},
         1: {"val/loss": 0.5, "val/accuracy": 0.5, "train/loss": 1.0},

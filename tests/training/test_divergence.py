@@ -7,7 +7,7 @@ from torch import nn
 from trainings import fit, make
 
 from fer.errors import DivergenceError
-from fer.training.divergence import DivergenceWatch, divergence
+from fer.training.progress import DivergenceWatch, divergence
 
 
 class TestDivergence:

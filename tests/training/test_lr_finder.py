@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from fer.errors import ConfigError
+from fer.runs.folder import RunFolder
 from fer.training.freeze import head_first
-from fer.training.lr_finder import RangeTest, find_learning_rate, range_test
-from fer.training.train import build, build_classifier, train
+from fer.training.lr_finder import RangeTest, chosen_learning_rate, range_test
+from fer.training.train import build_data, build_module, train
 
 RATES = np.geomspace(1e-6, 1, 100)
 
@@ -53,10 +54,8 @@ def test_where_the_loss_never_falls_nothing_is_suggested(losses):
 
 
 def set_up(cfg: DictConfig):
-    datamodule = build(cfg.data, "data")
-    datamodule.prepare_data()
-    datamodule.setup()
-    return build_classifier(cfg, datamodule), datamodule.train_loader(torch.device("cpu"))
+    datamodule = build_data(cfg)
+    return build_module(cfg, datamodule), datamodule.train_loader(torch.device("cpu"))
 
 
 def test_it_leaves_everything_as_it_was(tiny_config: Callable[..., DictConfig]) -> None:
@@ -94,7 +93,7 @@ def test_nothing_to_suggest_is_one_line(tiny_config: Callable[..., DictConfig], 
     classifier, loader = set_up(tiny_config())
     classifier.loss = Flat()
     with pytest.raises(ConfigError, match="never falls"):
-        find_learning_rate(classifier, loader, "32-true", 3, tmp_path)
+        chosen_learning_rate(range_test(classifier, loader, "32-true", epochs=3), RunFolder(tmp_path))
 
 
 def test_alone_it_writes_its_curve_and_trains_nothing(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:

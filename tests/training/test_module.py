@@ -5,29 +5,8 @@ import torch
 from torch import nn
 from trainings import CLASSES, SPEC, fit, make, make_loader
 
-from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.losses import ClassificationLoss
-
-
-def test_the_network_sees_normalised_faces():
-    classifier = make(nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False)))
-    faces = torch.rand(2, 1, 2, 2)
-    expected = ((faces - 0.4) / 0.2).flatten(1) @ classifier.network[1].weight.T
-    assert torch.allclose(classifier(faces), expected, atol=1e-5)
-
-
-def test_colour_channels_are_normalised_each_by_its_own():
-    classifier = ExpressionClassifier(
-        nn.Flatten(), network_spec={}, classes=CLASSES, image_size=1, mean=[0.1, 0.2, 0.3], std=[1, 2, 4]
-    )
-    assert torch.allclose(classifier(torch.full((1, 3, 1, 1), 0.5)), torch.tensor([[0.4, 0.15, 0.05]]))
-
-
-def test_the_statistics_travel_with_the_state():
-    state = make().state_dict()
-    assert state["mean"].flatten().tolist() == pytest.approx([0.4])
-    assert state["std"].flatten().tolist() == pytest.approx([0.2])
 
 
 def test_training_lowers_the_loss(tmp_path):

@@ -16,8 +16,7 @@ from fer.data.datamodule import FERDataModule
 from fer.errors import FERError
 from fer.evaluation.predict_split import collect
 from fer.models.load import load_classifier
-from fer.training import train as train_module
-from fer.training.train import train
+from fer.training.train import build_data, build_module, train
 
 CONTRACT = {
     *(
@@ -150,10 +149,7 @@ def test_a_head_for_other_classes_is_not_taken_over(
     heads = {}
     for name, override in (("same", "seed=1"), ("turned", turned)):
         cfg = tiny_config(f"model.weights={folder}", override, "seed=1")
-        datamodule = train_module.build(cfg.data, "data")
-        datamodule.prepare_data()
-        datamodule.setup()
-        heads[name] = train_module.build_classifier(cfg, datamodule).network.get_classifier().weight
+        heads[name] = build_module(cfg, build_data(cfg)).network.get_classifier().weight
     best = load_classifier(folder).network.get_classifier().weight
     assert torch.equal(heads["same"], best)
     assert not torch.equal(heads["turned"], best)
