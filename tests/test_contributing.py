@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "contributing.md"
 STEP = re.compile(r"<!-- (create|insert|run): ?(.*?) ?-->\n+```\w*\n(.*?)```", re.DOTALL)
-PLACE = re.compile(r"(\S+) before `(.+)`")
+PLACE = re.compile(r"(\S+) (before|after) `(.+)`")
 
 
 @dataclass
@@ -71,19 +73,31 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratch]:
             else:
                 _insert(folder, where, text)
                 project.touched[heading].add(where.split()[0])
+    _postcards(folder / "my_faces")
     for command in commands:
         project.run(command)
     yield project
 
 
+def _postcards(folder: Path) -> None:
+    """A download in the layout of the recipe: twelve pictures and their list."""
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 48, 48), dtype=np.uint8)
+    lines = []
+    for number, face in enumerate(pixels):
+        Image.fromarray(face).save(folder / f"{number:03d}.png")
+        lines.append(f"{number:03d}.png {('happy', 'sad', 'fear')[number % 3]}\n")
+    (folder / "postcards.txt").write_text("".join(lines), encoding="utf-8")
+
+
 def _insert(folder: Path, where: str, text: str) -> None:
     match = PLACE.fullmatch(where)
     assert match, where
-    file, line = folder / match[1], match[2]
+    file, line = folder / match[1], match[3]
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     places = [number for number, content in enumerate(lines) if content.strip() == line.strip()]
     assert len(places) == 1, f"{match[1]} has {len(places)} lines {line!r}"
-    lines.insert(places[0], text)
+    lines.insert(places[0] + (match[2] == "after"), text)
     file.write_text("".join(lines), encoding="utf-8")
 
 
