@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fer.data.loader import Batch
+from fer.device import AUTOCAST
 from fer.errors import ConfigError
 from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
@@ -196,8 +197,8 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = {}
-        if self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val:
-            # A fused step unscales gradients by itself, after the clipping: Lightning refuses the pair.
+        if self.trainer.precision in AUTOCAST and self.trainer.gradient_clip_val:
+            # A fused step unscales gradients by itself, after the clipping: Lightning refuses the pair, in bf16 too.
             options = {"fused": False} if "fused" in getattr(self.optimizer, "keywords", {}) else {}
         optimizer = build_optimizer(self.network, self.stages, self.optimizer, self.layerwise_lr, **options)
         if isinstance(self.scheduler, functools.partial):

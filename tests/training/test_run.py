@@ -206,6 +206,7 @@ def test_the_report_says_what_the_epoch_was_chosen_by(
         ["loss=focal", "trainer.log_every_n_steps=0"],
         ["loss=weighted", "mix=cutmix", "mix.probability=1"],
         ["data.balanced=true", "module.ema_decay=0.9", "trainer.gradient_clip_val=1"],
+        ["trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed"],  # a fused optimizer that may not be fused
         ["trainer.accumulate_grad_batches=2", "model.backbone=test_efficientnet", "model.drop_path_rate=0.1"],
         ["optimizer=sgd", "scheduler=cosine", "rates=layer_decay", "freeze=gradual", "freeze.every=1"],
     ],
