@@ -10,7 +10,7 @@ def main(cfg: DictConfig) -> None:
     from fer.comparison.compare import compare, output_folder
 
     folder = output_folder(cfg.runs, cfg.output)
-    compare(cfg.runs, folder, measure=cfg.measure, architectures=cfg.architectures, resamples=cfg.resamples)
+    compare(cfg.runs, folder, measure=cfg.measure, architectures=cfg.architectures)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from fer.comparison.networks import RESNETS, Architecture, architecture, measure
 from fer.comparison.pairs import accuracies_of, compare_all, in_words
 from fer.comparison.report import contents, results_table, to_html, to_markdown
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
-from fer.comparison.statistics import RESAMPLES
 from fer.errors import ConfigError, RunError
 from fer.files import replacing
 from fer.runs.finished import find_runs
@@ -29,7 +28,6 @@ def compare(
     *,
     measure: bool = True,
     architectures: bool | None = None,
-    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Write `comparison.csv`, `.md`, `.html`, `differences.csv`, `runs.csv` and `figures/`; print the short of it.
 
@@ -38,7 +36,6 @@ def compare(
         folder: where the files go.
         measure: time the networks on this machine.
         architectures: the paper's tables of the three ResNets; None where all three are among the runs.
-        resamples: of the bootstrap.
 
     Raises:
         RunError: no run, or none that is finished.
@@ -50,8 +47,8 @@ def compare(
         raise RunError(f"none of {len(unfinished)} runs is finished ({named}); wait, or go on with them")
     groups, remarks = group_runs(finished)
     costs = measure_costs(groups) if measure else [None] * len(groups)
-    entries = [Entry(*row) for row in zip(groups, accuracies_of(groups, resamples), costs, strict=True)]
-    differences, cautions = compare_all(groups, resamples)
+    entries = [Entry(*row) for row in zip(groups, accuracies_of(groups), costs, strict=True)]
+    differences, cautions = compare_all(groups)
     remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
     timed_on = measured_on() if any(costs) else None
     comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on)

@@ -7,12 +7,11 @@ from itertools import combinations
 import numpy as np
 
 from fer.comparison.groups import Group, differing_keys, without_arguments
-from fer.comparison.statistics import RESAMPLES, Estimate, holm, mean_accuracy, paired_difference, seed_spread
+from fer.comparison.statistics import Estimate, holm, mean_accuracy, paired_difference
+from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, seed_spread
 from fer.runs.finished import Predictions
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
-LEVEL = 0.05
-DRAWS_FOR_EACH = 100  # of the bootstrap for each comparison, at least: p-values then reach LEVEL / 2.5 after Holm
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,17 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether it stands at 5 % among all comparisons made."""
+        """Whether it is significant at 5 % among all pairs of rows."""
         return self.p_holm < LEVEL
 
     @property
     def seeds(self) -> tuple[int, int]:
         return len(answers(self.first)), len(answers(self.second))
+
+    @property
+    def of_networks(self) -> bool:
+        """Whether it is one of these trained networks only: one seed on a side cannot tell what others would give."""
+        return min(self.seeds) == 1
 
 
 def answers(group: Group) -> list[Predictions]:
@@ -57,7 +61,7 @@ def common_images(predictions: Sequence[Predictions]) -> list[str]:
     ]
 
 
-def accuracies_of(groups: Sequence[Group], resamples: int = RESAMPLES) -> list[Estimate | None]:
+def accuracies_of(groups: Sequence[Group]) -> list[Estimate | None]:
     """Mean over seeds with its interval; as `metrics.json` has it where there is one seed, or no predictions.
 
     Two seeds alone say next to nothing of how seeds vary: there it is taken from all rows of the data set.
@@ -74,12 +78,21 @@ def accuracies_of(groups: Sequence[Group], resamples: int = RESAMPLES) -> list[E
             estimates.append(None)
         else:
             beside = [t for g, t in zip(groups, tested, strict=True) if t is not None and g.data == group.data]
-            spread = seed_spread(beside) if len(own[0]) == 2 else None
-            estimates.append(replace(mean_accuracy(*own, resamples, spread=spread), value=value))
+            estimate = mean_accuracy(*own, _spread_of_two(own, beside) if len(own[0]) == 2 else None)
+            estimates.append(estimate and replace(estimate, value=value))
     return estimates
 
 
-def _tested(group: Group) -> tuple[np.ndarray, np.ndarray | None] | None:
+Tested = tuple[np.ndarray, np.ndarray | None]  # correct, bool [S, N], and subjects, str [N]
+
+
+def _spread_of_two(own: Tested, beside: Sequence[Tested]) -> SeedSpread:
+    """Between seeds, by all rows of the data set; but not less than the two seeds themselves differ."""
+    two, together = seed_spread([by_unit(*own)]), seed_spread([by_unit(*row) for row in beside])
+    return together if two.variance <= together.variance else replace(two, freedom=together.freedom)
+
+
+def _tested(group: Group) -> Tested | None:
     """Whether each seed is right on each image, bool [S, N], and who is on it; None without predictions."""
     found = answers(group)
     names = common_images(found) if found else []
@@ -94,39 +107,42 @@ def subjects_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.
     return None
 
 
-def compare_all(groups: Sequence[Group], resamples: int = RESAMPLES) -> tuple[list[Difference], list[str]]:
+def compare_all(groups: Sequence[Group]) -> tuple[list[Difference], list[str]]:
     """All pairs of rows of the same data set, or each row against the best where there are many.
 
+    The best is found by the same test images, so that all pairs count as compared, those that are not given too.
+
     Returns:
-        Differences with p-values corrected for all of them together (Holm 1979), and remarks on pairs left out.
+        Differences with p-values corrected for all pairs of all data sets (Holm 1979), and remarks on pairs left out.
     """
     found: list[Difference] = []
     remarks: list[str] = []
     pairs: list[tuple[Group, Group]] = []
+    family = 0
     for data in dict.fromkeys(group.data for group in groups):
         rows = [group for group in groups if group.data == data and answers(group)]
         rows.sort(key=lambda group: -(group.mean("test/accuracy") or 0))
         here = list(combinations(rows, 2))
+        family += len(here)
         if len(rows) > ALL_PAIRS:
-            here = [pair for pair in here if pair[0] is rows[0]]
             remarks.append(
-                f"{data}: {len(rows)} rows, so that each is compared with the best alone. That one was found by the "
-                "same test images, which favours it"
+                f"{data}: {len(rows)} rows, so that each is compared with the best alone. The best was found by the "
+                f"same test images; therefore the p-values are corrected for all {len(here)} pairs"
             )
+            here = [pair for pair in here if pair[0] is rows[0]]
         pairs += here
-    resamples = max(resamples, DRAWS_FOR_EACH * len(pairs))  # or the smallest p-value would be too large for so many
     for first, second in pairs:
-        difference = compare_pair(first, second, resamples)
+        difference = compare_pair(first, second)
         if difference is None:
             remarks.append(f"{first.data}: {first.model} and {second.model} were tested on different images")
         else:
             found.append(difference)
             remarks += _cautions(difference)
-    corrected = holm([difference.estimate.p for difference in found])
+    corrected = holm([difference.estimate.p for difference in found], family)
     return [replace(d, p_holm=p) for d, p in zip(found, corrected, strict=True)], list(dict.fromkeys(remarks))
 
 
-def compare_pair(one: Group, other: Group, resamples: int = RESAMPLES) -> Difference | None:
+def compare_pair(one: Group, other: Group) -> Difference | None:
     """None where they have no test image in common."""
     mine, theirs = answers(one), answers(other)
     names = common_images([*mine, *theirs])
@@ -137,7 +153,7 @@ def compare_pair(one: Group, other: Group, resamples: int = RESAMPLES) -> Differ
     if second.mean() > first.mean():
         one, other, first, second = other, one, second, first
     people = None if subjects is None else len(set(subjects.tolist()))
-    return Difference(one, other, paired_difference(first, second, subjects, resamples), len(names), people)
+    return Difference(one, other, paired_difference(first, second, subjects), len(names), people)
 
 
 def _cautions(difference: Difference) -> list[str]:
@@ -162,14 +178,25 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def in_words(difference: Difference) -> str:
-    """One sentence, in points of accuracy."""
-    first, second, estimate = difference.first.model, difference.second.model, difference.estimate
+    """One sentence, in points of accuracy; of these trained networks where a row has one seed."""
+    estimate = difference.estimate
+    (first, be), (second, _) = (
+        _subject(group.model, seeds, difference.of_networks)
+        for group, seeds in zip((difference.first, difference.second), difference.seeds, strict=True)
+    )
     value, low, high = (f"{100 * number:.1f}".replace("-0.0", "0.0") for number in
                         (estimate.value, estimate.low, estimate.high))  # fmt: skip
     points = "point" if value == "1.0" else "points"
     if difference.shown:
-        return f"{first} is better than {second} by {value} {points} [{low}, {high}]"
+        return f"{first} {be} better than {second} by {value} {points} [{low}, {high}]"
     text = f"no difference shown between {first} and {second} ({value} {points} [{low}, {high}])"
     if estimate.p < LEVEL:
         text += "; alone it would count, among so many comparisons it does not"
     return text
+
+
+def _subject(model: str, seeds: int, of_networks: bool) -> tuple[str, str]:
+    """What a sentence speaks of, and its verb."""
+    if not of_networks:
+        return model, "is"
+    return (f"this trained {model}", "is") if seeds == 1 else (f"these {seeds} trained {model}", "are")

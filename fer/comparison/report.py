@@ -49,7 +49,7 @@ def contents(
         "folder": folder,
         "results": results_table(comparison.entries) if comparison.entries else None,
         "differences": difference_sentences(comparison),
-        "single_seeds": any(difference.seeds == (1, 1) for difference in comparison.differences),
+        "single_seeds": any(difference.of_networks for difference in comparison.differences),
         "pictures": [(data, pictures.get(data, [])) for data in comparison.data],
         "costs": cost_table(comparison),
         "transfers": transfer_table(comparison),

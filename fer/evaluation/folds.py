@@ -130,6 +130,7 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
         subjects=np.concatenate(subjects) if len(subjects) == len(parts) else None,
         images=_images(data, names),
         temperature=np.concatenate([np.full(len(fold.predictions), fold.temperature) for fold in folds]),
+        folds=np.repeat(np.arange(len(folds)), [len(part) for part in parts]),
         data=f"{'data' if data is None else data['name']}, {len(folds)} folds",
     )
     metrics = compute_metrics(whole) | _leakage(folds)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import (
-    accuracy_interval,
     accuracy_without,
     areas_under_roc,
     brier_score,
@@ -50,6 +50,7 @@ class Metric:
         shown: the places that show it.
         per_class: whether it has a value for each class.
         optional: whether a place leaves it out where all its values are unknown or zero.
+        missing: the text of a value that does not exist.
     """
 
     key: str
@@ -59,11 +60,12 @@ class Metric:
     shown: tuple[Place, ...] = ()
     per_class: bool = False
     optional: bool = False
+    missing: str = MISSING
 
     def text(self, value: Any) -> str:
-        """A value for people; a dash where there is none."""
+        """A value for people."""
         if value is None:
-            return MISSING
+            return self.missing
         if isinstance(value, list | tuple):
             return " to ".join(format(bound, self.format) for bound in value)
         return format(value, self.format)
@@ -96,8 +98,8 @@ METRICS: tuple[Metric, ...] = (
            ("console", "folds"), optional=True),
     Metric("accuracy", "accuracy", lambda p: p.correct.mean(), ".2%",
            (*MOST, "hparams", "folds_spread", "comparison_page")),
-    Metric("accuracy_ci95", "95 % interval", lambda p: accuracy_interval(p.correct, p.subjects), ".1%",
-           (*PAGES, "tensorboard")),
+    Metric("accuracy_ci95", "95 % interval", lambda p: accuracy_interval(p.correct, p.subjects, folds=p.folds), ".1%",
+           (*PAGES, "tensorboard"), missing="not estimable"),
     Metric("twins", "exact duplicates", lambda p: _count(p.exact_duplicates), ","),
     Metric("near_twins", "near duplicates", lambda p: _count(p.near_duplicates), ","),
     Metric("accuracy_deduplicated", "accuracy without exact duplicates",
@@ -163,9 +165,9 @@ def result_rows(place: Place, metrics: Mapping[str, Any], splits: Sequence[str])
     rows = []
     for metric in shown_in(place):
         keys = [f"{split}/{metric.key}" for split in splits]
-        values = [metrics.get(key) for key in keys]
-        if any(key in metrics for key in keys) and (any(values) or not metric.optional):
-            rows.append([metric.label, *map(metric.text, values)])
+        if any(key in metrics for key in keys) and (any(map(metrics.get, keys)) or not metric.optional):
+            texts = (metric.text(metrics[key]) if key in metrics else MISSING for key in keys)
+            rows.append([metric.label, *texts])
     return rows
 
 

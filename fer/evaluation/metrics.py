@@ -9,7 +9,6 @@ from torchmetrics.functional.classification import multiclass_auroc, multiclass_
 
 from fer.evaluation.split_predictions import softmax
 
-RESAMPLES = 10_000
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
@@ -72,37 +71,6 @@ def accuracy_without(left_out: np.ndarray | None, correct: np.ndarray) -> float 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part by whole, float [K]; NaN where there is no whole."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-
-
-def accuracy_interval(correct: np.ndarray, subjects: np.ndarray | None = None, seed: int = 0) -> list[float]:
-    """95 % percentile bootstrap interval of the accuracy.
-
-    Images are resampled; where subjects are given, whole subjects are (if there are
-    several), for images of one face are not independent.
-    Where all are right or all wrong there is nothing to resample: the exact interval (Clopper & Pearson 1934) of as
-    many images or subjects is used.
-
-    Args:
-        correct: bool [N].
-        subjects: str [N].
-    """
-    generator = np.random.default_rng(seed)
-    if subjects is not None and len(np.unique(subjects)) == 1:
-        subjects = None
-    if correct.all() or not correct.any():
-        units = len(correct) if subjects is None else len(np.unique(subjects))
-        reach = 0.025 ** (1 / units)
-        return [reach, 1.0] if correct.all() else [0.0, 1 - reach]
-    if subjects is None:
-        hits = generator.binomial(len(correct), correct.mean(), RESAMPLES)
-        accuracies = hits / len(correct)
-    else:
-        people, person = np.unique(subjects, return_inverse=True)
-        hits_of, images_of = np.bincount(person, weights=correct), np.bincount(person)
-        drawn = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), RESAMPLES)
-        accuracies = (drawn @ hits_of) / (drawn @ images_of)
-    low, high = np.quantile(accuracies, [0.025, 0.975])
-    return [float(low), float(high)]
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

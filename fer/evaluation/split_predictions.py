@@ -29,6 +29,7 @@ class SplitPredictions:
     near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
     images_of_unknown_classes: int = 0  # images that were left out
     images_trained_on: int | None = None  # images that were themselves trained or selected on; None where unknown
+    folds: np.ndarray | None = None  # int [N], by whose model each image was predicted; None but for pooled folds
     split: str = "test"
     data: str = ""  # what was evaluated
 

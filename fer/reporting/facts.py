@@ -152,6 +152,23 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
     return rows
 
 
+def _limits_of_people(metrics: Mapping[str, Any], split: str) -> list[str]:
+    """What the interval of the accuracy leaves out, by who was tested and in how many folds."""
+    people, sentences = metrics.get(f"{split}/subjects"), []
+    if people == 1:
+        sentences.append(
+            f"All {split} images are of one person: how the accuracy varies between people cannot be estimated, so it "
+            "has no interval."
+        )
+    if metrics.get("folds"):
+        sentences.append(
+            "Models of different folds were trained on mostly the same images, so that their errors are not "
+            "independent. The interval is for new people; what other training images would give is not in it, and "
+            "cannot be estimated without bias (Bengio & Grandvalet 2004)."
+        )
+    return sentences
+
+
 def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "test", fold: str = "") -> list[str]:
     """What the numbers do not say: sentences on the data, and on any such model.
 
@@ -171,6 +188,7 @@ def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "te
             f"{100 * (bounds[1] - bounds[0]) / 2:.1f} points may be no better and no worse; compare several seeds of "
             "each."
         )
+    sentences += _limits_of_people(metrics, split)
     if metrics.get(f"{split}/held_out"):
         sentences.append(
             "This data has neither a test split nor names of people: the last images of each emotion, by name, were "

@@ -57,10 +57,13 @@ def _headline(metrics: Mapping[str, Any], split: str) -> dict[str, str] | None:
         return None
     images, people = metrics.get(f"{split}/images"), metrics.get(f"{split}/subjects")
     text = f"of {images:,} {split} images" if isinstance(images, int) else f"of the {split} images"
-    text += f" of {people:,} people" if people else ""
+    text += f" of {people:,} {'person' if people == 1 else 'people'}" if people else ""
     text += " are classified correctly"
     if bounds:
-        text += f" (95 % interval {bounds[0]:.1%} to {bounds[1]:.1%}, over {'people' if people else 'images'})"
+        units = f"{people:,} people" if people else "images"
+        text += f" (95 % interval {bounds[0]:.1%} to {bounds[1]:.1%}, over {units})"
+    elif people == 1:
+        text += " (95 % interval not estimable: one person says nothing of other people)"
     return {"accuracy": f"{accuracy:.1%}", "text": f"{text}."}
 
 

@@ -6,9 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from fer.comparison.statistics import by_unit, holm, mean_accuracy, paired_difference, seed_spread
-
-FEW = 600  # resamples, where many experiments are simulated
+from fer.comparison.statistics import holm, mean_accuracy, paired_difference
+from fer.evaluation.intervals import by_unit, seed_spread
 
 
 def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=None):
@@ -22,8 +21,19 @@ def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=Non
     return latent + generator.normal(0, seed_spread, (seeds, 1)) > 0
 
 
-def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, images=1000):
-    """How often two architectures are said to differ at 5 %."""
+def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, images=1000, others=None):
+    """How often two architectures are said to differ at 5 %.
+
+    Args:
+        seeds: of both.
+        seed_spread: of both.
+        gap: in ability.
+        people: on the images; None where nobody knows.
+        experiments: how many.
+        images: in the test set.
+        others: seeds and spread of the second, where they are others.
+    """
+    other_seeds, other_spread = others or (seeds, seed_spread)
     generator = np.random.default_rng(seeds)
     claims = 0
     for _ in range(experiments):
@@ -33,23 +43,49 @@ def share_claimed(seeds, seed_spread, gap=0.0, people=None, experiments=400, ima
             subjects = np.arange(images) % people
             common = common + generator.normal(0, 1, people)[subjects]
         first = trained(generator, common, seeds, 0.9 + gap, seed_spread)
-        second = trained(generator, common, seeds, 0.9, seed_spread)
+        second = trained(generator, common, other_seeds, 0.9, other_spread)
         if people:  # what one architecture makes of a person holds for all pictures of them
             first = first | (generator.random(people) < 0.1)[subjects]
             second = second | (generator.random(people) < 0.1)[subjects]
-        claims += paired_difference(first, second, subjects, FEW).p < 0.05
+        claims += paired_difference(first, second, subjects).p < 0.05
     return claims / experiments
 
 
 @pytest.mark.parametrize(("seeds", "people"), [(1, None), (3, None), (3, 60)])
 def test_equal_networks_are_rarely_said_to_differ(seeds, people):
-    """Two standard errors of 400 experiments are 2.2 points. In 1,000: 3.8 to 5.2 %."""
-    assert 0.01 <= share_claimed(seeds, 0.0, people=people) <= 0.075
+    """Two standard errors of 400 experiments are 2.2 points."""
+    assert 0.004 <= share_claimed(seeds, 0.0, people=people) <= 0.072
 
 
 @pytest.mark.parametrize("seed_spread", [0.03, 0.1])  # about 0.6 and 2 points of accuracy
 def test_luck_of_seeds_is_no_difference(seed_spread):
-    assert 0.01 <= share_claimed(3, seed_spread) <= 0.085
+    """In 1,200: 1.8 and 4.9 %."""
+    assert 0.004 <= share_claimed(3, seed_spread) <= 0.07
+
+
+UNEQUAL = [
+    (3, 0.2, 5, 0.02),
+    (5, 0.2, 3, 0.02),
+    (2, 0.2, 5, 0.02),
+    (5, 0.2, 2, 0.02),
+    (2, 0.2, 3, 0.02),
+    (3, 0.2, 3, 0.02),
+]
+
+
+@pytest.mark.parametrize(("seeds", "spread", "other_seeds", "other_spread"), UNEQUAL[:3])
+def test_seeds_of_unlike_spread_are_no_difference(seeds, spread, other_seeds, other_spread):
+    """About 3.7 points of accuracy against 0.4."""
+    claimed = share_claimed(seeds, spread, experiments=200, images=600, others=(other_seeds, other_spread))
+    assert claimed <= 0.07 + 0.035  # two standard errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "spread", "other_seeds", "other_spread"), UNEQUAL)
+def test_seeds_of_unlike_spread_are_no_difference_in_many_experiments(seeds, spread, other_seeds, other_spread):
+    """A common variance of all seeds claims 10 to 23 % (docs/comparison.md)."""
+    claimed = share_claimed(seeds, spread, experiments=3000, images=600, others=(other_seeds, other_spread))
+    assert claimed <= 0.07 + 0.009
 
 
 def test_one_seed_cannot_see_the_luck_of_seeds():
@@ -58,7 +94,8 @@ def test_one_seed_cannot_see_the_luck_of_seeds():
 
 
 def test_a_difference_is_found():
-    assert share_claimed(3, 0.03, gap=0.3, experiments=50) > 0.95
+    """In 1,200: 95.6 %; that each row has its own variance between three seeds costs 2 points."""
+    assert share_claimed(3, 0.03, gap=0.3, experiments=100) > 0.91
 
 
 @pytest.mark.parametrize(("seeds", "seed_spread", "people"), [(1, 0.0, None), (3, 0.05, None), (3, 0.05, 60)])
@@ -71,7 +108,7 @@ def test_intervals_of_accuracy_hold_the_truth(seeds, seed_spread, people):
         if people:
             images = images + generator.normal(0, 1, people)[groups]
         correct = trained(generator, images, seeds, seed_spread=seed_spread)
-        estimate = mean_accuracy(correct, groups, FEW)
+        estimate = mean_accuracy(correct, groups)
         accuracies.append(estimate.value)
         intervals.append((estimate.low, estimate.high))
     truth = np.mean(accuracies)
@@ -84,8 +121,8 @@ def test_two_seeds_hold_the_truth_with_the_spread_of_others():
     for _ in range(150):
         images = generator.normal(0, 1.5, 600)
         rows = [trained(generator, images, 2, seed_spread=0.1) for _ in range(3)]
-        spread = seed_spread([(correct, None) for correct in rows])
-        estimates += [mean_accuracy(correct, None, FEW, spread=spread) for correct in rows]
+        spread = seed_spread([by_unit(correct) for correct in rows])
+        estimates += [mean_accuracy(correct, None, spread) for correct in rows]
     truth = np.mean([e.value for e in estimates])
     assert 0.91 <= np.mean([e.low <= truth <= e.high for e in estimates]) <= 0.985
     assert np.median([e.high - e.low for e in estimates]) < 0.16  # alone, two seeds often leave 30 points open
@@ -111,13 +148,6 @@ def test_people_are_drawn_whole():
     assert by_person.value == by_image.value
     assert by_person.high - by_person.low > 3 * (by_image.high - by_image.low)
     assert by_person.p > by_image.p
-
-
-def test_hits_and_sizes_by_person():
-    correct = np.array([[True, False, True, True], [False, False, True, True]])
-    hits, sizes = by_unit(correct, np.array(["b", "a", "b", "b"]))
-    assert hits.tolist() == [[0, 3], [0, 2]]
-    assert sizes.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(("better", "worse"), [(6, 0), (8, 2), (3, 0), (20, 8), (60, 35)])
@@ -168,9 +198,10 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([0.01, 0.03], family=6) == pytest.approx([0.06, 0.15])
 
 
-def test_ten_thousand_resamples_of_fer2013_take_no_time():
+def test_fer2013_takes_no_time():
     generator = np.random.default_rng(0)
     first, second = (generator.random((5, 3589)) < 0.7 for _ in range(2))
     started = time.perf_counter()
@@ -179,12 +210,11 @@ def test_ten_thousand_resamples_of_fer2013_take_no_time():
 
 
 def test_one_person_is_no_sample_of_people():
-    """Images stand in, as in the interval of a single run; else every resample would be the same."""
     generator = np.random.default_rng(3)
-    first, second = generator.random((3, 40)) < 0.9, generator.random((3, 40)) < 0.85
+    first, second = generator.random((3, 40)) < 0.9, generator.random((3, 40)) < 0.2
     alone = np.full(40, "S1")
-    assert paired_difference(first, second, alone) == paired_difference(first, second)
-    assert mean_accuracy(first, alone) == mean_accuracy(first)
+    assert paired_difference(first, second, alone).p == 1
+    assert mean_accuracy(first, alone) is None
 
 
 @pytest.mark.parametrize(("people", "images", "better"), [(2, 5, 1), (3, 1, 1), (6, 5, 1)])

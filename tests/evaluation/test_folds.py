@@ -16,8 +16,8 @@ from fer.data.datamodule import FERDataModule
 from fer.data.pack import open_pack
 from fer.errors import RunError
 from fer.evaluation.folds import pool_folds, read_fold
+from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metric_table import compute_metrics
-from fer.evaluation.metrics import accuracy_interval
 from fer.evaluation.split_predictions import SplitPredictions, softmax
 from fer.reporting.write import write_evaluation
 from fer.runs.folder import RunFolder

@@ -16,7 +16,6 @@ from torchmetrics.functional.classification import (
 
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import (
-    accuracy_interval,
     areas_under_roc,
     expected_calibration_error,
 )
@@ -115,20 +114,7 @@ def test_one_image():
     numbers = classification_metrics(one_hot_logits([1], 3), np.array([1]), classes=names, subjects=np.array(["S1"]))
     assert numbers["accuracy"] == numbers["macro_f1"] == numbers["recall_happy"] == 1.0
     assert numbers["macro_auroc"] is None
-    assert numbers["accuracy_ci95"] == [pytest.approx(0.025), 1.0]
-
-
-@pytest.mark.parametrize(("right", "edge"), [(True, 0.8843), (False, 0.1157)])
-def test_all_right_or_all_wrong_is_not_certainty(right, edge):
-    """The exact interval of 30 of 30 and of 0 of 30, as in any table."""
-    assert edge == pytest.approx(accuracy_interval(np.full(30, right))[0 if right else 1], abs=1e-4)
-    people = np.repeat([f"S{n}" for n in range(30)], 8)
-    assert accuracy_interval(np.full(240, right), people) == accuracy_interval(np.full(30, right))
-
-
-def test_one_subject_has_no_spread_between_subjects():
-    correct = np.arange(40) % 4 > 0
-    assert accuracy_interval(correct, np.full(40, "S1")) == accuracy_interval(correct)
+    assert numbers["accuracy_ci95"] is None  # of one person
 
 
 def test_the_temperature_touches_the_calibrated_numbers_alone(drawn):
@@ -207,44 +193,6 @@ def test_twins_leave_the_deduplicated_accuracy():
     assert numbers["accuracy"] == pytest.approx(3 / 4)
     assert numbers["accuracy_deduplicated"] == pytest.approx(2 / 3)
     assert classification_metrics(logits, labels, exact_duplicates=np.full(4, True))["accuracy_deduplicated"] is None
-
-
-@pytest.mark.parametrize(("right", "images"), [(50, 100), (5, 8), (3000, 4000)])
-def test_the_interval_is_about_that_of_the_normal_approximation(right, images):
-    correct = np.arange(images) < right
-    low, high = accuracy_interval(correct)
-    share = right / images
-    width = 2 * 1.96 * np.sqrt(share * (1 - share) / images)
-    assert low < share < high
-    assert high - low == pytest.approx(width, rel=0.15)
-
-
-def test_the_interval_is_the_same_each_time():
-    correct, subjects = np.arange(40) % 3 > 0, np.array([f"S{n // 4}" for n in range(40)])
-    assert accuracy_interval(correct) == accuracy_interval(correct)
-    assert accuracy_interval(correct, subjects) == accuracy_interval(correct, subjects)
-
-
-def test_whole_subjects_make_the_interval_wider():
-    """Ten people, all of whose images are right or all wrong: a tenth of the information."""
-    subjects = np.repeat([f"S{n}" for n in range(10)], 20)
-    correct = np.repeat(np.arange(10) < 6, 20)
-    images, people = accuracy_interval(correct), accuracy_interval(correct, subjects)
-    assert people[0] < 0.6 < people[1]
-    assert (people[1] - people[0]) > 3 * (images[1] - images[0])
-
-
-def test_a_subject_for_each_image_is_the_same_as_none():
-    correct = np.arange(200) % 4 > 0
-    each = accuracy_interval(correct, np.array([f"S{n}" for n in range(200)]))
-    assert each == pytest.approx(accuracy_interval(correct), abs=0.011)
-
-
-def test_subjects_count_by_their_images():
-    """One person with 90 images and two with 5: the accuracy is over images."""
-    subjects = np.array(["a"] * 90 + ["b"] * 5 + ["c"] * 5)
-    low, high = accuracy_interval(subjects == "a", subjects)
-    assert (low, high) == (0.0, 1.0)
 
 
 def test_calibrated_probabilities_have_no_calibration_error():
