@@ -81,7 +81,8 @@ def test_a_new_metric_is_shown_everywhere(predictions: SplitPredictions, tmp_pat
     write_evaluation(pooled, RunFolder(tmp_path), figures=False)
     assert pooled.metrics["test/top2"] == pytest.approx(value)
     assert pooled.metrics["test/top2_folds_mean"] == pytest.approx(value)
-    assert len({row["top2"] for row in RunFolder(tmp_path).read_folds()}) == 2
+    with RunFolder(tmp_path).folds_file.open(newline="") as content:
+        assert len({row["top2"] for row in csv.DictReader(content)}) == 2
     report = RunFolder(tmp_path).report_file.read_text()
     assert "top-2 accuracy" in report
     assert f"{happy:.3f}" in report
@@ -100,6 +101,13 @@ def test_a_new_metric_is_shown_everywhere(predictions: SplitPredictions, tmp_pat
 def test_a_run_of_an_earlier_version_has_no_row_for_what_it_lacks() -> None:
     rows = metric_table.result_rows("report", {"test/accuracy": 0.5, "test/nll": None}, ["val", "test"])
     assert rows == [["accuracy", "–", "50.00%"], ["negative log-likelihood", "–", "–"]]
+
+
+def test_an_interval_that_cannot_be_estimated_is_no_dash() -> None:
+    metrics = {"test/accuracy_ci95": None, "val/accuracy_ci95": [0.5, 0.75]}
+    assert metric_table.result_rows("console", metrics, ["train", "val", "test"]) == [
+        ["95 % interval", "–", "50.0% to 75.0%", "not estimable"]
+    ]
 
 
 def test_every_key_is_there_once() -> None:

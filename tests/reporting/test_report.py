@@ -104,7 +104,7 @@ def test_numbers_have_their_intervals(report, metrics):
     low, high = metrics["test/accuracy_ci95"]
     accuracy = metrics["test/accuracy"]
     assert f"{accuracy:.1%} of 60 test images of 12 people are classified correctly" in report.text
-    assert f"(95 % interval {low:.1%} to {high:.1%}, over people)" in report.text
+    assert f"(95 % interval {low:.1%} to {high:.1%}, over 12 people)" in report.text
     assert f"{metrics['test/macro_f1']:.4f}" in report.text
     assert f"{metrics['test/recall_happy']:.3f}" in report.text
 
@@ -139,6 +139,19 @@ def test_it_says_how_to_repeat_the_run_and_what_the_numbers_do_not_say(report, t
     assert f"python scripts/train.py --config-path={tmp_path} --config-name=config" in report.text
     for words in ("Expressions are not feelings", "posed in a laboratory", "fold 3 of 10 alone", "No image shows fear"):
         assert words in report.text
+
+
+def test_one_person_has_no_interval_and_the_page_says_why(tmp_path, metrics, config):
+    page = Page(write_report(tmp_path, {**metrics, "test/subjects": 1, "test/accuracy_ci95": None}, config))
+    assert "of 1 person are classified correctly (95 % interval not estimable" in page.text
+    assert "cannot be estimated, so it has no interval" in page.text
+    assert "not estimable" in page.text.split("95 % interval", 2)[2]
+
+
+def test_what_folds_share_is_a_limit(tmp_path, metrics):
+    pooled = {**metrics, "folds": [{"fold": number, "images": 30} for number in range(2)]}
+    assert "trained on mostly the same images" in Page(write_report(tmp_path, pooled)).text
+    assert "trained on mostly the same images" not in Page(write_report(tmp_path, metrics)).text
 
 
 def test_pooled_folds_are_repeated_from_what_the_command_line_said(tmp_path, metrics, config):
