@@ -48,7 +48,7 @@ def test_the_truth_is_held_with_few_people(people, accuracy, correlation, sizes)
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("people", [5, 12, 15, 30, 60, 118])
 def test_the_truth_is_held_on_the_whole_grid(people, sizes):
-    """Of 2,000 experiments each: 93.6 % and more (docs/evaluation.md)."""
+    """In 4,000 experiments each: 93.9 % and more (docs/evaluation.md)."""
     grid = itertools.product((0.5, 0.8, 0.92, 0.98), (0, 0.2, 0.4))
     found = {cell: coverage(people, *cell, sizes, 1000) for cell in grid}
     assert min(found.values()) >= 0.92, found
