@@ -98,7 +98,7 @@ def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
 
 
 def _alike(sums: np.ndarray, sizes: np.ndarray) -> bool:
-    """Whether all units have the same mean, so that resampling them has nothing to say.
+    """Whether all units have the same mean, so that there is no variance to measure.
 
     Args:
         sums: of each unit, int [U].
