@@ -261,7 +261,7 @@ def _temperature(
         known = outputs.labels >= 0
         if known.any():
             temperature = fit_temperature(outputs.logits[known], outputs.labels[known])
-            return temperature, "validation images, asked the same way"
+            return temperature, "validation images, evaluated the same way"
     return (1.0, None) if single is None else (single, of_run)
 
 

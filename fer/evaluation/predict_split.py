@@ -69,7 +69,7 @@ def predict_split(
         if sorted(own) != sorted(classes):
             raise ConfigError(
                 f"{member.name} has the classes {', '.join(own)}, {members[0].name} {', '.join(classes)}: "
-                "only models with the same classes can vote"
+                "an ensemble needs models with the same classes"
             )
         stored = member.classifier.stored_size
         sharper = stored is not None and datamodule.stored_size > stored
@@ -86,13 +86,16 @@ def predict_split(
         of_members.append(outputs.logits[:, [own.index(emotion) for emotion in classes]])
         if len(members) > 1:
             member.classifier.cpu()
-    logits = of_members[0]
-    if len(members) > 1:
-        shares = [softmax(own, member.temperature) for own, member in zip(of_members, members, strict=True)]
-        logits = np.log(np.maximum(np.mean(shares, axis=0), 1e-300)).astype(np.float32)
+    logits = of_members[0] if len(members) == 1 else _mean_of_members(of_members, members)
     index_of = {datamodule.classes.index(name): k for k, name in enumerate(classes) if name in datamodule.classes}
     labels = [index_of.get(label, -1) for label in outputs.labels.tolist()]
     return ModelOutputs(logits, np.array(labels, dtype=np.int64), outputs.rows)
+
+
+def _mean_of_members(logits: Sequence[np.ndarray], members: Sequence[EnsembleMember]) -> np.ndarray:
+    """Logarithms of the mean of the members' calibrated probabilities, float32 [N, K]."""
+    shares = [softmax(own, member.temperature) for own, member in zip(logits, members, strict=True)]
+    return np.log(np.maximum(np.mean(shares, axis=0), 1e-300)).astype(np.float32)
 
 
 @torch.inference_mode()

@@ -150,7 +150,7 @@ def test_models_vote_with_the_mean_of_their_calibrated_probabilities(run, change
     mean = (one.calibrated + softmax(two.logits, 2.5)) / 2
     assert vote.probabilities == pytest.approx(mean, abs=1e-6)
     assert metrics["checkpoint"] == [str(run), str(other)]
-    assert metrics["temperature_fitted_on"] == "validation images, asked the same way"
+    assert metrics["temperature_fitted_on"] == "validation images, evaluated the same way"
     assert metrics["test/nll_calibrated"] <= metrics["test/nll"] + 0.1
 
 
@@ -168,7 +168,7 @@ def test_voters_that_tell_other_classes_apart_are_refused(run, changed):
     def rename(checkpoint: dict[str, Any]) -> None:
         checkpoint["fer"]["classes"][0] = "contempt"
 
-    with pytest.raises(ConfigError, match="only models with the same classes can vote"):
+    with pytest.raises(ConfigError, match="an ensemble needs models with the same classes"):
         evaluated(f"checkpoint=[{run},{changed('renamed', rename)}]")
 
 
@@ -178,7 +178,7 @@ def test_views_vote_and_have_their_own_temperature(run):
     again, _ = evaluated(f"checkpoint={run}", "tta=flip")
     assert np.array_equal(outcome.logits, again.logits)
     assert not np.allclose(outcome.probabilities, one.probabilities)
-    assert metrics["temperature_fitted_on"] == "validation images, asked the same way"
+    assert metrics["temperature_fitted_on"] == "validation images, evaluated the same way"
 
 
 def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_path, monkeypatch):

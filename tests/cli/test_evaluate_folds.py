@@ -116,7 +116,7 @@ def test_a_temperature_is_fitted_on_validation_images_of_the_fold_alone(
     )
     fold = runs[0] / "fold0"
     whole = asked(f"checkpoint={fold}", "split=all", "tta=flip")
-    assert whole["temperature_fitted_on"] == "validation images, asked the same way"
+    assert whole["temperature_fitted_on"] == "validation images, evaluated the same way"
     assert fitted == [json.loads((fold / "metrics.json").read_text())["val/images"]]
 
 
