@@ -190,13 +190,13 @@ def test_a_run_that_is_too_short_is_one_line(
         train(tiny_config(short), tmp_path)
 
 
-def test_the_report_says_what_the_epoch_was_chosen_by(
+def test_the_report_says_what_the_epoch_was_selected_by(
     tiny_config: Callable[..., DictConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min", "callbacks.best.tie=null")
     with caplog.at_level("INFO"):
         train(tiny_config(*chosen, "trainer.max_epochs=1"), tmp_path)
-    assert "epoch 0 (from 0), by validation loss<" in (tmp_path / "report.html").read_text()
+    assert "0 (the first is 0), by validation loss<" in (tmp_path / "report.html").read_text()
     assert "(best" not in caplog.text  # which would be a loss in per cent
 
 
