@@ -56,7 +56,7 @@ def test_without_splits_and_people_the_last_of_each_emotion_are_held_out_and_it_
     assert numbers["test/images"] == pytest.approx(29, abs=7)  # a tenth of 294, each emotion rounded up
     report = (run / "report.html").read_text()
     assert "tested on the last tenth of each emotion, by name" in report
-    assert "People may be on both sides" in report
+    assert "The same people may be in training and test" in report
 
     packs = f"data.root={tmp_path / 'packs'}"
     for again in ([], ["data=folder", "data.name=mine", packs]):
