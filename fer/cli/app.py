@@ -24,6 +24,8 @@ RENAMED = {
     "hydra.callbacks.sweep.": "hydra.sweeper.",
     "hydra/callbacks=grid": "hydra/sweeper=grid",
     "hydra/callbacks=search": "hydra/sweeper=optuna_search",
+    "hydra/callbacks=[grid]": "hydra/sweeper=grid",
+    "hydra/callbacks=[search]": "hydra/sweeper=optuna_search",
 }
 
 log = logging.getLogger(__name__)
@@ -71,9 +73,10 @@ def _run(app: Callable[[], None]) -> None:
 
 def renamed(argument: str) -> str:
     """An argument of an earlier version of this project as it is today, so that its sweeps resume."""
+    plain = argument.lstrip("+")
     for before, today in RENAMED.items():
-        if argument.startswith(before):
-            return today + argument.removeprefix(before)
+        if plain.startswith(before):
+            return argument[: len(argument) - len(plain)] + today + plain.removeprefix(before)
     return argument
 
 

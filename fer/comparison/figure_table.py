@@ -12,6 +12,7 @@ from fer.comparison import figures
 from fer.comparison.figures import Row
 from fer.comparison.report import Picture
 from fer.comparison.result import Comparison, Entry, confusion, transfers
+from fer.comparison.statistics import Estimate
 from fer.files import typeable
 from fer.reporting.figure_table import FigureRow
 from fer.reporting.figures import save_figure
@@ -50,7 +51,7 @@ def draw_confusion_difference(comparison: Comparison, data: str) -> Figure | Non
     shares = _confusions(entries)
     if len(shares) < 2:
         return None
-    ranked = sorted(entries, key=lambda entry: -(entry.accuracy.value if entry.accuracy else 0))
+    ranked = sorted(entries, key=lambda entry: -(entry.group.mean("test/accuracy") or 0))
     best, *others = (entry for entry in ranked if entry.group.model in shares)
     cheapest = min(others, key=lambda entry: entry.macs or float("inf"))
     names = (best.group.model, cheapest.group.model)
@@ -135,8 +136,8 @@ def write_figures(comparison: Comparison, folder: Path) -> dict[str, list[Pictur
 
 
 def scored(comparison: Comparison, data: str) -> list[Entry]:
-    """Rows of a data set that have an accuracy."""
-    return [entry for entry in comparison.of(data) if entry.accuracy is not None]
+    """Rows of a data set that have an accuracy, with or without an interval."""
+    return [entry for entry in comparison.of(data) if entry.group.mean("test/accuracy") is not None]
 
 
 def _against_cost(comparison: Comparison, data: str, costs: dict[str, float], unit: str) -> Figure | None:
@@ -152,5 +153,7 @@ def _confusions(entries: list[Entry]) -> dict[str, np.ndarray]:
 
 
 def _row(entry: Entry, cost: float | None = None) -> Row:
-    assert entry.accuracy is not None
-    return Row(entry.group.model, entry.accuracy, entry.group.values("test/accuracy"), cost)
+    """What figures show of a row; where no interval can be estimated its bar has no length."""
+    values = entry.group.values("test/accuracy")
+    mean = float(np.mean(values))
+    return Row(entry.group.model, entry.accuracy or Estimate(mean, mean, mean), values, cost)

@@ -8,8 +8,10 @@ import numpy as np
 
 from fer.comparison.groups import Group, differing_keys, without_arguments
 from fer.comparison.statistics import Estimate, holm, mean_accuracy, paired_difference
+from fer.errors import RunError
 from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, seed_spread
 from fer.runs.finished import Predictions
+from fer.runs.folder import RunFolder
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
 
@@ -62,7 +64,7 @@ def common_images(predictions: Sequence[Predictions]) -> list[str]:
 
 
 def accuracies_of(groups: Sequence[Group]) -> list[Estimate | None]:
-    """Mean over seeds with its interval; as `metrics.json` has it where there is one seed, or no predictions.
+    """Mean over seeds with its interval; that of `metrics.json` only for a single run without predictions.
 
     Two seeds alone say next to nothing of how seeds vary: there it is taken from all rows of the data set.
     """
@@ -72,13 +74,14 @@ def accuracies_of(groups: Sequence[Group]) -> list[Estimate | None]:
         value, bounds = group.mean("test/accuracy"), group.runs[0].metrics.get("test/accuracy_ci95")
         if value is None:
             estimates.append(None)
-        elif len(group.runs) == 1 and isinstance(bounds, list) and len(bounds) == 2:
+        elif own is None and len(group.runs) == 1 and isinstance(bounds, list) and len(bounds) == 2:
             estimates.append(Estimate(value, float(bounds[0]), float(bounds[1])))
         elif own is None or len(own[0]) < len(group.runs):  # a mean of more runs than are known image by image
             estimates.append(None)
         else:
             beside = [t for g, t in zip(groups, tested, strict=True) if t is not None and g.data == group.data]
-            estimate = mean_accuracy(*own, _spread_of_two(own, beside) if len(own[0]) == 2 else None)
+            spread = _spread_of_two(own, beside) if len(own[0]) == 2 else None
+            estimate = mean_accuracy(*own, spread, folds_of(group))
             estimates.append(estimate and replace(estimate, value=value))
     return estimates
 
@@ -97,6 +100,18 @@ def _tested(group: Group) -> Tested | None:
     found = answers(group)
     names = common_images(found) if found else []
     return (correct_on(found, names), subjects_of(found, names)) if names else None
+
+
+def folds_of(group: Group) -> np.ndarray | None:
+    """By the model of which fold each common image was predicted, int [N]; None where that is unknown, or no folds."""
+    fold_of: dict[str, int] = {}
+    try:
+        for number, fold in enumerate(group.runs[0].folds):
+            fold_of |= dict.fromkeys(RunFolder(fold).read_predictions().names.tolist(), number)
+    except RunError:
+        return None
+    names = common_images(answers(group)) if fold_of else []
+    return np.array([fold_of[name] for name in names]) if names and all(name in fold_of for name in names) else None
 
 
 def subjects_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:

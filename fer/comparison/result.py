@@ -117,6 +117,7 @@ def _is_plain(run: Run, metrics: Mapping[str, Any], split: str) -> bool:
     return (
         split in ("test", "all")
         and metrics.get("tta") in (None, "none")
+        and not metrics.get("match_sharpness")  # an option of older versions, which changed the tested images
         and not metrics.get(f"{split}/images_trained_on")
         and not any(given.lstrip("+~").startswith(KEYS_THAT_CHANGE_RESULTS) for given in metrics.get("overrides") or [])
         and (checkpoint.suffix != ".ckpt" or checkpoint.name == BEST_CHECKPOINT)

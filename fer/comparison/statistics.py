@@ -38,10 +38,13 @@ class Estimate:
 
 
 def mean_accuracy(
-    correct: np.ndarray, subjects: np.ndarray | None = None, spread: SeedSpread | None = None
+    correct: np.ndarray,
+    subjects: np.ndarray | None = None,
+    spread: SeedSpread | None = None,
+    folds: np.ndarray | None = None,
 ) -> Estimate | None:
     """Accuracy averaged over seeds, with the interval of `accuracy_interval`; None where that does not exist."""
-    bounds = accuracy_interval(correct, subjects, spread)
+    bounds = accuracy_interval(correct, subjects, spread, folds)
     return None if bounds is None else Estimate(float(correct.mean()), *bounds)
 
 

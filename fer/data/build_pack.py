@@ -59,6 +59,8 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
             f"the pack at {folder} was made from {manifest['source'].get('path')}, not from data.source={source}; "
             f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
         )
+    if manifest.get("sharpness"):
+        log.warning("%s: an older version blurred these pictures to make splits alike; make a new pack of them", folder)
     found = (folder / "votes.npy").exists()
     if votes != found:
         raise DataError(

@@ -42,8 +42,9 @@ class Pack:
 
     @property
     def stored_size(self) -> int:
-        """Shorter side of the stored pictures, pixels."""
-        return min(self.images.shape[1:3])
+        """Shorter side of the stored pictures, pixels; of packs that older versions blurred, the side that shows it."""
+        blurred = self.manifest.get("sharpness")
+        return int(blurred["sharp_side"]) if blurred else min(self.images.shape[1:3])
 
     @property
     def framing(self) -> Framing:
@@ -114,8 +115,8 @@ def _older_framing(manifest: dict[str, Any]) -> Framing:
     if "store_size" not in manifest:  # pictures of one size, none of which was cut
         return Framing.of_crops(*manifest["shape"][1:3])
     if manifest["layout"].startswith("class folders"):
-        return Framing("detector", whole_square=None)
-    return Framing("whole", whole_square=None, whole_other=None)
+        return Framing("detector")
+    return Framing("whole")
 
 
 def no_pack(folder: Path) -> DataError:

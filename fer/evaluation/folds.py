@@ -82,6 +82,8 @@ def read_fold(folder: RunFolder) -> Fold:
             raise RunError(f"{folder} has no {file.name}: that fold is not finished; give the same command again")
     try:
         table, temperature = folder.read_predictions(), folder.read_temperature() or 1.0
+        if folder.subjects_file.exists() and table.subjects is None:
+            raise ValueError(f"{folder.subjects_file.name} lacks people of some images")
         predicted = table.indices(table.predicted)
         predictions = SplitPredictions(
             classes=table.classes,

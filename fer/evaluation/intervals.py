@@ -68,7 +68,7 @@ def accuracy_interval(
         spread = spread or seed_spread([(hits, sizes)])
         freedom = freedom_of_sum([(variance, freedom), (spread.observed / seeds, spread.freedom)])
         variance += spread.variance / seeds
-    if variance == 0:
+    if variance == 0 or value in (0, 1):
         return clopper_pearson(value, images)
     effective = value * (1 - value) / variance
     quantiles = stats.t.ppf(1 - LEVEL / 2, [max(1, correct.shape[1] - 1), freedom])

@@ -59,8 +59,10 @@ class Framing:
             limits = (framing.whole_square, framing.whole_other)
             if framing.method not in get_args(Method) or not all(isinstance(side, int | None) for side in limits):
                 raise ValueError(f"method={framing.method}, whole pictures up to {limits}")
+            if not float(framing.box_side) > 0:
+                raise ValueError(f"box_side={framing.box_side}")
             return cls(framing.method, *limits, float(framing.box_side), centre)
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             raise ConfigError(f"unknown framing of faces, perhaps of another version ({error})") from error
 
     @classmethod

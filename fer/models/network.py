@@ -1,6 +1,7 @@
 """timm networks for faces: one grey channel, a head for our classes, weights from wherever they are."""
 
 import difflib
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,12 +38,12 @@ def build_network(model: DictConfig, classes: Sequence[str], channels: int, pret
     """
     live: dict[str, Any] = {"num_classes": len(classes), "in_chans": channels}
     ours = model.get("_target_") == OWN_BUILDER
-    if ours:
+    if ours or _names(model, "classes"):
         live["classes"] = classes
     if model.get("weights") == "none" and not _takes_weights(model):
         # Experiments set it for any network; your own need not have such an argument.
         model = OmegaConf.create({key: value for key, value in model.items() if key != "weights"})
-    if not pretrained and (ours or isinstance(model.get("weights"), str)):
+    if not pretrained and (ours or isinstance(model.get("weights"), str) or _names(model, "weights")):
         live["weights"] = "none"
     return build(model, "model", **live)
 
@@ -50,8 +51,16 @@ def build_network(model: DictConfig, classes: Sequence[str], channels: int, pret
 def _takes_weights(model: DictConfig) -> bool:
     try:
         return bool(accepted(get_method(model["_target_"]), {"weights": None}))
-    except ImportError:  # `build` says why
+    except (ImportError, ValueError):  # `build` says why
         return True
+
+
+def _names(model: DictConfig, parameter: str) -> bool:
+    """Whether the target has a parameter of that name, and the config does not give it."""
+    try:
+        return parameter not in model and parameter in inspect.signature(get_method(model["_target_"])).parameters
+    except (ImportError, ValueError, TypeError):  # `build` says why
+        return False
 
 
 def timm_network(

@@ -44,8 +44,8 @@ SELECTED_BY = "val/accuracy"  # beside the metrics of the test in the HParams ta
 class RunLogger(TensorBoardLogger):
     """Events of one run, in `tensorboard/` of its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(RunFolder(folder).tensorboard, name="", version="", default_hp_metric=False)
+    def __init__(self, save_dir: Path | str) -> None:
+        super().__init__(RunFolder(save_dir).tensorboard, name="", version="", default_hp_metric=False)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -3,6 +3,7 @@
 Nothing heavy is imported here, for the commands ask it before they load torch; tables are read by `fer.runs.tables`.
 """
 
+import errno
 import json
 import logging
 import math
@@ -19,7 +20,7 @@ from yaml import YAMLError
 
 from fer.errors import RunError
 from fer.files import replacing, write_json
-from fer.runs.renamed import translated
+from fer.runs.renamed import is_removed, translated
 
 if TYPE_CHECKING:
     from fer.runs.tables import Predictions
@@ -140,6 +141,8 @@ class RunFolder:
             told = f"{self.path} is being written by {what}; wait for it, or give another {key}"
             raise RunError(told) from None
         except OSError as error:
+            if error.errno == errno.EDEADLK:  # some file systems say so of a lock that another process holds
+                raise RunError(f"{self.path} is being written by {what}; wait for it, or give another {key}") from None
             log.warning("this file system has no locks (%s): make sure that only one run writes here", error.strerror)
         try:
             yield
@@ -204,7 +207,8 @@ class RunFolder:
 
     def read_overrides(self) -> list[str] | None:
         """The command line of a run of all folds; None for other runs."""
-        return _read_optional(self.overrides_file, lambda file: [str(word) for word in _json(file)], None)
+        words = _read_optional(self.overrides_file, lambda file: [str(word) for word in _json(file)], None)
+        return None if words is None else [word for word in words if not is_removed(word)]
 
     def write_overrides(self, overrides: Sequence[str]) -> None:
         write_json(self.overrides_file, list(overrides))

@@ -17,8 +17,15 @@ MOVED = (
     ("fer.models.schedule.", "fer.training.schedule."),
     ("fer.data.mix.", "fer.data.augment."),
 )
-# Keys that no longer exist: runs that have them are read, resumed, evaluated and compared as if they had not.
+# Keys that no longer exist: runs in which they were off are read as if they had not had them. Where one was on, it
+# stays, so that such a run is no seed of others.
 REMOVED = ("data.match_sharpness",)
+
+
+def is_removed(override: str) -> bool:
+    """Whether a word of a command line sets a key that no longer exists to what it would be without it."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key in REMOVED and value.lower() in ("false", "null", "")
 
 
 def translated_target(target: Any) -> Any:
@@ -42,6 +49,6 @@ def translated(config: DictConfig) -> DictConfig:
     for key in REMOVED:
         parent, _, name = key.rpartition(".")
         node = OmegaConf.select(renamed, parent) if parent else renamed
-        if isinstance(node, DictConfig):
+        if isinstance(node, DictConfig) and not node.get(name):
             node.pop(name, None)
     return renamed

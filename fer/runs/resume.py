@@ -169,6 +169,9 @@ def with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str])
             OmegaConf.select(wanted, parent).pop(name, None)
             continue
         value = OmegaConf.select(cfg, key)
+        if key == "logger":
+            OmegaConf.update(wanted, key, value, merge=False)
+            continue
         if isinstance(value, DictConfig) or ("." not in key and not may_change(key)):
             raise RunError(
                 f"{override}: a resumed run keeps its {key}; only single values such as trainer.max_epochs change"

@@ -15,6 +15,7 @@ from fer.reporting.tensorboard import declare_run, hparams_tags, hyperparameters
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 
+EXTRAS = ("wandb", "mlflow")  # of pyproject.toml, which bring the packages of these loggers
 DEFAULT = {"tensorboard": {"_target_": "fer.reporting.tensorboard.RunLogger"}}  # of configs older than `logger`
 OF_AN_EPOCH = ("train/", "val/", "throughput/")
 
@@ -55,11 +56,11 @@ def build_loggers(cfg: DictConfig, run: RunFolder) -> list[Logger]:
     for name, node in nodes.items():
         if node is None:
             continue
-        places = {"folder": run.path, "save_dir": str(run.path)}
+        place = {} if "save_dir" in node else {"save_dir": str(run.path)}
         try:
-            loggers.append(build(node, f"logger.{name}", **{k: v for k, v in places.items() if k not in node}))
+            loggers.append(build(node, f"logger.{name}", **place))
         except ConfigError as error:
-            if isinstance(error.__cause__, ImportError):
+            if isinstance(error.__cause__, ImportError) and name in EXTRAS:
                 raise ConfigError(
                     f"logger={name}: a package is not installed; pip install -e '.[{name}]', or take another logger"
                 ) from error

@@ -213,10 +213,9 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
             built = scheduler(optimizer)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"scheduler: {error}") from error
-        if isinstance(built, ReduceLROnPlateau):
-            return {"scheduler": built, "interval": "epoch", "monitor": "val/loss"}
         # After an epoch's last step: at the epoch's end Lightning would step it after the checkpoint is written.
-        return {"scheduler": built, "interval": "step", "frequency": planned_batches(self.trainer)}
+        each_epoch = {"scheduler": built, "interval": "step", "frequency": planned_batches(self.trainer)}
+        return each_epoch | ({"monitor": "val/loss"} if isinstance(built, ReduceLROnPlateau) else {})
 
     def _learning_rate_schedule(self, optimizer: Optimizer) -> LearningRateSchedule:
         highest = {group["stage"]: group["lr"] for group in optimizer.param_groups}

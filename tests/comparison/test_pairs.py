@@ -9,6 +9,7 @@ import pytest
 from fer.comparison.groups import Group, group_runs
 from fer.comparison.pairs import ALL_PAIRS, Difference, accuracies_of, compare_all, in_words
 from fer.comparison.statistics import Estimate
+from fer.evaluation.intervals import accuracy_interval
 from fer.runs.finished import Run, find_runs
 from fer.runs.tables import Predictions
 
@@ -80,8 +81,17 @@ def test_many_rows_are_each_compared_with_the_best(run_folder, tmp_path):
     assert best.p_holm == pytest.approx(min(1, 21 * best.estimate.p))
 
 
-def test_one_seed_has_the_interval_of_its_own_report(run_folder, tmp_path):
+def test_one_seed_has_the_interval_of_its_answers(run_folder, tmp_path):
     run_folder(tmp_path / "a")
+    groups, _ = group_runs(find_runs([tmp_path])[0])
+    (estimate,) = accuracies_of(groups)
+    predictions = groups[0].runs[0].predictions
+    correct = predictions.labels == predictions.predicted
+    assert [estimate.low, estimate.high] == accuracy_interval(correct, predictions.subjects)
+
+
+def test_one_seed_without_predictions_has_the_interval_of_its_metrics(run_folder, tmp_path):
+    (run_folder(tmp_path / "a") / "predictions.csv").unlink()
     groups, _ = group_runs(find_runs([tmp_path])[0])
     (estimate,) = accuracies_of(groups)
     assert [estimate.low, estimate.high] == groups[0].runs[0].metrics["test/accuracy_ci95"]

@@ -5,7 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from fer.evaluation.intervals import accuracy_interval, by_unit, clopper_pearson, freedom_of_sum, ratio_variance
+from fer.evaluation.intervals import (
+    SeedSpread,
+    accuracy_interval,
+    by_unit,
+    clopper_pearson,
+    freedom_of_sum,
+    ratio_variance,
+)
 
 SIZES = {  # images of each person
     "8 each": lambda generator, people: np.full(people, 8),
@@ -145,3 +152,14 @@ def test_the_variance_over_images_is_that_of_a_share():
     assert ratio_variance(*(part[0] if part.ndim > 1 else part for part in by_unit(correct))) == pytest.approx(
         0.8 * 0.2 / 99
     )
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_seeds_that_are_all_right_or_all_wrong_have_an_interval(right, seeds):
+    people = np.repeat([f"P{number}" for number in range(17)], 7)
+    answers = np.full((seeds, len(people)), right)
+    for spread in (None, SeedSpread(0.01, 0.01, 2)):
+        for subjects in (people, None):
+            low, high = accuracy_interval(answers, subjects, spread)
+            assert 0 <= low < high <= 1

@@ -128,9 +128,9 @@ def test_packs_say_how_their_pictures_were_framed(
     [
         ({"layout": "pixel table fer2013", "shape": [9, 48, 48]}, Framing("whole")),
         ({"layout": "class folders", "shape": [9, 200, 200]}, Framing("whole", whole_square=200)),
-        ({"layout": "class folders", "shape": [9, 48, 48], "store_size": 48}, Framing("detector", whole_square=None)),
+        ({"layout": "class folders", "shape": [9, 48, 48], "store_size": 48}, Framing("detector")),
         ({"layout": "original CK+ sequences", "shape": [9, 48, 48], "store_size": 48}, Framing("detector")),
-        ({"layout": "parquet", "shape": [9, 48, 48], "store_size": 48}, Framing("whole", None, None)),
+        ({"layout": "parquet", "shape": [9, 48, 48], "store_size": 48}, Framing("whole")),
     ],
 )
 def test_older_packs_are_framed_as_their_layout_says(manifest: dict, framing: Framing) -> None:

@@ -11,6 +11,8 @@ from torch import nn
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
 from fer.models.network import build_network
+from fer.runs.folder import RunFolder
+from fer.training.loggers import build_loggers
 from fer.training.train import build_data, build_module, train
 
 
@@ -115,3 +117,10 @@ def test_a_network_of_ones_own_needs_to_know_nothing_of_weights(target: str, sai
         pytest.skip("who takes any keyword is given it")
     model = OmegaConf.create({"_target_": f"{__name__}.{target}", **said})
     assert build_network(model, ["happy", "sad"], 3)(torch.rand(2, 3, 9, 9)).shape == (2, 2)
+
+
+def test_a_logger_that_takes_any_keyword_gets_its_place_alone(tmp_path: Path) -> None:
+    cfg = OmegaConf.create({"logger": {"own": {"_target_": "pytorch_lightning.loggers.TensorBoardLogger"}}})
+    own, _ = build_loggers(cfg, RunFolder(tmp_path))
+    own.log_metrics({"val/accuracy": 0.5}, step=1)  # opens its file, which takes no argument of ours
+    assert own.save_dir == str(tmp_path)

@@ -121,4 +121,5 @@ def _find(condition: Callable[[DatasetFacts], bool]) -> DatasetFacts | None:
 
 
 def _is_called(facts: DatasetFacts, name: str) -> bool:
-    return any(name == known or name.startswith(f"{known}_") for known in (facts.name, *facts.other_names))
+    """Whether a name is that of the data set, or of a variant or copy of it: `ckplus_all`, `fer2013-clean`."""
+    return any(re.match(rf"{re.escape(known)}(?![a-z0-9])", name) for known in (facts.name, *facts.other_names))

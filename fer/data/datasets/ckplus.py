@@ -42,7 +42,7 @@ FACTS = DatasetFacts(
             "94.04 %", "ResNet-18 on CK+48, a popular repository", "627 of 990 test rows show people of training"
         ),
     ),
-    other_names=("cohnkanade",),
+    other_names=("cohnkanade", "ckplus48"),
     file_name=FRAME,
     layouts=("original CK+ sequences", "class folders with CK+ subject names"),
 )
