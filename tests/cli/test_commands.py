@@ -74,7 +74,9 @@ def test_a_resumed_run_stays_in_its_folder(
     ("before", "today"),
     [
         ("hydra.callbacks.sweep.trials=30", "hydra.sweeper.trials=30"),
+        ("++hydra.callbacks.sweep.trials=30", "++hydra.sweeper.trials=30"),
         ("hydra/callbacks=search", "hydra/sweeper=optuna_search"),
+        ("hydra/callbacks=[search]", "hydra/sweeper=optuna_search"),
         ("hydra.callbacks.mine.key=1", "hydra.callbacks.mine.key=1"),
         ("seed=0,1", "seed=0,1"),
     ],

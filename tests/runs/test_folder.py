@@ -57,6 +57,16 @@ class TestOnlyWriter:
         with RunFolder(tmp_path / "run").only_writer():
             assert "has no locks" in caplog.text
 
+    def test_a_lock_that_the_file_system_calls_a_deadlock_is_held_by_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EDEADLK, "Resource deadlock avoided")
+
+        monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+        with pytest.raises(RunError, match="is being written"), RunFolder(tmp_path / "run").only_writer():
+            pass
+
     @pytest.mark.parametrize("end", ["normally", "killed"])
     def test_the_folder_is_free_once_its_writer_is_gone(self, tmp_path: Path, end: str) -> None:
         other = self.other_process(tmp_path)

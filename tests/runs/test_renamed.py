@@ -90,6 +90,28 @@ def test_a_run_of_before_resumes(old_run: tuple[DictConfig, Path]) -> None:
     assert other_settings(RunFolder(folder), wanted, []) == ""  # a sweep passes over it as done
 
 
+def test_a_run_of_before_with_the_option_on_stays_apart(old_run: tuple[DictConfig, Path]) -> None:
+    wanted, folder = old_run
+    saved = OmegaConf.load(folder / "config.yaml")
+    OmegaConf.update(saved, "data.match_sharpness", True)
+    OmegaConf.save(saved, folder / "config.yaml")
+    assert "match_sharpness" in other_settings(RunFolder(folder), wanted, ["data.match_sharpness=true"])
+    assert RunFolder(folder).read_config().data.match_sharpness is True
+
+
+def test_folds_of_before_resume_without_the_removed_key(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_overrides(["data=ckplus", "data.match_sharpness=false", "seed=1"])
+    assert run.read_overrides() == ["data=ckplus", "seed=1"]
+
+
+def test_a_resumed_run_may_have_another_logger(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    OmegaConf.save(tiny_config("logger=tensorboard"), tmp_path / "config.yaml")
+    wanted = tiny_config("logger=csv", f"resume={tmp_path}")
+    resumed = resumed_config(wanted, tmp_path, ["logger=csv", f"resume={tmp_path}"])
+    assert list(resumed.logger) == ["csv"]
+
+
 def test_the_data_of_a_run_of_before_are_known(old_run: tuple[DictConfig, Path]) -> None:
     arguments = run_data(RunFolder(old_run[1]))
     assert arguments is not None
