@@ -37,13 +37,12 @@ def build_network(model: DictConfig, classes: Sequence[str], channels: int, pret
         FERError: see `build` and `timm_network`.
     """
     live: dict[str, Any] = {"num_classes": len(classes), "in_chans": channels}
-    ours = model.get("_target_") == OWN_BUILDER
-    if ours or _names(model, "classes"):
+    if _names(model, "classes"):
         live["classes"] = classes
     if model.get("weights") == "none" and not _takes_weights(model):
         # Experiments set it for any network; your own need not have such an argument.
         model = OmegaConf.create({key: value for key, value in model.items() if key != "weights"})
-    if not pretrained and (ours or isinstance(model.get("weights"), str) or _names(model, "weights")):
+    if not pretrained and (isinstance(model.get("weights"), str) or _names(model, "weights")):
         live["weights"] = "none"
     return build(model, "model", **live)
 
