@@ -21,7 +21,7 @@ from fer.models.weights import hub_file, load_own_weights
 log = logging.getLogger(__name__)
 
 OWN_BUILDER = "fer.models.network.timm_network"
-STEMS = ("default", "small")
+STEMS = ("default", "small", "small_pooled")
 
 
 def build_network(model: DictConfig, classes: Sequence[str], channels: int, pretrained: bool = True) -> nn.Module:
@@ -92,7 +92,7 @@ def timm_network(
         WeightsError: weights that cannot be had or do not fit.
     """
     if stem not in STEMS:
-        raise ConfigError(f"model.stem={stem}: choose {' or '.join(STEMS)}")
+        raise ConfigError(f"model.stem={stem}: choose {', '.join(STEMS)}")
     if not _is_known(backbone):
         close = difflib.get_close_matches(backbone, timm.list_models() + timm.list_pretrained(), n=3)
         raise ConfigError(
@@ -104,8 +104,8 @@ def timm_network(
     source = _weights_source(backbone, str(weights))
     own = source is not None and (source.is_dir() or source.suffix == ".ckpt")
     network = _create(backbone, None if own else source, options)
-    if stem == "small":
-        _make_stem_small(network, backbone, pretrained=source is not None and not own)
+    if stem != "default":
+        _make_stem_small(network, backbone, stem, pretrained=source is not None and not own)
     if source is not None and own:
         load_own_weights(network, source, backbone, classes)
     return network
@@ -164,17 +164,18 @@ def _classes_in(state: dict[str, torch.Tensor], backbone: str) -> int:
     return 0 if headless else config.num_classes  # another head is an older layout, which timm will rename
 
 
-def _make_stem_small(network: nn.Module, backbone: str, pretrained: bool) -> None:
+def _make_stem_small(network: nn.Module, backbone: str, stem: str, pretrained: bool) -> None:
     old = getattr(network, "conv1", None)
     if not isinstance(old, nn.Conv2d) or not hasattr(network, "maxpool"):
-        raise ConfigError(f"model.stem=small serves timm's plain ResNets, which {backbone} is not")
+        raise ConfigError(f"model.stem={stem} serves timm's plain ResNets, which {backbone} is not")
     new = nn.Conv2d(old.in_channels, old.out_channels, kernel_size=3, stride=1, padding=1, bias=False)
     if pretrained:
         centre = (old.kernel_size[0] - 3) // 2
         with torch.no_grad():
             new.weight.copy_(old.weight[:, :, centre : centre + 3, centre : centre + 3])
-        log.warning("model.stem=small keeps only the 3x3 centres of the pretrained first filters")
+        log.warning(f"model.stem={stem} keeps only the 3x3 centres of the pretrained first filters")
     else:
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     network.conv1 = new
-    network.maxpool = nn.Identity()
+    if stem == "small":
+        network.maxpool = nn.Identity()

@@ -22,6 +22,7 @@ from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.lr_multipliers import Equal
 from fer.models.stages import Stage, build_optimizer, network_stages
+from fer.training.cpu_conv import use_small_map_convolutions
 from fer.training.freeze import FreezeSchedule, apply_freeze
 from fer.training.progress import (
     DivergenceWatch,
@@ -87,6 +88,7 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
         )
         if ema_decay is not None:
             self.averaged = AveragedNetwork(self.network, ema_decay)
+        use_small_map_convolutions(self.network)
         if compile:
             self.network.compile()
         self.stages = network_stages(network)
