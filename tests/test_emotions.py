@@ -1,6 +1,6 @@
 import pytest
 
-from fer.emotions import EMOTIONS, SYNONYMS, emotion_name
+from fer.emotions import EMOTIONS, MISSPELT, SYNONYMS, emotion_name, nearest_emotion
 
 
 def test_the_order_of_every_distribution():
@@ -23,13 +23,22 @@ def test_the_order_of_every_distribution():
         (" neutral ", "neutral"),
         ("03_fear", "fear"),
         ("5-sad", "sad"),
+        ("Suprise", "surprise"),
+        ("sad images", "sad"),
+        ("happy_faces", "happy"),
+        ("HappyFaces", "happy"),
+        ("fearimgs", "fear"),
+        ("train_angry", "angry"),
+        ("sur-prise", "surprise"),
     ],
 )
 def test_synonyms_case_and_numbering(text, emotion):
     assert emotion_name(text) == emotion
 
 
-@pytest.mark.parametrize("text", ["", "7", "happy faces", "unhappy", "train", "NF", "unknown", "S010"])
+@pytest.mark.parametrize(
+    "text", ["", "7", "not happy", "happy sad", "Neural", "faces", "unhappy", "train", "NF", "unknown", "S010"]
+)
 def test_anything_else_is_no_emotion(text):
     assert emotion_name(text) is None
 
@@ -37,4 +46,23 @@ def test_anything_else_is_no_emotion(text):
 def test_every_name_means_itself_and_every_synonym_a_name():
     assert [emotion_name(emotion) for emotion in EMOTIONS] == list(EMOTIONS)
     assert {emotion_name(word) for word in SYNONYMS} <= set(EMOTIONS)
-    assert not set(SYNONYMS) & set(EMOTIONS)
+    assert {emotion_name(word) for word in MISSPELT} <= set(EMOTIONS)
+    assert not (set(SYNONYMS) | set(MISSPELT)) & set(EMOTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "emotion"),
+    [
+        ("Neural", "neutral"),
+        ("Natural", "neutral"),
+        ("Surpriz", "surprise"),
+        ("happy people", "happy"),
+        ("Hapyness2", "happy"),
+        ("S010", None),
+        ("unhappy", None),
+        ("train", None),
+        ("", None),
+    ],
+)
+def test_an_odd_name_suggests_the_nearest_emotion(text, emotion):
+    assert nearest_emotion(text) == emotion

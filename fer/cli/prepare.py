@@ -9,13 +9,13 @@ from rich.table import Table
 from fer.data.audit import SHARPNESS_RATIO, Audit, audit_pack
 from fer.data.build_pack import build_pack
 from fer.data.datasets import dataset
+from fer.data.left_out import left_out_lines
 from fer.data.pack import AUDIT, DUPLICATES, Pack, open_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
 from fer.files import replacing, write_json
 from fer.reporting.face_grids import twins_figure
 
-MAX_NAMED = 3  # rejected files that are named; the manifest has all
 MAX_PAIRS = 12  # of duplicates in the sheet
 
 
@@ -39,10 +39,8 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
     )
     console.print(counts_table(pack))
     rejected = pack.manifest["rejected"]
-    for entry in rejected[:MAX_NAMED]:
-        console.print(f"left out: {entry['name']}: {entry['reason']}", highlight=False, markup=False, soft_wrap=True)
-    if len(rejected) > MAX_NAMED:
-        console.print(f"left out: {len(rejected) - MAX_NAMED:,} more, each with its reason in manifest.json")
+    for line in left_out_lines((entry["name"], entry["reason"]) for entry in rejected):
+        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
     with console.status("looking for duplicates"):
         audit = audit_pack(pack)
     write_json(pack.folder / AUDIT, audit.numbers)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from PIL import Image
 from rich.progress import track
 
 from fer.data.datasets import dataset, list_samples
+from fer.data.left_out import left_out_lines
 from fer.data.pack import AUDIT, DUPLICATES, FORMAT, digest, no_pack, read_manifest
 from fer.data.provenance import fingerprint, is_made_from, is_older_drawing, open_download
 from fer.data.samples import Listing, RawSample
@@ -93,7 +94,7 @@ def build_pack(root: Path | str, name: str, source: str, store_size: int = 48, v
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
     before, made_from = _identity(folder), fingerprint(source)
     with open_download(source) as files, PictureBuffer() as pictures:
-        listing = list_samples(files, votes)
+        listing = _with_lost(list_samples(files, votes), files)
         listing, framing = _frame(files, listing, pictures, store_size)
         manifest = {
             "format": FORMAT,
@@ -113,10 +114,21 @@ def build_pack(root: Path | str, name: str, source: str, store_size: int = 48, v
                 f"the pack {folder} cannot be written ({error}); free some space or move data.root"
             ) from error
     if listing.rejected:
-        examples = "; ".join(f"{printable(path)}: {reason}" for path, reason in listing.rejected[:3])
-        log.warning("%d files of %s were left out (%s)", len(listing.rejected), source, examples)
+        told = "; ".join(map(printable, left_out_lines(listing.rejected)))
+        log.warning("%d files of %s were left out (%s)", len(listing.rejected), source, told)
     log.info("packed %s images of %s (%s) in %s", f"{len(listing.samples):,}", source, listing.layout, folder)
     return folder
+
+
+def _with_lost(listing: Listing, source: Source) -> Listing:
+    """A listing whose rejected files include what its reader never saw: dead links, unreadable folders and the like."""
+    told = {sample.name for sample in listing.samples} | {name for name, _ in listing.rejected}
+    links = [
+        (link, f"a link into {PurePosixPath(target).parent}, where the file is read itself")
+        for link, target in source.links.items()
+    ]
+    unread = [entry for entry in links if entry[0] not in told]
+    return replace(listing, rejected=[*listing.rejected, *source.lost, *unread])
 
 
 def _frame(source: Source, listing: Listing, pictures: "PictureBuffer", store_size: int) -> tuple[Listing, Framing]:

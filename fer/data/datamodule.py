@@ -21,6 +21,7 @@ from fer.data.splits import (
     held_out,
     named_subjects,
     subject_fold_splits,
+    warn_of_no_split,
     warn_of_own_splits,
     with_validation,
 )
@@ -185,7 +186,10 @@ class FERDataModule(LightningDataModule):
             return subject_fold_splits(pack.subjects, self.fold, self.folds)
         if self.fold:
             raise ConfigError(f"data.fold={self.fold}, but data={self.name} is not folded: give data.folds too")
-        self.held_out = "test" not in pack.splits and bool((pack.subjects == "").any())
+        named = {*pack.splits.tolist()} - {"all"}
+        if named:
+            warn_of_no_split(pack, self.name)
+        self.held_out = not named - {"train", "val"} and named != {"val"} and bool((pack.subjects == "").any())
         if self.held_out:
             log.warning(
                 "%s has no test split and no subjects: of each emotion the last tenth of the images, by name, tests; "
@@ -194,10 +198,10 @@ class FERDataModule(LightningDataModule):
                 self.name,
             )
             return held_out(pack.splits, pack.emotions)
-        if "train" not in pack.splits or "test" not in pack.splits:
+        if not {"train", "test"} <= named:
             raise DataError(
-                f"data={self.name} has no official split ({self._describe(pack)}); "
-                "give data.folds=10 for subject-exclusive folds"
+                f"data={self.name} has no official split ({self._describe(pack)}); give data.folds=10 for "
+                f"subject-exclusive folds{', or name folders train and test and pack them again' if named else ''}"
             )
         warn_of_own_splits(pack, self.name)
         if "val" not in pack.splits:

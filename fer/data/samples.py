@@ -1,34 +1,10 @@
 """What a layout reader finds in a source: samples, and what it leaves out."""
 
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fer.faces.framing import Faces
-
-# Words for splits, in the names of folders, tables and parquet files, and in the column Usage.
-SPLIT_OF_WORD = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-USAGE = {"publictest": "val", "privatetest": "test"}  # of the contest of 2013; its other word is Training
-
-
-def split_of_word(word: str) -> str | None:
-    """The split that a word names, as `Train`, `test_set` or `val-data`; None where it names none."""
-    plain = re.sub(r"[-_ ]?(set|data|images|faces|split)$", "", word.strip().lower())
-    return SPLIT_OF_WORD.get(plain)
-
-
-def split_of_usage(text: str) -> str | None:
-    """The split of a value of the contest's column Usage, or of a word for splits; None where it is neither."""
-    return USAGE.get(text.strip().lower()) or split_of_word(text)
 
 
 @dataclass(frozen=True)

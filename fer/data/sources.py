@@ -5,10 +5,12 @@ import gzip
 import logging
 import lzma
 import os
+import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedIOBase
@@ -35,12 +37,16 @@ class Source:
     Attributes:
         names: of the files.
         where: what errors call the source.
+        links: names of links to files that `names` holds already -> the name of that file.
+        lost: what is there and cannot be listed, with the reason.
     """
 
     largest: int | None = LARGEST_MEMBER  # bytes that `read` takes; None: any number
 
     def __init__(self, names: Iterable[str], where: str) -> None:
         self.names, self.where = sorted(names), where
+        self.links: dict[str, str] = {}
+        self.lost: list[tuple[str, str]] = []
 
     def open(self, name: str) -> IO[bytes]:
         raise NotImplementedError
@@ -63,41 +69,91 @@ class Source:
 class FolderSource(Source):
     """Every regular file under a folder, clutter left out; or those that are named.
 
-    Links that lead out of the folder are followed, as a hub's cache and people with several disks have them; what
-    links lead to within it is listed already.
+    Links that lead out of the folder are followed, as a hub's cache and people with several disks have them. What
+    links lead to within it is listed already, so those are in `links`; but a file whose name says what it is by its
+    link alone, as in a hub's cache, is listed by the link. Whatever cannot be listed is in `lost`.
     """
 
     largest = None
 
     def __init__(self, folder: Path, names: Iterable[str] | None = None, where: str = "") -> None:
+        super().__init__((), where or _where(folder))
         self.folder, self._root = folder, os.path.realpath(folder)
-        self._entered: set[tuple[int, int]] = set()
-        super().__init__(self._files(str(folder), "") if names is None else names, where or _where(folder))
+        self._entered: dict[tuple[int, int], str] = {}
+        found = list(self._files(str(folder), "") if names is None else names)
+        listed = set(found)
+        alone = [
+            link
+            for link, target in self.links.items()
+            if target not in listed or PurePosixPath(link).suffix.lower() != PurePosixPath(target).suffix.lower()
+        ]
+        self.links = {link: target for link, target in self.links.items() if link not in alone}
+        self.names = sorted([*found, *alone])
 
-    def _files(self, folder: str, inside: str) -> Iterator[str]:
+    def _files(self, folder: str, inside: str, real: str | None = None) -> Iterator[str]:
+        """The files under a folder; those that are read under another name go into `links`.
+
+        Args:
+            folder: its path.
+            inside: what names begin with.
+            real: where the folder is reached by a link, what the names of its own files begin with.
+        """
         try:
             status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in self._entered:
+            key = status.st_dev, status.st_ino
+            if real is None and key in self._entered:
+                self._lose(inside, f"the same folder as {self._entered[key] or '.'}, which is read")
                 return
-            self._entered.add((status.st_dev, status.st_ino))
+            if real is None:
+                self._entered[key] = inside.rstrip("/")
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
-        except PermissionError:
+        except OSError as error:
+            if not inside:
+                raise DataError(f"{self.where} cannot be read ({error.strerror or error})") from error
+            self._lose(inside, f"a folder that cannot be read ({error.strerror or error}), with all that is in it")
             return
         for entry in entries:
-            name = f"{inside}{entry.name}"
-            if _is_clutter(entry.name):
-                continue
-            if entry.is_symlink() and not self._leads_out(entry.path):
-                continue
-            try:
-                is_folder, is_file = entry.is_dir(), entry.is_file()
-            except OSError:  # a link to itself
-                continue
-            if is_folder:
-                yield from self._files(entry.path, f"{name}/")
-            elif is_file:
-                yield name
+            if not _is_clutter(entry.name):
+                yield from self._entry(entry, f"{inside}{entry.name}", None if real is None else f"{real}{entry.name}")
+
+    def _entry(self, entry: os.DirEntry[str], name: str, real: str | None) -> Iterator[str]:
+        try:
+            kind = os.stat(entry.path).st_mode
+        except OSError as error:  # a dead link, or one to itself
+            into = f"a link into {os.path.dirname(os.readlink(entry.path)) or '.'} that " if entry.is_symlink() else ""
+            self._lose(name, f"{into}cannot be opened ({error.strerror or error})")
+            return
+        within = entry.is_symlink() and not self._leads_out(entry.path)
+        if stat.S_ISDIR(kind) and (within or (real is not None and entry.is_symlink())):
+            yield from self._linked_folder(entry.path, name, real)
+        elif stat.S_ISDIR(kind):
+            yield from self._files(entry.path, f"{name}/", None if real is None else f"{real}/")
+        elif not stat.S_ISREG(kind):
+            self._lose(name, "neither a file nor a folder")
+        elif within:
+            self.links[name] = self._inside(entry.path)
+        elif real is not None:
+            self.links[name] = real
+        else:
+            yield name
+
+    def _linked_folder(self, link: str, name: str, real: str | None) -> Iterator[str]:
+        """The files behind a link to a folder within this one: they are links, too."""
+        target = os.path.realpath(link)
+        if real is not None:
+            self._lose(name, "a link in a linked folder, which is not followed")
+        elif os.path.commonpath([target, os.path.realpath(os.path.dirname(link))]) == target:
+            self._lose(name, "a link to a folder that holds it, which is not followed")
+        else:
+            yield from self._files(link, f"{name}/", f"{self._inside(link)}/")
+
+    def _inside(self, link: str) -> str:
+        """What a link leads to, as a name of this source."""
+        return Path(os.path.relpath(os.path.realpath(link), self._root)).as_posix()
+
+    def _lose(self, name: str, reason: str) -> None:
+        self.lost.append((name.rstrip("/"), reason))
 
     def _leads_out(self, link: str) -> bool:
         """Whether a link leads elsewhere: neither into the folder nor to one that holds it."""
@@ -119,10 +175,12 @@ class ZipSource(Source):
 
     def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
         self.archive = archive
-        self.sizes = {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
+        files = [entry for entry in archive.infolist() if not entry.is_dir()]
+        self.sizes = {entry.filename: entry.file_size for entry in files}
         _check_names(self.sizes, where)
         self.members = {name.removeprefix("./").replace("\\", "/"): name for name in self.sizes}
         super().__init__((name for name in self.members if not _is_clutter(name)), where)
+        self.lost += _twice(name.filename.removeprefix("./").replace("\\", "/") for name in files)
 
     def open(self, name: str) -> IO[bytes]:
         with self._one_error(name):
@@ -147,13 +205,31 @@ class ZipSource(Source):
 
 
 class TarSource(Source):
-    """The regular files of a tar archive that is not compressed (or no longer); links are not followed."""
+    """The regular files of a tar archive that is not compressed (or no longer).
+
+    A hard link is the file again, as `tar` stores one that has two names; other links are not followed.
+    """
 
     def __init__(self, archive: tarfile.TarFile, where: str) -> None:
         self.archive = archive
-        self.members = {member.name.removeprefix("./"): member for member in archive if member.isreg()}
+        every = {id(member): member.name.removeprefix("./") for member in archive}
+        files = [member for member in archive if member.isreg()]
+        self.members = {every[id(member)]: member for member in files}
+        for member in archive:
+            if member.islnk() and (linked := self.members.get(member.linkname.removeprefix("./"))):
+                self.members.setdefault(every[id(member)], linked)
         _check_names(self.members, where)
         super().__init__((name for name in self.members if not _is_clutter(name)), where)
+        self.lost += _twice(every[id(member)] for member in files)
+        unfollowed = (member for member in archive if not member.isdir() and every[id(member)] not in self.members)
+        self.lost += [
+            (
+                every[id(member)],
+                f"a link to {member.linkname}, which is not followed in an archive" if member.issym() else "no file",
+            )
+            for member in unfollowed
+            if not _is_clutter(every[id(member)])
+        ]
 
     def open(self, name: str) -> IO[bytes]:
         file = self.archive.extractfile(self.members[name])
@@ -169,9 +245,15 @@ class NestedSource(Source):
 
     def __init__(self, outer: Source, inner: dict[str, Source]) -> None:
         self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
+        lost = list(outer.lost)
         for archive, source in inner.items():
-            self.of |= {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
+            within = {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
+            lost += [(f"{_without_suffix(archive)}/{name}", reason) for name, reason in source.lost]
+            lost += [(name, f"{archive} holds another file of this name") for name in within if name in self.of]
+            self.of |= {name: place for name, place in within.items() if name not in self.of}
         super().__init__(self.of, outer.where)
+        self.links, self.lost = outer.links, lost
+        self.of |= {link: (outer, link) for link in outer.links}
 
     def read(self, name: str) -> bytes:
         source, inner = self.of[name]
@@ -196,6 +278,14 @@ def _check_names(names: Iterable[str], where: str) -> None:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
             raise DataError(f"{where} holds a path that leads out of it ({name}): such an archive is not read")
+
+
+def _twice(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names that an archive has more than once, but for the last, which is the one that is read."""
+    counts = Counter(name for name in names if not _is_clutter(name))
+    return [
+        (name, "is in the archive more than once: the last is read") for name, number in counts.items() if number > 1
+    ]
 
 
 def _without_suffix(name: str) -> str:

@@ -83,9 +83,12 @@ def held_out(splits: np.ndarray, emotions: np.ndarray) -> np.ndarray:
         emotions: of each image, str [N].
 
     Returns:
-        train, val or test for each image, str [N]; emotions of fewer than three images only train.
+        train, val or test for each image, str [N], and all for those in no split where others are in train; emotions
+        of fewer than three images only train.
     """
     held = np.where(splits == "val", "val", "train").astype("<U5")
+    if "train" in splits:
+        held[splits == "all"] = "all"
     for emotion in np.unique(emotions):
         rows = np.flatnonzero((emotions == emotion) & (held == "train"))
         if len(rows) < 3:
@@ -104,6 +107,13 @@ def subjects_on_both_sides(subjects: np.ndarray, splits: np.ndarray) -> int:
     return int((np.unique(people[:, 0], return_counts=True)[1] > 1).sum())
 
 
+def warn_of_no_split(pack: Pack, name: str | None) -> None:
+    """Warn of images that are in no split, beside others that are: they neither train nor test."""
+    nowhere = int((pack.splits == "all").sum())
+    if nowhere:
+        log.warning("%d of %d images of %s are in no split: they are left out", nowhere, len(pack), name)
+
+
 def warn_of_own_splits(pack: Pack, name: str | None) -> None:
     """Warn of what a user may not know of the splits that the data brought along.
 
@@ -111,9 +121,6 @@ def warn_of_own_splits(pack: Pack, name: str | None) -> None:
         pack: with splits of its own.
         name: what the user calls it.
     """
-    nowhere = int((pack.splits == "all").sum())
-    if nowhere:
-        log.warning("%d of %d images of %s are in no split: they are left out", nowhere, len(pack), name)
     shared = subjects_on_both_sides(pack.subjects, pack.splits)
     if shared:
         log.warning(

@@ -9,22 +9,27 @@ they like, so the names come from the schema that the `datasets` library stores 
 import csv
 import io
 import json
+import logging
 import math
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import IO, Any
 
 import numpy as np
 
-from fer.data.samples import Listing, RawSample, split_of_usage, split_of_word
+from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, LARGEST_MEMBER, LARGEST_STREAM, Source
+from fer.data.split_words import settled, split_word
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
+log = logging.getLogger(__name__)
+
 CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 LABEL_COLUMNS = ("label", "labels", "emotion", "expression", "class")  # of parquet files
+SPLIT_COLUMNS = ("usage", "split", "subset", "partition", "set")  # the first of them that a table has says the split
 MAX_FIELD_CHARACTERS = 1 << 22  # characters: 1024 x 1024 pixels
 
 
@@ -65,27 +70,33 @@ def list_table(source: Source, tables: dict[str, list[str]]) -> Listing:
         for line, row in _rows(source, name, tables[name]):
             place = f"{where}: {name}, line {line}"
             faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
-            split = whole or _split(row["usage"], place)
+            split = whole or _split(row, place)
             samples.append(RawSample(f"{title}/{line:06d}", _emotion(row["emotion"], place), split, ""))
     if not samples:
         raise DataError(f"{where}: {read} has a header and no rows")
     kind = "without splits" if list(split_of.values()) == ["train"] else "with splits"
+    means = settled(sample.split for sample in samples)
+    samples = [replace(sample, split=means[sample.split]) for sample in samples]
     return Listing(f"pixel table {kind}", samples, rejected, images=np.stack(faces))
 
 
 def _chosen(labelled: list[str], tables: dict[str, list[str]], where: str) -> dict[str, str | None]:
     """The tables to read, and the split of each; None where its rows say theirs."""
-    if with_usage := sorted(name for name in labelled if "usage" in tables[name]):
+    if with_usage := sorted(name for name in labelled if _split_column(tables[name])):
         return {with_usage[0]: None}
+    split_of = {name: split_word(PurePosixPath(name).stem) for name in sorted(labelled)}
     if len(labelled) == 1:
-        return {labelled[0]: "train"}
-    split_of = {name: split_of_word(re.split(r"[-_. ]", PurePosixPath(name).stem)[0]) for name in sorted(labelled)}
+        return {labelled[0]: split_of[labelled[0]] or "train"}
     if None in split_of.values() or len(set(split_of.values())) < len(split_of):
         raise DataError(
             f"{where} holds several tables of faces ({', '.join(split_of)}) without a column Usage: name them train, "
             "val and test, or give the path of one"
         )
     return dict(split_of)
+
+
+def _split_column(columns: Iterable[str]) -> str | None:
+    return next((column for column in SPLIT_COLUMNS if column in columns), None)
 
 
 def _rows(source: Source, name: str, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -156,10 +167,14 @@ def _emotion(text: str, place: str) -> str:
     return emotion
 
 
-def _split(text: str, place: str) -> str:
-    split = split_of_usage(text)
+def _split(row: dict[str, str], place: str) -> str:
+    column = _split_column(row)
+    assert column is not None, "without one, the name of the table says the split"
+    split = split_word(row[column])
     if split is None:
-        raise DataError(f"{place}: Usage {text.strip()!r} is none of Training, PublicTest, PrivateTest")
+        raise DataError(
+            f"{place}: {column.title()} {row[column].strip()!r} is none of Training, PublicTest, PrivateTest"
+        )
     return split
 
 
@@ -190,17 +205,18 @@ def list_parquet(source: Source, names: list[str]) -> Listing:
             except (pyarrow.ArrowException, OSError, *DAMAGE) as error:
                 raise DataError(f"{place} is damaged or no parquet ({' '.join(str(error).split())[:200]})") from error
         pictures, labels = _columns(table, place)
-        split = _split_of_file(name)
-        for row, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        splits = _splits_of_rows(table, place) or [_split_of_file(name)] * len(labels)
+        for row, (picture, label, split) in enumerate(zip(pictures, labels, splits, strict=True)):
             title = f"{PurePosixPath(name).with_suffix('')}/{row:06d}"  # a folder per split may hold files of one name
             content = picture.get("bytes") if isinstance(picture, dict) else picture
             if label is None or not isinstance(content, bytes) or len(content) > LARGEST_MEMBER:
                 rejected.append((title, "no label" if label is None else "no picture in its row"))
                 continue
-            samples.append(RawSample(title, label, split, ""))
+            samples.append(RawSample(title, label, split or "", ""))
             contents.append(content)
     if not samples:
         raise DataError(f"{source.where}: {names[0]} holds no labelled picture")
+    samples = _with_splits(samples)
     return Listing("parquet", samples, rejected, contents=dict(zip((s.name for s in samples), contents, strict=True)))
 
 
@@ -242,7 +258,30 @@ def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def _split_of_file(name: str) -> str:
+def _split_of_file(name: str) -> str | None:
+    """The split that the name of a parquet file, or of the nearest folder, names; None where none does."""
     path = PurePosixPath(name)
-    words = [*path.parts[:-1], path.stem.split("-")[0].split(".")[0]]
-    return next(filter(None, (split_of_word(word) for word in reversed(words))), "train")
+    return next(filter(None, (split_word(word) for word in (path.stem, *reversed(path.parts[:-1])))), None)
+
+
+def _splits_of_rows(table: Any, place: str) -> list[str] | None:
+    """The split of each row, where a column of words says it."""
+    columns = {column.lower(): column for column in table.column_names}
+    column = _split_column(columns)
+    values = table.column(columns[column]).to_pylist() if column else []
+    if not column or not all(isinstance(value, str) for value in values):
+        return None
+    split_of = {value: split_word(value) for value in set(values)}
+    if unknown := [value for value, split in split_of.items() if split is None]:
+        raise DataError(f"{place}: {columns[column]} {unknown[0][:60]!r} is none of train, val, test")
+    return [str(split_of[value]) for value in values]
+
+
+def _with_splits(samples: list[RawSample]) -> list[RawSample]:
+    """Samples of parquet files with what `eval` means; those of files that name no split train if no file names one."""
+    means = settled(sample.split for sample in samples if sample.split)
+    unnamed = sorted({str(PurePosixPath(sample.name).parent) for sample in samples if not sample.split})
+    if means and unnamed:
+        log.warning("%s.parquet names no split, as other files do: it neither trains nor tests", ", ".join(unnamed))
+    otherwise = "all" if means else "train"
+    return [replace(sample, split=means[sample.split] if sample.split else otherwise) for sample in samples]

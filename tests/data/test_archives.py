@@ -30,7 +30,15 @@ def test_links_of_a_tar_are_not_followed(tmp_path: Path) -> None:
         face = tarfile.TarInfo("happy/1.png")
         face.size = len(png(FACES[0]))
         archive.addfile(face, io.BytesIO(png(FACES[0])))
-    assert pack_of(tmp_path, "links.tar", content.getvalue()).names.tolist() == ["happy/1.png"]
+        again = tarfile.TarInfo("sad/1.png")  # as tar stores a file that has two names
+        again.type, again.linkname = tarfile.LNKTYPE, "happy/1.png"
+        archive.addfile(again)
+    pack = pack_of(tmp_path, "links.tar", content.getvalue())
+    assert pack.names.tolist() == ["happy/1.png", "sad/1.png"]
+    assert (pack.images[0] == pack.images[1]).all()
+    assert pack.manifest["rejected"] == [
+        {"name": "happy/passwd.png", "reason": "a link to /etc/passwd, which is not followed in an archive"}
+    ]
 
 
 def test_archives_nest_only_so_deep(tmp_path: Path) -> None:

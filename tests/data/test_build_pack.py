@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer.data.build_pack import PictureBuffer
+from fer.data.build_pack import PictureBuffer, build_pack
+from fer.data.pack import open_pack
 from fer.faces.framing import square
 
 
@@ -38,3 +39,14 @@ def test_most_pictures_decide_on_colour_and_mixed_sizes_are_squared(coloured: in
         assert np.array_equal(stored[2, ..., 1], square(given[2], 4))
     else:
         assert np.array_equal(stored[1], square(given[1], 4))
+
+
+def test_what_could_not_be_listed_is_in_the_manifest_and_counted(tmp_path, small, caplog) -> None:
+    for number in range(4):
+        (small / "train" / "happy" / f"dead{number}.png").symlink_to("/nowhere")
+    (small / "train" / "sad" / "again.png").symlink_to(small / "train" / "sad" / "1.png")
+    pack = open_pack(build_pack(tmp_path / "packs", "faces", str(small)))
+    assert len(pack) == 6
+    assert len(pack.manifest["rejected"]) == 5
+    assert "5 files of" in caplog.text
+    assert "train/happy: 4 files (dead0.png, …): a link into / that cannot be opened" in caplog.text

@@ -122,3 +122,121 @@ def test_a_mixed_source_is_no_pure_layout(listed):
     listing = listed("train/happy/Training_1.jpg", "train/happy/2.jpg")
     assert listing.layout == "class folders"
     assert {sample.split for sample in listing.samples} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("Training", "PublicTest", "PrivateTest"), ("train", "val", "test")),
+        (("training", "public_test", "Private Test"), ("train", "val", "test")),
+        (("FER2013Train", "FER2013Valid", "FER2013Test"), ("train", "val", "test")),
+        (("train", "dev", "eval"), ("train", "val", "test")),
+        (("train", "eval", "test"), ("train", "val", "test")),
+        (("train", "eval"), ("train", "test")),
+        (("01_train", "02_validation", "03_holdout"), ("train", "val", "test")),
+        (("Trainset", "valset", "Testset (1)"), ("train", "val", "test")),
+        (("train_images", "test_images", "extra"), ("train", "test", "all")),
+        (("train", "not_train", "train_test_split"), ("train", "all", "all")),
+        (("train", "dev", "test", "eval"), ("train", "val", "test", "all")),
+    ],
+)
+@pytest.mark.parametrize("path", ["{}/happy/1.png", "happy/{}/1.png", "set/{}/Happy_faces/1.png"])
+def test_words_for_splits_and_pictures_of_none(listed, folders, splits, path):
+    """A picture of an unknown split beside known ones is in none, so that it never trains."""
+    names = [path.format(folder) for folder in folders]
+    found = {sample.name: sample.split for sample in listed(*names).samples}
+    assert [found[name] for name in names] == list(splits)
+
+
+def test_folders_of_the_contest_are_its_official_split(listed):
+    listing = listed(*(f"{folder}/sad/1.png" for folder in ("Training", "PublicTest", "PrivateTest")))
+    assert listing.layout == "class folders with FER2013 split folders"
+    assert listing.dataset == "fer2013"
+    assert listed("train/sad/1.png", "test/sad/1.png").dataset is None
+
+
+def test_folders_that_name_no_split_beside_some_that_do_are_told_with_their_number(listed, caplog):
+    listing = listed("train/happy/1.png", "test/happy/2.png", "more/happy/3.png", "more/happy/4.png", "sad/5.png")
+    assert {sample.name: sample.split for sample in listing.samples if sample.split == "all"} == {
+        "more/happy/3.png": "all",
+        "more/happy/4.png": "all",
+        "sad/5.png": "all",
+    }
+    assert "name no split, beside folders that do: 3." in caplog.text
+    assert "more/happy (2), sad (1)" in caplog.text
+
+
+def test_names_of_files_give_the_split_where_no_folder_does(listed):
+    names = {"happy/train_1.png": "train", "happy/test_2.png": "test", "sad/Validation3.png": "val"}
+    assert {sample.name: sample.split for sample in listed(*names).samples} == names
+
+
+def test_a_single_name_that_begins_as_a_split_does_not_make_one(listed):
+    assert {sample.split for sample in listed("happy/test_1.png", "happy/Kim_2.png").samples} == {"all"}
+
+
+def test_prefixes_of_the_contest_count_in_any_case_and_with_what_copies_add(listed):
+    names = {"test/sad/publictest_5 (1).jpg": "val", "test/sad/PrivateTest_7_aug.png": "test"}
+    assert {sample.name: sample.split for sample in listed(*names).samples} == names
+
+
+def test_odd_class_folders_are_left_out_with_the_nearest_emotion(listed):
+    reasons = dict(listed("happy/1.png", "Neural/2.png", "S010/3.png").rejected)
+    assert reasons["Neural/2.png"].endswith("; Neural is near neutral")
+    assert reasons["S010/3.png"] == "no folder of its path is named after an emotion"
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [(["0/1.png", "1/2.png"], r"class folders are numbers \(0, 1\)"), (["Natural/1.png"], "Natural is near neutral")],
+)
+def test_an_unknown_layout_says_what_its_folders_may_be(listed, names, hint):
+    with pytest.raises(DataError, match=hint):
+        listed(*names)
+
+
+def linked(folder, write_folder, files, links):
+    """A folder of files and of links to them, as its listing."""
+    write_folder(folder, dict.fromkeys(files, b""))
+    for link, target in links.items():
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(folder / target)
+    with open_source(folder) as source:
+        return list_samples(source)
+
+
+def test_links_to_a_pool_of_pictures_are_read_where_they_name_the_emotion(tmp_path, write_folder):
+    pool = [f"all_images/{n}.png" for n in range(4)]
+    links = {"train/happy/a.png": pool[0], "test/happy/b.png": pool[1], "train/sad/c.png": pool[2]}
+    listing = linked(tmp_path / "pool", write_folder, pool, links)
+    assert [(s.name, s.emotion, s.split) for s in listing.samples] == [
+        ("test/happy/b.png", "happy", "test"),
+        ("train/happy/a.png", "happy", "train"),
+        ("train/sad/c.png", "sad", "train"),
+    ]
+    assert [name for name, _ in listing.rejected] == [pool[3]]
+
+
+def test_links_to_sorted_pictures_are_read_where_they_name_the_split(tmp_path, write_folder):
+    pool = [f"all/happy/{n}.png" for n in range(4)]
+    links = {"train/happy/a.png": pool[0], "test/happy/b.png": pool[1], "test/sad/c.png": pool[2]}
+    listing = linked(tmp_path / "pool", write_folder, pool, links)
+    assert {sample.name: sample.split for sample in listing.samples} == {
+        "all/happy/2.png": "all",
+        "all/happy/3.png": "all",
+        "test/happy/b.png": "test",
+        "train/happy/a.png": "train",
+    }
+    assert dict(listing.rejected) == {
+        "test/sad/c.png": "a link into all/happy, where the file is read itself, as happy"
+    }
+
+
+def test_links_to_what_is_read_already_are_told(tmp_path, write_folder):
+    files = ["train/happy/1.png", "train/sad/2.png"]
+    listing = linked(tmp_path / "own", write_folder, files, {"train/happy/a.png": files[0], "b.png": files[1]})
+    assert [sample.name for sample in listing.samples] == files
+    assert dict(listing.rejected) == {
+        "train/happy/a.png": "a link into train/happy, where the file is read itself",
+        "b.png": "a link into train/sad, where the file is read itself",
+    }

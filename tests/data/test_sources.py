@@ -68,6 +68,76 @@ def test_links_out_of_a_folder_are_followed_and_nothing_is_read_twice(tmp_path, 
     )
     with open_source(folder) as source:
         assert source.read("train/happy/linked.png") == b"nine"
+        assert source.links == {"again.png": "train/sad/2.png"}
+        lost = dict(source.lost)
+    twice = {"fear", "scared"} - {name.split("/")[0] for name in found}
+    assert lost.keys() == {"all", "up", "top", "itself", "whole/in"} | twice
+    assert lost["itself"].startswith("a link into . that cannot be opened (")
+    assert lost["whole/in"] == "the same folder as part, which is read"
+    assert lost["top"] == "a link to a folder that holds it, which is not followed"
+
+
+def test_what_cannot_be_listed_is_named_with_the_reason(tmp_path, write_folder, monkeypatch):
+    folder = write_folder(tmp_path / "download", FILES | {"fear/3.png": b"three"})
+    (folder / "sad.png").symlink_to("/nowhere/sad.png")
+    os.mkfifo(folder / "pipe.png")
+    scan = os.scandir
+
+    def locked(path):
+        if str(path).endswith("fear"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with open_source(folder) as source:
+        assert source.names == sorted(FILES)
+        assert dict(source.lost) == {
+            "fear": "a folder that cannot be read (Permission denied), with all that is in it",
+            "sad.png": "a link into /nowhere that cannot be opened (No such file or directory)",
+            "pipe.png": "neither a file nor a folder",
+        }
+    monkeypatch.setattr(os, "scandir", lambda path: locked("fear"))
+    with pytest.raises(DataError, match=r"cannot be read .Permission denied"), open_source(folder):
+        pass
+
+
+def test_links_within_a_folder_are_known_by_what_they_lead_to(tmp_path, write_folder):
+    files = {"pool/1.png": b"one", "blobs/ab12": b"table", ".hidden/2.png": b"two", "pool/deep/3.png": b"three"}
+    folder = write_folder(tmp_path / "download", files)
+    for link, target in {"1.png": "pool/1.png", "t.csv": "blobs/ab12", "2.png": ".hidden/2.png"}.items():
+        (folder / link).symlink_to(target)
+    (folder / "again").symlink_to("pool", target_is_directory=True)
+    (folder / "pool" / "round").symlink_to("..", target_is_directory=True)
+    (folder / "pool" / "deep" / "side").symlink_to("../../blobs", target_is_directory=True)
+    with open_source(folder) as source:
+        assert source.names == ["2.png", "blobs/ab12", "pool/1.png", "pool/deep/3.png", "t.csv"]
+        assert source.links == {
+            "1.png": "pool/1.png",
+            "again/1.png": "pool/1.png",
+            "again/deep/3.png": "pool/deep/3.png",
+            "pool/deep/side/ab12": "blobs/ab12",
+        }
+        assert {name for name, _ in source.lost} == {"pool/round", "again/round", "again/deep/side"}
+        assert source.read("again/deep/3.png") == b"three"
+
+
+def test_members_of_one_name_are_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("happy/1.png", b"one")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("happy/1.png", b"two")
+    with open_source(tmp_path / "a.zip") as source:
+        assert source.read("happy/1.png") == b"two"
+        assert source.lost == [("happy/1.png", "is in the archive more than once: the last is read")]
+
+
+def test_a_file_in_an_archive_that_has_the_name_of_one_beside_it_is_told(tmp_path, write_folder, write_zip):
+    folder = write_folder(tmp_path / "download", {"train/happy/1.png": b"one"})
+    write_zip(folder / "train.zip", {"happy/1.png": b"other", "sad/2.png": b"two"})
+    with open_source(folder) as source:
+        assert source.names == ["train/happy/1.png", "train/sad/2.png"]
+        assert source.read("train/happy/1.png") == b"one"
+        assert source.lost == [("train/happy/1.png", "train.zip holds another file of this name")]
 
 
 @pytest.mark.parametrize("root", ["", "download/"])

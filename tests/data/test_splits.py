@@ -119,6 +119,34 @@ def test_a_validation_split_of_its_own_is_kept():
     assert chosen.tolist() == ["train"] * 18 + ["test"] * 2 + ["val"] * 5
 
 
+def test_pictures_of_no_split_do_not_train_beside_others(tmp_path, picture, write_folder, caplog):
+    folders = {"train": 24, "PublicTest": 4, "PrivateTest": 4, "leftover": 5}
+    for kept in (folders, {"train": 24, "leftover": 5}):
+        names = [
+            f"{folder}/{emotion}/{n}.png"
+            for folder in kept
+            for emotion in ("happy", "sad")
+            for n in range(kept[folder])
+        ]
+        source = write_folder(tmp_path / f"of{len(kept)}", {name: picture(i, (8, 8)) for i, name in enumerate(names)})
+        module = FERDataModule("own", pack=f"of{len(kept)}", source=str(source), root=str(tmp_path / "packs"))
+        module.prepare_data()
+        module.setup()
+        used = {name for rows in module.splits.values() for name in module.pack.names[rows]}
+        assert used == {name for name in names if not name.startswith("leftover")}
+        assert f"10 of {len(names)} images of own are in no split" in caplog.text
+        assert {name.split("/")[0] for name in module.pack.names[module.splits["train"]]} == {"train"}
+
+
+def test_data_whose_folders_name_a_test_split_only_do_not_train_on_the_rest(tmp_path, picture, write_folder):
+    names = [f"{folder}happy/{n}.png" for folder in ("", "test/") for n in range(3)]
+    source = write_folder(tmp_path / "source", {name: picture(i, (8, 8)) for i, name in enumerate(names)})
+    module = FERDataModule("own", source=str(source), root=str(tmp_path / "packs"), default_classes=["happy", "sad"])
+    module.prepare_data()
+    with pytest.raises(DataError, match="name folders train and test"):
+        module._choose_splits(module._open_pack())
+
+
 NAMES = np.array(["faces/happy/KA.HA1.29.tiff", "faces/sad/KL.SA2.5.tiff", "faces/happy/KA.HA2.30.tiff"])
 
 

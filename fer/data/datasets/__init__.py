@@ -47,6 +47,7 @@ class DatasetFacts:
         references: published accuracies.
         other_names: what else it is called, in configs or in names of copies.
         file_name: pattern that the stem of each picture matches; its groups `split` and `subject` say those.
+        split_folders: folders, in letters alone, that only this data set has for its splits.
         table_rows: number of faces in the pixel tables that hold it.
         layouts: layouts of older packs, which do not record their data set.
     """
@@ -63,6 +64,7 @@ class DatasetFacts:
     references: tuple[Reference, ...] = ()
     other_names: tuple[str, ...] = ()
     file_name: re.Pattern[str] | None = None
+    split_folders: frozenset[str] = frozenset()
     table_rows: tuple[int, ...] = ()
     layouts: tuple[str, ...] = ()
 

@@ -46,7 +46,8 @@ FACTS = DatasetFacts(
         Reference("76.12 %", "EmoNeXt", "clean; ten crops"),
         Reference("76.82 %", "seven networks voting", "searched on validation"),
     ),
-    file_name=re.compile(r"(?P<split>Training|PublicTest|PrivateTest)_\d+$"),
+    file_name=re.compile(r"(?i)(?P<split>training|publictest|privatetest)[-_ ]?\d+(?!\d)"),
+    split_folders=frozenset({"publictest", "privatetest"}),
     table_rows=(35_887, 28_709),  # all, and the contest's train.csv
-    layouts=("class folders with FER2013 split prefixes",),
+    layouts=("class folders with FER2013 split prefixes", "class folders with FER2013 split folders"),
 )

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fer.data.datasets import DatasetFacts, Reference
-from fer.data.samples import Listing, RawSample, split_of_usage
+from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
+from fer.data.split_words import split_word
 from fer.data.tables import list_table, pixel_tables
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
@@ -100,7 +101,7 @@ def with_votes(faces: Listing, source: Source, name: str) -> Listing:
         if len(fields) != len(columns):
             raise DataError(f"{place} has {len(fields)} fields, its header {len(columns)}")
         row = dict(zip(columns, fields, strict=True))
-        if split_of_usage(row["usage"]) != sample.split:
+        if split_word(row["usage"]) != sample.split:
             raise DataError(f"{place} says {row['usage']}, the face beside it is of {sample.split}: not the same order")
         counts = _counts(row, columns, place)
         winner = max(counts, key=lambda column: counts[column])
