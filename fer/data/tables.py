@@ -205,14 +205,14 @@ def list_parquet(source: Source, names: list[str]) -> Listing:
             except (pyarrow.ArrowException, OSError, *DAMAGE) as error:
                 raise DataError(f"{place} is damaged or no parquet ({' '.join(str(error).split())[:200]})") from error
         pictures, labels = _columns(table, place)
-        splits = _splits_of_rows(table, place) or [_split_of_file(name)] * len(labels)
-        for row, (picture, label, split) in enumerate(zip(pictures, labels, splits, strict=True)):
+        splits, of_file = _splits_of_rows(table, place), _split_of_file(name)
+        for row, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
             title = f"{PurePosixPath(name).with_suffix('')}/{row:06d}"  # a folder per split may hold files of one name
             content = picture.get("bytes") if isinstance(picture, dict) else picture
             if label is None or not isinstance(content, bytes) or len(content) > LARGEST_MEMBER:
                 rejected.append((title, "no label" if label is None else "no picture in its row"))
                 continue
-            samples.append(RawSample(title, label, split or "", ""))
+            samples.append(RawSample(title, label, (splits[row] if splits else of_file) or "", ""))
             contents.append(content)
     if not samples:
         raise DataError(f"{source.where}: {names[0]} holds no labelled picture")

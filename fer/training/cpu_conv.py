@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import torch.nn.grad
 from torch import Tensor, nn
 
 LARGEST_MAP = 64  # positions of the output, 8x8; above it oneDNN is as fast

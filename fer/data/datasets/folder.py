@@ -160,7 +160,7 @@ def _recognised(pictures: list[_Picture], known: Iterable[DatasetFacts]) -> tupl
 
 
 def _unknown_layout(source: Source) -> str:
-    folders = defaultdict(int)
+    folders: dict[str, int] = defaultdict(int)
     for name in source.names:
         if name.lower().endswith(PICTURES):
             folders[PurePosixPath(name).parent.name] += 1
