@@ -1,7 +1,7 @@
 """Which of two rows is better on the same test images, and how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +10,8 @@ from fer.comparison.groups import Group, differing_keys, without_arguments
 from fer.comparison.statistics import Estimate, holm, mean_accuracy, paired_difference
 from fer.errors import RunError
 from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, seed_spread
+from fer.evaluation.metric_table import shown_in
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.runs.finished import Predictions
 from fer.runs.folder import RunFolder
 
@@ -26,6 +28,8 @@ class Difference:
     images: int  # that both were tested on
     subjects: int | None
     p_holm: float = float("nan")
+    others: dict[str, Estimate] = field(default_factory=dict)  # of other metrics, by key; p-values corrected likewise
+    detectable: float | None = None  # the smallest difference that would be shown in 8 of 10 cases
 
     @property
     def shown(self) -> bool:
@@ -84,6 +88,25 @@ def accuracies_of(groups: Sequence[Group]) -> list[Estimate | None]:
             estimate = mean_accuracy(*own, spread, folds_of(group))
             estimates.append(estimate and replace(estimate, value=value))
     return estimates
+
+
+def majority(group: Group) -> float | None:
+    """The accuracy of always answering the most frequent class of the test images; None without predictions."""
+    found = answers(group)
+    return None if not found else float(np.unique(found[0].labels, return_counts=True)[1].max() / len(found[0].labels))
+
+
+def below_majority(groups: Sequence[Group]) -> list[str]:
+    """Remarks on rows that are no better than always answering the most frequent class."""
+    remarks = []
+    for group in groups:
+        share, accuracy = majority(group), group.mean("test/accuracy")
+        if share is not None and accuracy is not None and accuracy <= share:
+            remarks.append(
+                f"{group.data}: {group.model} ({accuracy:.1%}) is not better than always answering the most frequent "
+                f"class ({share:.1%})"
+            )
+    return remarks
 
 
 Tested = tuple[np.ndarray, np.ndarray | None]  # correct, bool [S, N], and subjects, str [N]
@@ -153,8 +176,20 @@ def compare_all(groups: Sequence[Group]) -> tuple[list[Difference], list[str]]:
         else:
             found.append(difference)
             remarks += _cautions(difference)
-    corrected = holm([difference.estimate.p for difference in found], family)
-    return [replace(d, p_holm=p) for d, p in zip(found, corrected, strict=True)], list(dict.fromkeys(remarks))
+    return _corrected(found, family), list(dict.fromkeys(remarks))
+
+
+def _corrected(found: Sequence[Difference], family: int) -> list[Difference]:
+    """With p-values for so many comparisons, of each metric by itself."""
+    corrected = [
+        replace(d, p_holm=p, detectable=d.estimate.detectable(family))
+        for d, p in zip(found, holm([d.estimate.p for d in found], family), strict=True)
+    ]
+    for key in {key for d in found for key in d.others}:
+        with_key = [d for d in corrected if key in d.others]
+        for d, p in zip(with_key, holm([d.others[key].p for d in with_key], family), strict=True):
+            d.others[key] = replace(d.others[key], p=p)
+    return corrected
 
 
 def compare_pair(one: Group, other: Group) -> Difference | None:
@@ -168,7 +203,26 @@ def compare_pair(one: Group, other: Group) -> Difference | None:
     if second.mean() > first.mean():
         one, other, first, second = other, one, second, first
     people = None if subjects is None else len(set(subjects.tolist()))
-    return Difference(one, other, paired_difference(first, second, subjects), len(names), people)
+    others = _other_differences(answers(one), answers(other), names, subjects)
+    return Difference(one, other, paired_difference(first, second, subjects), len(names), people, others=others)
+
+
+def _other_differences(
+    mine: Sequence[Predictions], theirs: Sequence[Predictions], names: Sequence[str], subjects: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Paired differences of the metrics that are no accuracy, by key; none where labels are no classes of the runs."""
+    try:
+        of = [[SplitPredictions.of_table(p, [p.row_of[n] for n in names]) for p in side] for side in (mine, theirs)]
+    except ValueError:
+        return {}
+    said = np.array([np.array(p.classes)[p.predicted] for side in of for p in side])
+    differing = (said != said[0]).any(axis=0)
+    found = {}
+    for metric in shown_in("differences"):
+        assert metric.scores is not None, metric.key
+        first, second = (np.array([metric.scores(p).values for p in side]) for side in of)
+        found[metric.key] = paired_difference(first, second, subjects, differing)
+    return found
 
 
 def _cautions(difference: Difference) -> list[str]:
@@ -204,7 +258,8 @@ def in_words(difference: Difference) -> str:
     points = "point" if value == "1.0" else "points"
     if difference.shown:
         return f"{first} {be} better than {second} by {value} {points} [{low}, {high}]"
-    text = f"no difference shown between {first} and {second} ({value} {points} [{low}, {high}])"
+    detectable = f"; one of {100 * difference.detectable:.1f} would have been" if difference.detectable else ""
+    text = f"no difference shown between {first} and {second} ({value} {points} [{low}, {high}]{detectable})"
     if estimate.p < LEVEL:
         text += "; alone it would count, among so many comparisons it does not"
     return text

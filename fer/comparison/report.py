@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer.comparison.networks import Architecture, layers_rows, models_rows
-from fer.comparison.pairs import in_words
+from fer.comparison.pairs import in_words, majority
 from fer.comparison.result import Comparison, Entry, transfers
 from fer.data.datasets import all_datasets, dataset
 from fer.evaluation.metric_table import MISSING, Metric, shown_in
@@ -48,7 +48,9 @@ def contents(
         f"{'; '.join(comparison.data) or 'none'}.",
         "folder": folder,
         "results": results_table(comparison.entries) if comparison.entries else None,
+        "baselines": baselines(comparison),
         "differences": difference_sentences(comparison),
+        "other_differences": other_differences_table(comparison),
         "single_seeds": any(difference.of_networks for difference in comparison.differences),
         "pictures": [(data, pictures.get(data, [])) for data in comparison.data],
         "costs": cost_table(comparison),
@@ -99,6 +101,18 @@ def results_table(entries: Sequence[Entry]) -> Table:
     return Table(headings, rows, 2, "Means over seeds ± standard deviation between seeds.")
 
 
+def baselines(comparison: Comparison) -> str:
+    """What no learning gives, by data set; empty where no predictions are known."""
+    of = []
+    for data in comparison.data:
+        found = [(share, entry.group) for entry in comparison.of(data) if (share := majority(entry.group)) is not None]
+        if found:
+            share, group = found[0]
+            of.append(f"{data}: {share:.1%} by always answering the most frequent class, {1 / len(group.classes):.1%} "
+                      "by chance")  # fmt: skip
+    return f"Without learning the accuracy is: {'; '.join(of)}." if of else ""
+
+
 def cost_table(comparison: Comparison) -> Table:
     """What training and answering cost."""
     timed = comparison.timed_on is not None
@@ -137,6 +151,26 @@ def difference_sentences(comparison: Comparison) -> list[tuple[str, list[tuple[s
         sentences = [(f"{in_words(d)}, {_p(d.p_holm)}.", d.shown) for d in of_data]
         found.append((f"{data}, on the same {' or '.join(sorted(units))}", sentences))
     return found
+
+
+def other_differences_table(comparison: Comparison) -> Table | None:
+    """Paired differences of the metrics beside the accuracy; None where there are none."""
+    metrics = shown_in("differences")
+    rows = []
+    for d in comparison.differences:
+        if not d.others:
+            continue
+        cells = []
+        for found, metric in ((d.others.get(metric.key), metric) for metric in metrics):
+            interval = found and metric.text(found.value, [found.low, found.high])
+            cells += [interval, _p(found.p)] if found and interval else [MISSING, MISSING]
+        rows.append([d.first.model, d.second.model, d.first.data, *cells])
+    headings = ["more accurate", "less accurate", "data", *(cell for m in metrics for cell in (m.label, "corrected"))]
+    caption = (
+        "Differences of other metrics on the same images, with 95 % intervals; p-values are corrected for all pairs, "
+        "of each metric by itself."
+    )
+    return Table(headings, rows, 3, caption) if rows else None
 
 
 def transfer_table(comparison: Comparison) -> Table | None:

@@ -170,14 +170,27 @@ def write_differences(path: Path, differences: Sequence[Difference]) -> None:
             "p": d.estimate.p,
             "p_holm": d.p_holm,
             "shown": d.shown,
+            "smallest_shown": d.detectable,
             "images": d.images,
             "subjects": d.subjects,
             "seeds_better": d.seeds[0],
             "seeds_worse": d.seeds[1],
+            **_of_others(d),
         }
         for d in differences
     ]
     _write_csv(path, rows)
+
+
+def _of_others(difference: Difference) -> dict[str, object]:
+    """Columns of the metrics beside the accuracy."""
+    columns: dict[str, object] = {}
+    for metric in shown_in("differences"):
+        found = difference.others.get(metric.key)
+        parts = {"": found and found.value, "_low": found and found.low, "_high": found and found.high}
+        columns |= {f"{metric.key}{part}": value for part, value in parts.items()}
+        columns[f"{metric.key}_p_holm"] = found and found.p
+    return columns
 
 
 def write_runs(path: Path, entries: Sequence[Entry]) -> None:

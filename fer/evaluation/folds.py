@@ -4,7 +4,7 @@ import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,28 +84,11 @@ def read_fold(folder: RunFolder) -> Fold:
         table, temperature = folder.read_predictions(), folder.read_temperature() or 1.0
         if folder.subjects_file.exists() and table.subjects is None:
             raise ValueError(f"{folder.subjects_file.name} lacks people of some images")
-        predicted = table.indices(table.predicted)
-        predictions = SplitPredictions(
-            classes=table.classes,
-            logits=_logits(table.probabilities, predicted),
-            labels=table.indices(table.labels),
-            names=table.names,
-            subjects=table.subjects if folder.subjects_file.exists() else None,
-            images=None,
-            temperature=temperature,
-        )
+        subjects = table.subjects if folder.subjects_file.exists() else None
+        predictions = replace(SplitPredictions.of_table(table), subjects=subjects, temperature=temperature)
         return Fold(folder, predictions, temperature, folder.read_metrics(), run_data(folder))
     except (RunError, ValueError) as error:
         raise RunError(f"{folder} is damaged ({error}); remove it and give the same command again") from error
-
-
-def _logits(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities written with six digits, float32 [n, K]; the prediction stays the largest."""
-    logits = np.log(np.maximum(probabilities, 1e-300)).astype(np.float32)
-    rows = np.arange(len(logits))
-    tied = logits.argmax(axis=1) != predicted
-    logits[rows[tied], predicted[tied]] = np.nextafter(logits[tied].max(axis=1), np.float32(np.inf))
-    return logits
 
 
 def _pooled(folds: Sequence[Fold]) -> Evaluation:
@@ -120,7 +103,6 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
             raise RunError(f"{fold.folder} has other classes than {folds[0].folder}: they cannot be pooled")
     _check_exclusive(folds)
     parts, data = [fold.predictions for fold in folds], folds[0].data
-    subjects = [part.subjects for part in parts if part.subjects is not None]
     logits, labels, names = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "labels", "names")
     )
@@ -129,16 +111,24 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
         logits=logits,
         labels=labels,
         names=names,
-        subjects=np.concatenate(subjects) if len(subjects) == len(parts) else None,
+        subjects=_joined([part.subjects for part in parts]),
         images=_images(data, names),
         temperature=np.concatenate([np.full(len(fold.predictions), fold.temperature) for fold in folds]),
         folds=np.repeat(np.arange(len(folds)), [len(part) for part in parts]),
+        exact_duplicates=_joined([part.exact_duplicates for part in parts]),
+        near_duplicates=_joined([part.near_duplicates for part in parts]),
         data=f"{'data' if data is None else data['name']}, {len(folds)} folds",
     )
     metrics = compute_metrics(whole) | _leakage(folds)
     rows = [fold.row() for fold in folds]
     facts = {"classes": classes, "split": whole.split, "folds": rows}
     return Evaluation(whole, {f"test/{name}": value for name, value in metrics.items()} | _spread(folds) | facts)
+
+
+def _joined(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """One column of all folds; None where a fold lacks it."""
+    known = [column for column in columns if column is not None]
+    return np.concatenate(known) if len(known) == len(columns) else None
 
 
 def _check_exclusive(folds: Sequence[Fold]) -> None:

@@ -38,18 +38,24 @@ def accuracy_interval(
     subjects: np.ndarray | None = None,
     spread: SeedSpread | None = None,
     folds: np.ndarray | None = None,
+    equal_to: float | None = None,
+    least_variance: float = 0.0,
 ) -> list[float] | None:
     """95 % interval of an accuracy: for new people where subjects are given, else for new images.
+
+    So too of any metric from 0 to 1 that is a mean over images (`fer.evaluation.scores`).
 
     Folds that differ by more than their people explain have models that differ: then the folds are what is sampled.
     What all folds share, for they were trained on mostly the same images, no interval can show (Bengio & Grandvalet
     2004, No unbiased estimator of the variance of K-fold cross-validation, JMLR 5).
 
     Args:
-        correct: bool [N], or [S, N] of S seeds whose mean it is.
+        correct: bool or float [N], or [S, N] of S seeds whose mean it is.
         subjects: who is on each image, str [N].
         spread: between seeds, where more is known of it than these S tell.
         folds: by whose model each image was predicted, int [N], where folds are pooled.
+        equal_to: how many images tell as much where nothing varies; None for all N.
+        least_variance: of the metric.
 
     Returns:
         [low, high]; None for images of one person, who says nothing of other people.
@@ -68,8 +74,9 @@ def accuracy_interval(
         spread = spread or seed_spread([(hits, sizes)])
         freedom = freedom_of_sum([(variance, freedom), (spread.observed / seeds, spread.freedom)])
         variance += spread.variance / seeds
-    if variance == 0 or value in (0, 1):
-        return clopper_pearson(value, images)
+    variance, value = max(variance, least_variance), min(1.0, max(0.0, value))
+    if variance == 0 or not 1e-9 < value < 1 - 1e-9:
+        return clopper_pearson(round(value), images * (equal_to or len(correct[0])) / len(correct[0]))
     effective = value * (1 - value) / variance
     quantiles = stats.t.ppf(1 - LEVEL / 2, [max(1, correct.shape[1] - 1), freedom])
     return clopper_pearson(value, effective * min(1.0, quantiles[0] / quantiles[1]) ** 2)
@@ -87,17 +94,18 @@ def by_unit(correct: np.ndarray, subjects: np.ndarray | None = None) -> tuple[np
     """Right answers and images of each unit of the sample: a person where they are known, else an image.
 
     Args:
-        correct: bool [S, N], of S seeds on N images.
+        correct: bool or float [S, N], of S seeds on N images.
         subjects: who is on each image, str [N].
 
     Returns:
-        Right answers, int [S, U], and images, int [U].
+        Right answers, or the sum of scores, [S, U], and images, int [U].
     """
+    counted = correct.dtype == bool
     if subjects is None:
-        return correct.astype(np.int64), np.ones(correct.shape[1], dtype=np.int64)
+        return correct.astype(np.int64) if counted else correct, np.ones(correct.shape[1], dtype=np.int64)
     people, person = np.unique(subjects, return_inverse=True)
-    hits = np.array([np.bincount(person, row, len(people)) for row in correct]).round().astype(np.int64)
-    return hits, np.bincount(person)
+    hits = np.array([np.bincount(person, row, len(people)) for row in correct])
+    return hits.round().astype(np.int64) if counted else hits, np.bincount(person)
 
 
 def ratio_variance(sums: np.ndarray, sizes: np.ndarray) -> float:

@@ -19,8 +19,19 @@ from fer.evaluation.metrics import (
     brier_score,
     expected_calibration_error,
     f1_scores,
+    majority_share,
     precisions,
     recalls,
+)
+from fer.evaluation.scores import (
+    ImageScores,
+    auroc_scores,
+    balanced_accuracy_scores,
+    macro_auroc_scores,
+    macro_f1_scores,
+    recall_scores,
+    score_interval,
+    without,
 )
 from fer.evaluation.split_predictions import SplitPredictions
 
@@ -33,7 +44,9 @@ Place = Literal[
     "folds_spread",  # mean and standard deviation over folds, in metrics.json
     "comparison",  # comparison.csv and runs.csv, test split
     "comparison_page",  # the table of results in comparison.md and comparison.html
+    "differences",  # paired differences in differences.csv and on the page, beside those of the accuracy
 ]
+INTERVAL = "_ci95"  # after the key of a metric
 MISSING = "–"
 
 
@@ -51,6 +64,7 @@ class Metric:
         per_class: whether it has a value for each class.
         optional: whether a place leaves it out where all its values are unknown or zero.
         missing: the text of a value that does not exist.
+        scores: the metric as a mean over images, for its interval and paired tests; with `per_class` one of each class.
     """
 
     key: str
@@ -61,14 +75,16 @@ class Metric:
     per_class: bool = False
     optional: bool = False
     missing: str = MISSING
+    scores: Callable[[SplitPredictions], Any] | None = None
 
-    def text(self, value: Any) -> str:
-        """A value for people."""
+    def text(self, value: Any, bounds: Any = None) -> str:
+        """A value for people, with its interval in brackets where that is known."""
         if value is None:
             return self.missing
         if isinstance(value, list | tuple):
             return " to ".join(format(bound, self.format) for bound in value)
-        return format(value, self.format)
+        text = format(value, self.format)
+        return f"{text} [{', '.join(format(bound, self.format) for bound in bounds)}]" if bounds else text
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -103,14 +119,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("twins", "exact duplicates", lambda p: _count(p.exact_duplicates), ","),
     Metric("near_twins", "near duplicates", lambda p: _count(p.near_duplicates), ","),
     Metric("accuracy_deduplicated", "accuracy without exact duplicates",
-           lambda p: accuracy_without(p.exact_duplicates, p.correct), ".2%", ("console", "comparison")),
+           lambda p: accuracy_without(p.exact_duplicates, p.correct), ".2%", ("console", "comparison"),
+           scores=lambda p: without(p.exact_duplicates, p)),
     Metric("accuracy_without_near_twins", "accuracy without near duplicates",
-           lambda p: accuracy_without(p.near_duplicates, p.correct), ".2%", ("report",)),
+           lambda p: accuracy_without(p.near_duplicates, p.correct), ".2%", ("report",),
+           scores=lambda p: without(p.near_duplicates, p)),
+    Metric("accuracy_majority", "accuracy if always the most frequent class", lambda p: majority_share(p.labels), ".2%",
+           ("report", "tensorboard")),
+    Metric("accuracy_chance", "accuracy by chance", lambda p: 1 / len(p.classes), ".2%", ("report",)),
     Metric("macro_f1", "macro F1", lambda p: np.nanmean(f1_scores(p.confusion)),
-           shown=(*MOST, "hparams", "folds_spread", "comparison_page")),
+           shown=(*MOST, "hparams", "folds_spread", "comparison_page", "differences"), scores=macro_f1_scores),
     Metric("balanced_accuracy", "balanced accuracy", lambda p: np.nanmean(recalls(p.confusion)), ".2%",
-           (*MOST, "folds_spread")),
-    Metric("macro_auroc", "macro AUROC", macro_auroc, shown=PAGES),
+           (*MOST, "folds_spread", "differences"), scores=balanced_accuracy_scores),
+    Metric("macro_auroc", "macro AUROC", macro_auroc, shown=PAGES, scores=macro_auroc_scores),
     Metric("nll", "negative log-likelihood", lambda p: negative_log_likelihood(p.logits, p.labels), shown=MOST),
     Metric("nll_calibrated", "negative log-likelihood, calibrated",
            lambda p: negative_log_likelihood(p.calibrated_logits, p.labels), shown=PAGES),
@@ -122,9 +143,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("ece_calibrated", "calibration error (ECE), calibrated",
            lambda p: expected_calibration_error(p.calibrated_logits, p.labels), shown=(*MOST, "comparison_page")),
     Metric("precision", "precision", lambda p: precisions(p.confusion), ".3f", PAGES, per_class=True),
-    Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True),
+    Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True, scores=recall_scores),
     Metric("f1", "F1", lambda p: f1_scores(p.confusion), ".3f", PAGES, per_class=True),
-    Metric("auroc", "AUROC", lambda p: areas_under_roc(p.logits, p.labels), ".3f", PAGES, per_class=True),
+    Metric("auroc", "AUROC", lambda p: areas_under_roc(p.logits, p.labels), ".3f", PAGES, per_class=True,
+           scores=auroc_scores),
     Metric("support", "images", lambda p: p.confusion.sum(axis=1), ",", PAGES, per_class=True),
 )  # fmt: skip
 
@@ -139,7 +161,18 @@ def compute_metrics(predictions: SplitPredictions) -> dict[str, Any]:
             found |= {f"{metric.key}_{name}": _plain(number) for name, number in of_classes}
         else:
             found[metric.key] = _plain(value)
+        found |= _intervals(metric, predictions)
     return found
+
+
+def _intervals(metric: Metric, predictions: SplitPredictions) -> dict[str, list[float] | None]:
+    """The 95 % interval of a metric, or of that of each class; none where it is not made of scores."""
+    if metric.scores is None:
+        return {}
+    scores = metric.scores(predictions)
+    keys = [f"{metric.key}_{name}" for name in predictions.classes] if metric.per_class else [metric.key]
+    of: list[ImageScores | None] = scores if metric.per_class else [scores]
+    return {f"{key}{INTERVAL}": score_interval(one, predictions) for key, one in zip(keys, of, strict=True)}
 
 
 def _plain(value: Any) -> Any:
@@ -166,7 +199,7 @@ def result_rows(place: Place, metrics: Mapping[str, Any], splits: Sequence[str])
     for metric in shown_in(place):
         keys = [f"{split}/{metric.key}" for split in splits]
         if any(key in metrics for key in keys) and (any(map(metrics.get, keys)) or not metric.optional):
-            texts = (metric.text(metrics[key]) if key in metrics else MISSING for key in keys)
+            texts = (_with_interval(metric, metrics, key) if key in metrics else MISSING for key in keys)
             rows.append([metric.label, *texts])
     return rows
 
@@ -175,5 +208,14 @@ def class_rows(place: Place, metrics: Mapping[str, Any], split: str) -> list[lis
     """The table of classes of a place: a heading, then a row for each class; empty where no class has numbers."""
     shown, prefix = shown_in(place, per_class=True), f"{split}/support_"
     classes = [key.removeprefix(prefix) for key in metrics if key.startswith(prefix)]
-    rows = [[name, *(metric.text(metrics.get(f"{split}/{metric.key}_{name}")) for metric in shown)] for name in classes]
+    rows = [
+        [name, *(_with_interval(metric, metrics, f"{split}/{metric.key}_{name}", place) for metric in shown)]
+        for name in classes
+    ]
     return [["class", *(metric.label for metric in shown)], *rows] if rows else []
+
+
+def _with_interval(metric: Metric, metrics: Mapping[str, Any], key: str, place: Place = "report") -> str:
+    """The text of a metric's value; the console has no room for the intervals of classes."""
+    brackets = metric.scores is not None and not (metric.per_class and place == "console")
+    return metric.text(metrics.get(key), metrics.get(f"{key}{INTERVAL}") if brackets else None)

@@ -68,6 +68,15 @@ def accuracy_without(left_out: np.ndarray | None, correct: np.ndarray) -> float 
     return float(correct[~left_out].mean())
 
 
+def majority_share(labels: np.ndarray) -> float:
+    """The accuracy of always answering the class that most of these images have.
+
+    Args:
+        labels: int [N].
+    """
+    return float(np.bincount(labels).max() / len(labels))
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part by whole, float [K]; NaN where there is no whole."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)

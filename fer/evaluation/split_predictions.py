@@ -1,6 +1,6 @@
 """The predictions for one split: metrics, tables, figures and reports are computed from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +35,27 @@ class SplitPredictions:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def of_table(cls, table: Predictions, rows: Sequence[int] | None = None) -> "SplitPredictions":
+        """What `predictions.csv` holds, with logarithms of its probabilities as logits.
+
+        Args:
+            table: as read.
+            rows: the images wanted, in this order; None for all.
+
+        Raises:
+            ValueError: a label or prediction that is no class.
+        """
+        chosen = np.arange(len(table.names)) if rows is None else np.asarray(rows)
+        return cls(
+            classes=table.classes,
+            logits=_logits(table.probabilities[chosen], table.indices(table.predicted[chosen])),
+            labels=table.indices(table.labels[chosen]),
+            names=table.names[chosen],
+            subjects=None if table.subjects is None else table.subjects[chosen],
+            images=None,
+        )
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -79,6 +100,15 @@ class SplitPredictions:
         names, shares = np.array(self.classes), self.probabilities
         labels, predicted = names[self.labels], names[self.predicted]
         return Predictions(self.classes, self.names, labels, predicted, self.losses, shares, self.subjects)
+
+
+def _logits(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Logarithms of probabilities written with six digits, float32 [n, K]; the prediction stays the largest."""
+    logits = np.log(np.maximum(probabilities, 1e-300)).astype(np.float32)
+    rows = np.arange(len(logits))
+    tied = logits.argmax(axis=1) != predicted
+    logits[rows[tied], predicted[tied]] = np.nextafter(logits[tied].max(axis=1), np.float32(np.inf))
+    return logits
 
 
 def softmax(logits: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.evaluation.metric_table import class_rows, result_rows
-from fer.reporting.facts import NAMES
+from fer.reporting.facts import NAMES, baseline_remark
 from fer.runs.folder import RunFolder
 
 
@@ -28,6 +28,8 @@ def print_evaluation(metrics: Mapping[str, Any], folder: RunFolder, console: Con
         console.print()
         console.print(_table(rows[0], rows[1:]))
     console.print()
+    if remark := baseline_remark(metrics, splits[-1]):
+        console.print(remark, highlight=False, soft_wrap=True)
     if metrics.get("best_epoch") is not None:
         console.print(_training(metrics), highlight=False)
     for name, path in (

@@ -152,6 +152,21 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
     return rows
 
 
+def baseline_remark(metrics: Mapping[str, Any], split: str) -> str:
+    """A sentence where a model is not shown to beat always answering the most frequent class; empty otherwise."""
+    accuracy, majority, chance = (metrics.get(f"{split}/accuracy{end}") for end in ("", "_majority", "_chance"))
+    bounds = metrics.get(f"{split}/accuracy_ci95")
+    if accuracy is None or majority is None:
+        return ""  # of an earlier version
+    if accuracy > majority and not (bounds and bounds[0] <= majority):
+        return ""
+    what = "not better than" if accuracy <= majority else "not shown to be better than"
+    return (
+        f"This is {what} always answering the most frequent class ({majority:.1%}); guessing gives {chance:.1%}. "
+        "Look at the balanced accuracy, and at whether training went well."
+    )
+
+
 def _limits_of_people(metrics: Mapping[str, Any], split: str) -> list[str]:
     """What the interval of the accuracy leaves out, by who was tested and in how many folds."""
     people, sentences = metrics.get(f"{split}/subjects"), []

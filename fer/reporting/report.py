@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.evaluation.metric_table import MISSING, class_rows, result_rows, shown_in
 from fer.files import replacing
-from fer.reporting.facts import NAMES, data_name, facts, limits, run_title
+from fer.reporting.facts import NAMES, baseline_remark, data_name, facts, limits, run_title
 from fer.reporting.figure_table import figures_in
 from fer.reporting.render import render_html
 from fer.runs.folder import RunFolder
@@ -37,6 +37,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
         title=run_title(metrics, config),
         subtitle=f"{datetime.now():%Y-%m-%d}, {folder}, results on {NAMES[reported].removesuffix(' images')} images",
         headline=_headline(metrics, reported),
+        remark=baseline_remark(metrics, reported),
         facts=facts(metrics, config),
         results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},
         classes=_classes(metrics, reported),

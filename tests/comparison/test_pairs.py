@@ -148,7 +148,8 @@ def row(model, answers, data="made up"):
     for seed, right in enumerate(answers):
         names, labels = np.arange(len(right)).astype(str), np.full(len(right), "happy")
         predicted, nothing = np.where(right, "happy", "sad"), np.zeros(len(right))
-        predictions = Predictions(["happy", "sad"], names, labels, predicted, nothing, nothing[:, None])
+        shares = np.stack([right, np.logical_not(right)], axis=1).astype(float)
+        predictions = Predictions(["happy", "sad"], names, labels, predicted, nothing, shares)
         metrics = {"test/accuracy": float(np.mean(right))}
         runs.append(Run(Path(model), f"{model}{seed}", {"seed": seed}, metrics, predictions))
     return Group(model, model, data, data, ["happy", "sad"], runs, {})

@@ -109,6 +109,22 @@ def test_numbers_have_their_intervals(report, metrics):
     assert f"{metrics['test/recall_happy']:.3f}" in report.text
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "interval", "words"),
+    [
+        (0.2, [0.1, 0.3], "is not better than always answering the most frequent class (25.0%)"),
+        (0.3, [0.2, 0.4], "is not shown to be better than always answering the most frequent class (25.0%)"),
+        (0.6, [0.5, 0.7], ""),
+    ],
+)
+def test_a_model_below_the_baseline_is_remarked_on(tmp_path, metrics, config, accuracy, interval, words):
+    numbers = {"test/accuracy": accuracy, "test/accuracy_ci95": interval, "test/accuracy_majority": 0.25}
+    page = Page(write_report(tmp_path, {**metrics, **numbers, "test/accuracy_chance": 0.1}, config))
+    assert words in page.text
+    assert ("guessing gives 10.0%" in page.text) == bool(words)
+    assert "accuracy if always the most frequent class" in page.text
+
+
 def test_a_number_that_does_not_exist_is_a_dash(report):
     row = next(row for row in report.source.split("<tr>") if row.startswith("<td>fear"))
     assert row.count("–") == 2  # recall and area; it was named, in vain
