@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer.comparison.figure_table import write_figures
-from fer.comparison.groups import group_runs
+from fer.comparison.groups import group_runs, mixed_code
 from fer.comparison.networks import RESNETS, Architecture, architecture, measure_costs, measured_on
 from fer.comparison.pairs import accuracies_of, below_majority, compare_all, in_words
 from fer.comparison.report import contents, results_table, to_html, to_markdown
@@ -50,7 +50,7 @@ def compare(
     entries = [Entry(*row) for row in zip(groups, accuracies_of(groups), costs, strict=True)]
     differences, cautions = compare_all(groups)
     remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
-    remarks += below_majority(groups)
+    remarks += [*mixed_code(groups), *below_majority(groups)]
     timed_on = measured_on() if any(costs) else None
     comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on)
     write(comparison, folder, _architectures(comparison, architectures))

@@ -55,13 +55,14 @@ class Group:
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     """Rows in the order of data set and cost, and remarks on runs that were left out."""
     settings = [flat_settings(run.config) for run in runs]
-    names, datasets = model_names(runs), data_names(runs)
+    names = model_names(runs)
+    datasets, kept_apart = tested_apart(runs, data_names(runs))
     distinguishing = distinguishing_keys(settings, list(zip(names, datasets, strict=True)))
     rows: dict[tuple, list[int]] = defaultdict(list)
     for index in range(len(runs)):
         rows[names[index], datasets[index], tuple(sorted(settings[index].items()))].append(index)
     groups: list[Group] = []
-    remarks: list[str] = []
+    remarks: list[str] = kept_apart
     for (name, dataset, _), members in rows.items():
         kept, left_out = _one_of_each_seed([runs[index] for index in members])
         remarks += left_out
@@ -150,6 +151,53 @@ def data_names(runs: Sequence[Run]) -> list[str]:
             name += f", {len(run.classes)} classes" if alone else f": {' '.join(run.classes)}"
         names.append(name)
     return names
+
+
+def tested_apart(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of data that tell apart what was tested on other images, by the digests that runs record.
+
+    Runs of older versions record none. They go with the runs of their data where these are all alike.
+
+    Args:
+        runs: finished.
+        names: of the data of each, as `data_names` gives them.
+
+    Returns:
+        The names, and remarks on what was kept apart.
+    """
+    digests = [(run.metrics.get("pack_sha256"), run.metrics.get("test/images_sha256")) for run in runs]
+    told = list(names)
+    remarks = []
+    for name in dict.fromkeys(names):
+        here = [index for index in range(len(runs)) if names[index] == name]
+        known = list(dict.fromkeys(digests[index] for index in here if all(digests[index])))
+        if len(known) < 2:
+            continue
+        part = 0 if len({pack for pack, _ in known}) > 1 else 1
+        parts: dict[str, list[str]] = {}
+        for index in here:
+            digest = digests[index][part] if all(digests[index]) else None
+            suffix = f"{('pack', 'test images')[part]} {digest[:8]}" if digest else "unknown pack"
+            told[index] = f"{name}, {suffix}"
+            parts.setdefault(suffix, []).append(runs[index].name)
+        said = "; ".join(f"{suffix}: {', '.join(members)}" for suffix, members in parts.items())
+        remarks.append(
+            f"{name}: runs on {('packs', 'test images')[part]} of this name that differ by their digest are kept apart "
+            f"({said}). Where they should be the same, check data.root and how the pack was made"
+        )
+    return told, remarks
+
+
+def mixed_code(groups: Sequence[Group]) -> list[str]:
+    """Remarks on rows whose seeds were not made by the same code, versions or number of threads."""
+    remarks = []
+    for group in groups:
+        for key, what in (("commit", "commits"), ("versions", "versions"), ("threads", "numbers of threads")):
+            values = sorted({str(run.metrics[key]) for run in group.runs if run.metrics.get(key) is not None})
+            if len(values) > 1:
+                shown = "; ".join(value[:12] if key == "commit" else value for value in values)
+                remarks.append(f"{group.data}: the seeds of {group.model} are of different {what} ({shown})")
+    return remarks
 
 
 def distinguishing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str, str]]) -> list[str]:

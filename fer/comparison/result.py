@@ -196,6 +196,7 @@ def _of_others(difference: Difference) -> dict[str, object]:
 def write_runs(path: Path, entries: Sequence[Entry]) -> None:
     """`runs.csv`: a row per run, for one's own analysis."""
     keys = [*metric_keys(), "best_epoch", "train_seconds", "train_images_per_second", "peak_memory_bytes", "device"]
+    keys += ["pack_sha256", "test/images_sha256", "commit", "dirty", "versions", "threads"]
     rows: list[dict[str, object]] = [
         {"run": run.name, "model": entry.group.model, "data": entry.group.data, "seed": run.seed}
         | {key: run.metrics.get(key) for key in keys}

@@ -14,6 +14,7 @@ from fer.device import choose_device, choose_precision, device_name, keep_freed_
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
 from fer.evaluation.evaluation import Evaluation
+from fer.evaluation.identity import code_facts, pack_digest
 from fer.evaluation.leakage import LeakageChecker
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import fit_temperature
@@ -49,10 +50,11 @@ def evaluate_run(
     temperature = fit_temperature(outputs["val"].logits, outputs["val"].labels)
     leakage = LeakageChecker(datamodule.pack, [training_images(datamodule)])
     found = {
-        split: with_facts(of_split, classifier.classes, datamodule, split, temperature, leakage)
+        split: with_facts(of_split, classifier.classes, datamodule, split, temperature, leakage, split == "val")
         for split, of_split in outputs.items()
     }
     metrics = split_metrics(found["val"], datamodule) | split_metrics(found["test"], datamodule)
+    metrics |= {"pack_sha256": pack_digest(datamodule.pack), **code_facts()}
     return Evaluation(found["test"], metrics, temperature, "val")
 
 
@@ -79,12 +81,14 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
     datamodule = open_evaluated(cfg, overrides, models)
     assert datamodule.pack is not None, "set up"
     training = training_data(models, datamodule)
-    _report_classes(datamodule, cfg.split, classes, own=any(same_data(data, datamodule) for data in training))
+    own = any(same_data(data, datamodule) for data in training)
+    _report_classes(datamodule, cfg.split, classes, own)
     _prepare_device(device)
     outputs = predict_split(members, datamodule, cfg.split, device, cfg.tta)
     temperature, fitted_on = _temperature(models, members, datamodule, training, device, cfg.tta)
     leakage = LeakageChecker(datamodule.pack, [training_images(data) for data in training])
-    predictions = with_facts(outputs, classes, datamodule, cfg.split, temperature, leakage)
+    in_sample = fitted_on is not None and own and cfg.split in ("val", ALL)
+    predictions = with_facts(outputs, classes, datamodule, cfg.split, temperature, leakage, in_sample)
     if predictions.images_trained_on:
         log.warning(
             "%d of %d images were trained or selected on: trust only the accuracy without duplicates",
@@ -104,6 +108,8 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
         "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
         "precision": members[0].precision,
         "device": device_name(device),
+        "pack_sha256": pack_digest(datamodule.pack),
+        **code_facts(),
     }
     return models, Evaluation(predictions, split_metrics(predictions, datamodule) | facts, temperature, fitted_on)
 
@@ -115,6 +121,7 @@ def with_facts(
     split: str,
     temperature: float,
     leakage: LeakageChecker,
+    in_sample: bool = False,
 ) -> SplitPredictions:
     """Predictions for the images whose class the model knows, with what is known of each image.
 
@@ -125,6 +132,7 @@ def with_facts(
         split: one of the module's.
         temperature: fitted on validation.
         leakage: finds what the model knows from training.
+        in_sample: whether the temperature was fitted on these images.
 
     Raises:
         DataError: no image is of a class that the model knows.
@@ -145,6 +153,7 @@ def with_facts(
         subjects=None if (subjects == "").any() else subjects,
         images=lambda positions: images[rows[positions]],
         temperature=temperature,
+        temperature_in_sample=in_sample,
         exact_duplicates=exact,
         near_duplicates=near,
         images_of_unknown_classes=int((~known).sum()),

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SAME_IN_ALL_FOLDS = ("parameters", "macs", "precision", "device")  # of the training
 SAME_QUESTION = ("trained_on", "tta", "temperature_fitted_on", "image_size", "precision", "device")  # of evaluate.py
+IDENTITY = ("pack_sha256", "commit", "dirty", "versions", "threads")  # facts of the data and the code
 FOLD_KEYS = ("fold", "folds", "subject", "name", "pack")  # of the data: they decide who is tested where
 
 
@@ -121,8 +122,16 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
     )
     metrics = compute_metrics(whole) | _leakage(folds)
     rows = [fold.row() for fold in folds]
-    facts = {"classes": classes, "split": whole.split, "folds": rows}
+    facts = {"classes": classes, "split": whole.split, "folds": rows} | {
+        name: _common(folds, name) for name in IDENTITY
+    }
     return Evaluation(whole, {f"test/{name}": value for name, value in metrics.items()} | _spread(folds) | facts)
+
+
+def _common(folds: Sequence[Fold], name: str) -> Any:
+    """A fact of all folds; None where they differ, or one lacks it."""
+    values = [fold.metrics.get(name) for fold in folds]
+    return values[0] if all(value == values[0] for value in values) else None
 
 
 def _joined(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:

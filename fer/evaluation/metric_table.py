@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from fer.evaluation.calibration import Gaps, ece_if_calibrated, ece_interval
+from fer.evaluation.identity import images_digest
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import (
     accuracy_without,
@@ -47,6 +49,7 @@ Place = Literal[
     "differences",  # paired differences in differences.csv and on the page, beside those of the accuracy
 ]
 INTERVAL = "_ci95"  # after the key of a metric
+IN_SAMPLE = "temperature_in_sample"  # whether the temperature was fitted on these very images
 MISSING = "–"
 
 
@@ -65,6 +68,7 @@ class Metric:
         optional: whether a place leaves it out where all its values are unknown or zero.
         missing: the text of a value that does not exist.
         scores: the metric as a mean over images, for its interval and paired tests; with `per_class` one of each class.
+        interval: the 95 % interval of a metric that is no such mean.
     """
 
     key: str
@@ -76,6 +80,7 @@ class Metric:
     optional: bool = False
     missing: str = MISSING
     scores: Callable[[SplitPredictions], Any] | None = None
+    interval: Callable[[SplitPredictions], list[float] | None] | None = None
 
     def text(self, value: Any, bounds: Any = None) -> str:
         """A value for people, with its interval in brackets where that is known."""
@@ -107,6 +112,8 @@ MOST: tuple[Place, ...] = (*PAGES, "tensorboard", "folds", "comparison")
 
 METRICS: tuple[Metric, ...] = (
     Metric("images", "images", len, ",", ("console", "tensorboard", "folds", "comparison_page")),
+    Metric("images_sha256", "digest of names and labels",
+           lambda p: images_digest(p.names, np.array(p.classes)[p.labels])),
     Metric("images_of_unknown_classes", "images left out: classes the model does not know",
            attrgetter("images_of_unknown_classes"), ",", PAGES, optional=True),
     Metric("images_trained_on", "images trained or selected on", attrgetter("images_trained_on"), ","),
@@ -139,9 +146,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("brier_calibrated", "Brier score, calibrated", lambda p: brier_score(p.calibrated_logits, p.labels),
            shown=PAGES),
     Metric("ece", "calibration error (ECE)", lambda p: expected_calibration_error(p.logits, p.labels),
-           shown=(*MOST, "hparams", "comparison_page")),
+           shown=(*MOST, "hparams", "comparison_page"), interval=lambda p: ece_interval(Gaps.of(p))),
+    Metric("ece_if_calibrated", "ECE of a perfectly calibrated model", lambda p: ece_if_calibrated(Gaps.of(p)),
+           shown=("report", "tensorboard")),
     Metric("ece_calibrated", "calibration error (ECE), calibrated",
-           lambda p: expected_calibration_error(p.calibrated_logits, p.labels), shown=(*MOST, "comparison_page")),
+           lambda p: expected_calibration_error(p.calibrated_logits, p.labels), shown=(*MOST, "comparison_page"),
+           interval=lambda p: ece_interval(Gaps.of(p, calibrated=True))),
+    Metric(IN_SAMPLE, "temperature fitted on these images", attrgetter("temperature_in_sample")),
     Metric("precision", "precision", lambda p: precisions(p.confusion), ".3f", PAGES, per_class=True),
     Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True, scores=recall_scores),
     Metric("f1", "F1", lambda p: f1_scores(p.confusion), ".3f", PAGES, per_class=True),
@@ -166,7 +177,9 @@ def compute_metrics(predictions: SplitPredictions) -> dict[str, Any]:
 
 
 def _intervals(metric: Metric, predictions: SplitPredictions) -> dict[str, list[float] | None]:
-    """The 95 % interval of a metric, or of that of each class; none where it is not made of scores."""
+    """The 95 % interval of a metric, or of that of each class; none where the table has no way to it."""
+    if metric.interval is not None:
+        return {f"{metric.key}{INTERVAL}": metric.interval(predictions)}
     if metric.scores is None:
         return {}
     scores = metric.scores(predictions)
@@ -217,5 +230,7 @@ def class_rows(place: Place, metrics: Mapping[str, Any], split: str) -> list[lis
 
 def _with_interval(metric: Metric, metrics: Mapping[str, Any], key: str, place: Place = "report") -> str:
     """The text of a metric's value; the console has no room for the intervals of classes."""
-    brackets = metric.scores is not None and not (metric.per_class and place == "console")
-    return metric.text(metrics.get(key), metrics.get(f"{key}{INTERVAL}") if brackets else None)
+    brackets = (metric.scores or metric.interval) and not (metric.per_class and place == "console")
+    text = metric.text(metrics.get(key), metrics.get(f"{key}{INTERVAL}") if brackets else None)
+    in_sample = metric.key.endswith("_calibrated") and metrics.get(f"{key.partition('/')[0]}/{IN_SAMPLE}")
+    return f"{text} (in-sample)" if in_sample else text

@@ -25,6 +25,7 @@ class SplitPredictions:
     subjects: np.ndarray | None  # str [N]; None where somebody is unknown
     images: Callable[[np.ndarray], np.ndarray] | None  # positions, int [n] -> uint8 [n, H, W(, 3)]; None: not at hand
     temperature: float | np.ndarray = 1.0  # divisor of the logits, fitted on validation; pooled folds: of each image
+    temperature_in_sample: bool = False  # whether it was fitted on these very images
     exact_duplicates: np.ndarray | None = None  # bool [N], of an image known from training; None where unknown
     near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
     images_of_unknown_classes: int = 0  # images that were left out

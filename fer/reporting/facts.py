@@ -149,6 +149,11 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
         rows.append(("cost", took))
     if metrics.get("device"):
         rows.append(("machine", f"{metrics['device']}, precision {metrics.get('precision', 'unknown')}"))
+    if metrics.get("versions"):
+        commit = f"commit {str(metrics.get('commit'))[:12]}{' with changes' if metrics.get('dirty') else ''}, "
+        rows.append(("code", f"{commit if metrics.get('commit') else ''}{metrics['versions']}"))
+    if metrics.get("pack_sha256"):
+        rows.append(("data digest", f"pack {metrics['pack_sha256'][:12]}"))
     return rows
 
 

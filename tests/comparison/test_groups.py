@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from fer.comparison.groups import group_runs
+from fer.comparison.groups import group_runs, mixed_code
+from fer.comparison.pairs import compare_all
 from fer.runs.finished import find_runs
 
 
@@ -130,3 +131,51 @@ def test_a_seed_run_twice_counts_once(run_folder, tmp_path):
     groups, remarks = grouped(tmp_path)
     assert [run.folder for group in groups for run in group.runs] == [new.resolve()]
     assert remarks == ["old has the configuration and seed of new, which is newer and counts"]
+
+
+def test_runs_on_other_packs_are_kept_apart_and_the_remark_says_which(run_folder, tmp_path):
+    """Two data roots with packs of one name were once merged as two seeds."""
+    for number, (pack, images) in enumerate([("a" * 64, "c" * 64), ("b" * 64, "c" * 64), ("a" * 64, "c" * 64)]):
+        with_metrics(
+            run_folder(tmp_path / str(number), seed=number), {"pack_sha256": pack, "test/images_sha256": images}
+        )
+    groups, remarks = group_runs(find_runs([tmp_path])[0])
+    assert [(group.data, [run.name for run in group.runs]) for group in groups] == [
+        ("fer2013, pack aaaaaaaa", ["0", "2"]),
+        ("fer2013, pack bbbbbbbb", ["1"]),
+    ]
+    assert "(pack aaaaaaaa: 0, 2; pack bbbbbbbb: 1)" in remarks[0]
+    assert compare_all(groups)[0] == []
+
+
+def test_runs_on_other_test_images_are_kept_apart(run_folder, tmp_path):
+    for number, images in enumerate("cd"):
+        folder = run_folder(tmp_path / str(number), seed=number)
+        with_metrics(folder, {"pack_sha256": "a" * 64, "test/images_sha256": images * 64})
+    groups, _ = group_runs(find_runs([tmp_path])[0])
+    assert [group.data for group in groups] == ["fer2013, test images cccccccc", "fer2013, test images dddddddd"]
+
+
+def test_a_run_without_digests_goes_with_those_of_its_data(run_folder, tmp_path):
+    run_folder(tmp_path / "old", seed=0)
+    with_metrics(run_folder(tmp_path / "new", seed=1), {"pack_sha256": "a" * 64, "test/images_sha256": "c" * 64})
+    groups, remarks = group_runs(find_runs([tmp_path])[0])
+    assert [(group.data, len(group.runs)) for group in groups] == [("fer2013", 2)]
+    assert remarks == []
+
+
+def test_seeds_of_different_code_are_remarked_on(run_folder, tmp_path):
+    for number in range(2):
+        with_metrics(
+            run_folder(tmp_path / str(number), seed=number), {"commit": str(number) * 40, "threads": number + 1}
+        )
+    groups, _ = group_runs(find_runs([tmp_path])[0])
+    assert mixed_code(groups) == [
+        "fer2013: the seeds of ResNet-18 are of different commits (000000000000; 111111111111)",
+        "fer2013: the seeds of ResNet-18 are of different numbers of threads (1; 2)",
+    ]
+
+
+def with_metrics(folder, more):
+    file = folder / "metrics.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | more))
