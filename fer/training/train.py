@@ -17,6 +17,7 @@ from fer.data.datamodule import FERDataModule
 from fer.device import device_name, peak_memory_bytes
 from fer.errors import RunError
 from fer.evaluation.evaluate import evaluate_run
+from fer.evaluation.identity import code_facts
 from fer.evaluation.inspection import multiply_accumulates
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
@@ -215,3 +216,4 @@ def _announce(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, tr
     if module.freeze_schedule.freezes and weights == "none":
         log.warning("the freeze schedule freezes random weights: they will never mean anything; give model.weights")
     log.info("on: %s, %s; run folder: %s", device_name(trainer.strategy.root_device), trainer.precision, run)
+    code_facts()  # the commit is that of the start, whatever changes meanwhile
