@@ -1,21 +1,24 @@
-"""Evaluate trained models, one or an ensemble, on a split of any data set; or runs of all folds on their own."""
+"""Evaluate trained models, one or an ensemble, on any data set; runs of all folds; or what another tool predicted."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from fer.evaluation.evaluate import evaluate_models
+from fer.errors import ConfigError
+from fer.evaluation.evaluate import evaluate_models, open_evaluated
 from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.folds import evaluate_folds, runs_of_folds
+from fer.evaluation.foreign_predictions import evaluate_predictions
 from fer.evaluation.trained_model import TrainedModel
 from fer.files import typeable
 from fer.reporting.write import clear_evaluation, write_evaluation
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # overrides that metrics.json leaves out
+OTHER_TOOL = "another tool"  # in place of the network, in the config of what it predicted
 OUTPUTS = Path("outputs/evaluations")  # of ensembles, and of checkpoints without a run folder
 
 
@@ -36,6 +39,8 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     Raises:
         FERError: anything a user can fix, in one line.
     """
+    if cfg.predictions:
+        return _evaluate_other_tool(cfg, folder, overrides)
     runs = runs_of_folds(cfg)
     models, evaluation = evaluate_folds(cfg, runs, overrides) if runs else evaluate_models(cfg, overrides)
     repeated = [each for each in overrides if not each.lstrip("+~").startswith(NOT_REPEATED)]
@@ -47,6 +52,32 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     classifier = models[0].classifier if len(models) == 1 and not runs else None
     write_evaluation(evaluation, RunFolder(folder), classifier=classifier, figures=cfg.figures)
     return evaluation.metrics
+
+
+def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Write what another tool predicted as a run, named by its file, which `compare.py` puts beside ours."""
+    if cfg.checkpoint:
+        raise ConfigError("give checkpoint= or predictions=, not both")
+    if cfg.data.name is None:
+        raise ConfigError(f"say which data {cfg.predictions} is of: data=NAME")
+    file = Path(cfg.predictions)
+    datamodule = open_evaluated(cfg, overrides, ())
+    evaluation = evaluate_predictions(file, datamodule, cfg.split)
+    run = RunFolder(folder or evaluation_folder(None, file.name))
+    if not is_of_other_tool(run):
+        clear_evaluation(run)
+    run.metrics_file.unlink(missing_ok=True)
+    name = file.name.removesuffix(".gz").removesuffix(".csv")
+    data = {**OmegaConf.to_container(cfg.data, resolve=True), "root": None, "source": None}  # type: ignore[dict-item]
+    model = {"_target_": OTHER_TOOL, "backbone": name}
+    run.write_config(OmegaConf.create({"model": model, "data": data, "seed": None}))
+    write_evaluation(evaluation, run, figures=cfg.figures)
+    return evaluation.metrics
+
+
+def is_of_other_tool(run: RunFolder) -> bool:
+    """Whether a folder holds what another tool predicted, which may be written again."""
+    return run.is_run() and run.read_config().model.get("_target_") == OTHER_TOOL
 
 
 def _name(model: TrainedModel, metrics: dict[str, Any]) -> str:

@@ -51,11 +51,27 @@ def compare(
     differences, cautions = compare_all(groups)
     remarks += [f"{run.name}: {remark}" for run in finished for remark in run.remarks]
     remarks += [*mixed_code(groups), *below_majority(groups)]
+    remarks += _test_readings(entries)
     timed_on = measured_on() if any(costs) else None
     comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on)
     write(comparison, folder, _architectures(comparison, architectures))
     print_summary(comparison, folder)
     return comparison
+
+
+def _test_readings(entries: Sequence[Entry]) -> list[str]:
+    """How often each test split was scored, where runs say so."""
+    times: dict[str, int] = {}
+    for entry in entries:
+        for run in entry.group.runs:
+            if isinstance(count := run.metrics.get("test/readings"), int):
+                times[entry.group.data] = max(count, times.get(entry.group.data, 0))
+    return [
+        f"The test split of {data} was scored {count} times so far (test_readings.csv beside the data): what is "
+        "chosen by these scores is too good; choose by validation."
+        for data, count in times.items()
+        if count > 1
+    ]
 
 
 def output_folder(runs: Sequence[str] | str | None, output: str | None = None) -> Path:

@@ -136,6 +136,11 @@ class FERDataModule(LightningDataModule):
             raise ConfigError(f"data.soft_labels=true, but {pack.folder} has no votes; data=ferplus has them")
         self.pack = pack
 
+    @property
+    def folder(self) -> Path:
+        """Of the pack."""
+        return Path(self.root) / self.pack_name
+
     def setup_whole(self) -> None:
         """Open the pack to evaluate on it alone: `splits` holds `all`, and those that the pack itself names."""
         if self.pack is not None:
@@ -156,7 +161,7 @@ class FERDataModule(LightningDataModule):
         self.image_size = self.requested_image_size or pack.stored_size
 
     def _open_pack(self) -> Pack:
-        pack = open_pack(Path(self.root) / self.pack_name)
+        pack = open_pack(self.folder)
         return pack if self.subject is None else replace(pack, subjects=named_subjects(pack.names, self.subject))
 
     def _choose_classes(self, pack: Pack) -> list[str]:

@@ -1,4 +1,4 @@
-"""Evaluate a split: of a run after training, or of any data set with trained models. Nothing is written."""
+"""Evaluate a split: of a run after training, or of any data set with trained models."""
 
 import logging
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import fit_temperature
 from fer.evaluation.predict_split import VIEWS, EnsembleMember, ModelOutputs, predict_split
 from fer.evaluation.split_predictions import SplitPredictions
+from fer.evaluation.test_readings import note_test_reading, split_in_words
 from fer.evaluation.trained_model import (
     OWN_DATA,
     TrainedModel,
@@ -34,6 +35,7 @@ from fer.models.classifier import ExpressionClassifier
 log = logging.getLogger(__name__)
 
 ALL = "all"
+READ_AS_TEST = ("test", ALL)
 
 
 def evaluate_run(
@@ -59,7 +61,7 @@ def evaluate_run(
 
 
 def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Evaluation]:
-    """Evaluate trained models, one or an ensemble, on a split of any data set.
+    """Evaluate trained models, one or an ensemble, on a split of any data set; a test is noted in the pack's ledger.
 
     Args:
         cfg: as `conf/evaluate.yaml` composes it.
@@ -111,7 +113,22 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
         "pack_sha256": pack_digest(datamodule.pack),
         **code_facts(),
     }
-    return models, Evaluation(predictions, split_metrics(predictions, datamodule) | facts, temperature, fitted_on)
+    metrics = split_metrics(predictions, datamodule) | facts
+    if cfg.split in READ_AS_TEST:
+        metrics |= _note_reading(cfg, models, datamodule, facts["fold"], metrics[f"{cfg.split}/accuracy"])
+    return models, Evaluation(predictions, metrics, temperature, fitted_on)
+
+
+def _note_reading(
+    cfg: DictConfig, models: Sequence[TrainedModel], datamodule: FERDataModule, fold: int | None, accuracy: float
+) -> dict[str, int]:
+    """Enter the evaluation into the ledger of the pack; how often this split was read so far."""
+    trained = [model.settings or str(model.path) for model in models]
+    settings = {"models": trained, "tta": cfg.tta, "image_size": datamodule.requested_image_size}
+    run = ", ".join(str(model.path) for model in models)
+    split = split_in_words(cfg.split, fold)
+    readings = note_test_reading(datamodule.folder, run, settings, split, accuracy)
+    return {} if readings is None else readings.metrics(cfg.split)
 
 
 def with_facts(
@@ -219,7 +236,7 @@ def open_evaluated(cfg: DictConfig, overrides: Sequence[str], models: Sequence[T
         node.image_size = None
     datamodule: FERDataModule = build(node, "data")
     datamodule.prepare_data()
-    split, splits = cfg.split, read_manifest(Path(datamodule.root) / datamodule.pack_name)["counts"]
+    split, splits = cfg.split, read_manifest(datamodule.folder)["counts"]
     own = datamodule.pack_name in {(model.data or {}).get("pack") or model.trained_on for model in models}
     if split == ALL or (datamodule.folds is None and "train" not in splits and not own):
         datamodule.setup_whole()

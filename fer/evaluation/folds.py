@@ -156,6 +156,9 @@ def _check_exclusive(folds: Sequence[Fold]) -> None:
 def _leakage(folds: Sequence[Fold]) -> dict[str, Any]:
     """Duplicates in all folds, and the accuracy without them; only a fold knows its own, by its training images."""
     pooled: dict[str, Any] = {}
+    for name in ("readings", "configurations_read"):
+        if counts := [fold.metrics[f"test/{name}"] for fold in folds if f"test/{name}" in fold.metrics]:
+            pooled[name] = max(counts)
     for name in ("images_of_unknown_classes", "images_trained_on"):
         pooled[name] = sum(fold.metrics.get(f"test/{name}") or 0 for fold in folds)
     for duplicates, accuracy in (("twins", "accuracy_deduplicated"), ("near_twins", "accuracy_without_near_twins")):
@@ -205,7 +208,7 @@ def _images(data: dict[str, Any] | None, names: np.ndarray) -> Callable[[np.ndar
         return None
     try:
         datamodule = FERDataModule(**{**data, "source": None})
-        pack = open_pack(Path(datamodule.root) / datamodule.pack_name)
+        pack = open_pack(datamodule.folder)
         row_of = {name: row for row, name in enumerate(pack.names.tolist())}
         rows = np.array([row_of[name] for name in names.tolist()])
     except (FERError, TypeError, KeyError):

@@ -1,6 +1,7 @@
 """Trained models with what their run folders record: temperature, precision, and the data of training."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,11 @@ from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
 from fer.errors import CheckpointError, DataError, FERError, RunError
 from fer.evaluation.leakage import TrainingImages
+from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
-from fer.models.load import build_own_network, load_classifier
+from fer.models.load import build_own_network, classifier_of, load_classifier
+from fer.models.shipped import located
+from fer.models.weights import EXPORTED, read_checkpoint
 from fer.runs.folder import RunFolder
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
@@ -29,6 +33,8 @@ class TrainedModel:
     temperature: float | None  # None where none was fitted for this checkpoint
     precision: str | None  # that it was tested in; None where that is unknown
     data: dict[str, Any] | None  # arguments of the run's FERDataModule; None where they are unknown
+    metrics: dict[str, Any] = field(default_factory=dict)  # of the run; empty where they are unknown
+    settings: dict[str, Any] | None = None  # of the run, that tell configurations apart; None where unknown
 
     @property
     def trained_on(self) -> str:
@@ -37,16 +43,18 @@ class TrainedModel:
 
 
 def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedModel:
-    """Load a checkpoint, or a run folder's best one.
+    """Load a checkpoint, a run folder's best one, or an exported model.
 
     Args:
-        path: of either.
+        path: of either, a safetensors file of `export.py`, or the word of shipped weights.
         model: config of the network, where it is not one of timm's.
 
     Raises:
         CheckpointError: see `load_classifier`; or a run folder whose files are damaged, or hold runs of folds.
     """
-    path = Path(path)
+    path = located(path)
+    if path.suffix == EXPORTED:
+        return _load_exported(path, model)
     run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
     if run is not None and path.is_dir() and run.is_run_of_folds():
         raise CheckpointError(f"{path} holds a run of each fold: give one of them, checkpoint={run.fold(0)}")
@@ -58,13 +66,30 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         config = _content(run)
         best = path.is_dir() or path.name == run.best_checkpoint.name
         temperature = run.read_temperature() if best else None
+        metrics = run.read_metrics() if best and run.is_finished() else {}
         precision = run.read_metrics().get("precision") if run.is_finished() else None
     except RunError as error:
         raise CheckpointError(f"{error}; move it away to load the checkpoint without it") from error
     if config.get("module", {}).get("channels_last", True):  # sums in another order round differently
         classifier.network.to(memory_format=torch.channels_last)
     data = _arguments(config.get("data"))
-    return TrainedModel(path, classifier, run.path, temperature, precision, data)
+    settings = settings_of(config) if best else None
+    return TrainedModel(path, classifier, run.path, temperature, precision, data, metrics, settings)
+
+
+def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
+    checkpoint = read_checkpoint(path)
+    facts = checkpoint["exported"]
+    classifier = classifier_of(checkpoint, path, None if model is None else build_own_network(model, path))
+    classifier.network.to(memory_format=torch.channels_last)
+    try:
+        data, metrics = (json.loads(facts.get(key, "null")) for key in ("data", "metrics"))
+        temperature = float(facts["temperature"]) if facts.get("calibrated", "true") == "true" else None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
+    if not isinstance(data, dict):
+        data = {"name": facts["trained_on"]} if "trained_on" in facts else None
+    return TrainedModel(path, classifier, None, temperature, None, data, metrics if isinstance(metrics, dict) else {})
 
 
 def run_data(run: RunFolder) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ from fer.export.formats import (
 )
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
+from fer.models.shipped import is_shipped
 from fer.runs.folder import BEST_CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,12 @@ PREPROCESSING = (
     "levels divided by 255, {resized} to {size}x{size} pixels (bilinear): float32 [batch, {channels}, {size}, {size}]; "
     "normalisation, temperature and softmax are inside"
 )
+METRICS_KEPT = ("test/accuracy", "test/accuracy_ci95", "test/images")  # of the run, for those who are shown the model
 LIMITS = "Says how a face would be labelled by the annotators of its training data; an expression is not a feeling."
 
 
 def export(
-    checkpoint: str | None,
+    checkpoint: str,
     form: str,
     precision: str = "fp32",
     output: str | None = None,
@@ -58,7 +60,7 @@ def export(
     """Export a model; nothing is written unless it agrees with the original.
 
     Args:
-        checkpoint: a run folder (its best checkpoint) or a checkpoint.
+        checkpoint: see `fer.evaluation.trained_model.load_trained`.
         form: onnx, exported_program or safetensors.
         precision: fp32, fp16 or int8.
         output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
@@ -73,8 +75,6 @@ def export(
         FERError: an unknown choice, a foreign checkpoint, no training images for int8, a model that cannot be
             exported or differs from the original.
     """
-    if checkpoint is None:
-        raise ConfigError("give checkpoint=RUN_OR_CKPT: the model to export (a run folder, or a checkpoint)")
     if images < 1:
         raise ConfigError(f"images={images}: the check takes 1 or more")
     check_choice(form, precision)
@@ -127,19 +127,28 @@ def describe(model: TrainedModel, precision: str) -> dict[str, str]:
     return {
         "classes": json.dumps(classifier.classes),
         "image_size": str(size),
+        "stored_size": json.dumps(stored),
         "channels": str(channels),
         "mean": json.dumps(classifier.mean.flatten().tolist()),
         "std": json.dumps(classifier.std.flatten().tolist()),
         "temperature": repr(model.temperature or 1.0),
+        "calibrated": json.dumps(model.temperature is not None),
         "precision": precision,
         "preprocessing": PREPROCESSING.format(colours=colours, resized=resized, size=size, channels=channels),
         "framing": json.dumps(Framing.from_dict(classifier.framing).to_dict()),
         "backbone": str(classifier.network_spec.get("backbone", classifier.network_spec.get("_target_"))),
         "trained_on": model.trained_on,
+        "data": json.dumps(_portable(model.data)),
+        "metrics": json.dumps({key: model.metrics[key] for key in METRICS_KEPT if key in model.metrics}),
         "checkpoint": _checkpoint_name(model),
         "limits": LIMITS,
         "fer_version": _version("fer-experiments") or "unknown",
     }
+
+
+def _portable(data: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The data of training without places on this machine."""
+    return None if data is None else {key: value for key, value in data.items() if key not in ("root", "source")}
 
 
 def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[FaceImages, FaceImages | None]:
@@ -188,6 +197,8 @@ def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
     """Each checkpoint, precision and format has a name of its own."""
     other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST_CHECKPOINT else ""
     name = f"model{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
+    if is_shipped(model.path):
+        return Path("outputs/export") / name
     return model.path.parent / name if model.folder is None else model.folder / "export" / name
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer.errors import CheckpointError, ConfigError, ExportError
+from fer.errors import ConfigError, ExportError
 from fer.models.classifier import ExpressionClassifier
-from fer.models.load import rebuild_network
+from fer.models.load import classifier_of
+from fer.models.weights import exported_checkpoint
 
 Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> probabilities, float32 [B, K]
 
@@ -162,26 +163,9 @@ def load_safetensors(content: bytes, network: nn.Module | None = None) -> Calibr
     Raises:
         CheckpointError: the bytes are foreign or damaged.
     """
-    from safetensors.torch import load
-
-    try:
-        length = int.from_bytes(content[:8], "little")
-        facts = json.loads(content[8 : 8 + length])["__metadata__"]
-        spec = json.loads(facts["network"])
-        classifier = ExpressionClassifier(
-            rebuild_network(spec, "the file") if network is None else network,
-            network_spec=spec,
-            classes=json.loads(facts["classes"]),
-            image_size=int(facts["image_size"]),
-            mean=json.loads(facts["mean"]),
-            std=json.loads(facts["std"]),
-        )
-        classifier.network.load_state_dict(load(content))
-        return CalibratedNetwork(classifier, float(facts["temperature"]))
-    except CheckpointError:
-        raise
-    except Exception as error:  # safetensors, json and torch raise many kinds for a damaged file
-        raise CheckpointError(f"this is no safetensors file of an exported model: {_reason(error)}") from error
+    checkpoint = exported_checkpoint(content, "this")
+    classifier = classifier_of(checkpoint, "the file", network)
+    return CalibratedNetwork(classifier, float(checkpoint["exported"]["temperature"]))
 
 
 def run_network(network: nn.Module) -> Run:

@@ -15,7 +15,7 @@ from fer.errors import ConfigError, DataError, PictureError, RunError
 from fer.files import printable, replacing
 from fer.inference.annotate import Gallery, numbered
 from fer.inference.inputs import INPUT_HELP, Options, list_inputs
-from fer.inference.predictor import EmotionClassifier, run_temperature
+from fer.inference.predictor import EmotionClassifier
 from fer.inference.results import (
     ANNOTATED_FOLDER,
     FACE_COLUMNS,
@@ -39,7 +39,7 @@ UNWRITABLE = "{folder} cannot be written ({error}); free some space or give anot
 
 
 def predict(
-    checkpoint: str | Path | None,
+    checkpoint: str | Path,
     source: str | Sequence[str] | None,
     folder: Path,
     options: Options | None = None,
@@ -51,7 +51,7 @@ def predict(
     """Predict the pictures and videos that `source` names, and fill `folder`.
 
     Args:
-        checkpoint: a run folder or checkpoint.
+        checkpoint: see `EmotionClassifier.load`.
         source: see `list_inputs`.
         folder: of `predictions.csv` and the pictures, or of `timeline.csv` and the annotated video. If there are more
             inputs than one video, each video has a folder within it.
@@ -66,8 +66,6 @@ def predict(
     Raises:
         FERError: nothing to predict, nothing could be read, an output folder that is taken, a bad option.
     """
-    if not checkpoint:
-        raise ConfigError("give checkpoint=PATH: a run folder (outputs/DATE/TIME) or a .ckpt file")
     if not source:
         raise ConfigError(INPUT_HELP)
     options = options or Options()
@@ -78,7 +76,7 @@ def predict(
     if any(path.exists() for path in (folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes)))):
         raise RunError(f"{folder} holds predictions already; give another output=")
     classifier = EmotionClassifier.load(checkpoint, device, precision, own_network)
-    if run_temperature(checkpoint) is None:
+    if not classifier.calibrated:
         log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
     pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)
     jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []

@@ -22,12 +22,11 @@ from torch import Tensor
 from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
 from fer.errors import ConfigError, PictureError
+from fer.evaluation.trained_model import load_trained
 from fer.faces.detector import SEARCH_SIDE, FaceBox
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
 from fer.models.classifier import ExpressionClassifier
-from fer.models.load import build_own_network, load_classifier
-from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
 Picture = str | PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -48,7 +47,7 @@ class EmotionClassifier:
 
     Args:
         model: the network with its normalisation, in evaluation mode.
-        temperature: divisor of its logits, fitted on validation; 1 leaves them as trained.
+        temperature: divisor of its logits, fitted on validation; None leaves them as trained.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `32-true`, `bf16-mixed`, `16-mixed`, or `auto`: the fastest that does no harm on the device.
     """
@@ -56,14 +55,14 @@ class EmotionClassifier:
     def __init__(
         self,
         model: ExpressionClassifier,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         device: str = "auto",
         precision: str = "32-true",
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)  # 5 to 15 % faster on CPUs
-        self.temperature = temperature
+        self.calibrated, self.temperature = temperature is not None, temperature or 1.0
         self.classes: list[str] = list(model.classes)
         self.image_size = model.image_size
         self.channels = int(model.mean.numel())
@@ -72,23 +71,26 @@ class EmotionClassifier:
 
     @classmethod
     def load(
-        cls, path: Path | str, device: str = "auto", precision: str = "32-true", own_network: DictConfig | None = None
+        cls,
+        path: Path | str = "fer2013",
+        device: str = "auto",
+        precision: str = "32-true",
+        own_network: DictConfig | None = None,
     ) -> "EmotionClassifier":
-        """From a run folder (its best checkpoint) or a checkpoint, calibrated if the run has a `calibration.json`.
+        """From a run folder (its best checkpoint), a checkpoint or an exported model, calibrated if that was fitted.
 
         Args:
-            path: of either.
+            path: of any of them; `fer2013` is the model that comes with this package.
             device: as for the class.
             precision: as for the class.
             own_network: config of the network, if it is not one of timm's.
 
         Raises:
             CheckpointError: missing, damaged or foreign.
-            RunError: a damaged `calibration.json`.
             ConfigError: no such device or precision.
         """
-        network = None if own_network is None else build_own_network(own_network, path)
-        return cls(load_classifier(path, network), run_temperature(path) or 1.0, device, precision)
+        trained = load_trained(path, own_network)
+        return cls(trained.classifier, trained.temperature, device, precision)
 
     def predict(
         self,
@@ -148,19 +150,6 @@ class EmotionClassifier:
         by_class = dict(zip(self.classes, probabilities.tolist(), strict=True))
         emotion = max(by_class, key=by_class.__getitem__)
         return Prediction(emotion, by_class[emotion], by_class, box)
-
-
-def run_temperature(path: Path | str) -> float | None:
-    """The temperature fitted for a run folder or its best checkpoint; None if there is none.
-
-    Raises:
-        RunError: a `calibration.json` that holds no temperature.
-    """
-    path = Path(path)
-    run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
-    if run is None or (path.is_file() and path.name != BEST_CHECKPOINT):  # it was fitted for that checkpoint, no other
-        return None
-    return run.read_temperature()
 
 
 def as_list(images: Any) -> Sequence[Any]:

@@ -24,7 +24,13 @@ def load_classifier(path: Path | str, network: nn.Module | None = None) -> Expre
     Raises:
         CheckpointError: missing, damaged, foreign, or of a network that cannot be rebuilt.
     """
-    checkpoint = read_checkpoint(path)
+    return classifier_of(read_checkpoint(path), path, network)
+
+
+def classifier_of(
+    checkpoint: dict[str, Any], path: Path | str, network: nn.Module | None = None
+) -> ExpressionClassifier:
+    """The classifier of a checkpoint that was read; otherwise as `load_classifier`."""
     facts, state = checkpoint["fer"], checkpoint["state_dict"]
     spec = facts["network"]
     if network is None:

@@ -16,12 +16,14 @@ from torch import nn
 
 from fer.errors import ConfigError, WeightsError
 from fer.instantiate import accepted, build
-from fer.models.weights import hub_file, load_own_weights
+from fer.models.shipped import located
+from fer.models.weights import hub_file, is_of_ours, load_own_weights, read_checkpoint
 
 log = logging.getLogger(__name__)
 
 OWN_BUILDER = "fer.models.network.timm_network"
-STEMS = ("default", "small", "small_pooled")
+AUTO = "auto"
+STEMS = (AUTO, "default", "small", "small_pooled")
 
 
 def build_network(model: DictConfig, classes: Sequence[str], channels: int, pretrained: bool = True) -> nn.Module:
@@ -47,6 +49,21 @@ def build_network(model: DictConfig, classes: Sequence[str], channels: int, pret
     return build(model, "model", **live)
 
 
+def with_stem_of_weights(model: DictConfig) -> DictConfig:
+    """The config with `stem` as the weights have it, if these are of this project and it says `auto`.
+
+    Raises:
+        CheckpointError: weights that cannot be read.
+        WeightsError: shipped weights that are missing or damaged.
+    """
+    if model.get("stem") != AUTO:
+        return model
+    path = located(str(model.weights))
+    own = path.exists() and is_of_ours(path)
+    stem = read_checkpoint(path)["fer"]["network"].get("stem", "default") if own else "default"
+    return OmegaConf.merge(model, {"stem": stem})  # type: ignore[return-value]
+
+
 def _takes_weights(model: DictConfig) -> bool:
     try:
         return bool(accepted(get_method(model["_target_"]), {"weights": None}))
@@ -68,7 +85,7 @@ def timm_network(
     num_classes: int,
     in_chans: int = 1,
     weights: str | Path = "imagenet",
-    stem: str = "default",
+    stem: str = AUTO,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
     classes: Sequence[str] | None = None,
@@ -79,10 +96,13 @@ def timm_network(
         backbone: any model name of timm, with or without the tag of its weights.
         num_classes: outputs of the new head.
         in_chans: input channels; for one, timm sums the filters of a pretrained RGB stem.
-        weights: `imagenet` (timm's from the Hugging Face hub, or its local cache), `none`, a path to a file in
-            timm's format (.safetensors, .pth), or to a checkpoint or run folder of this project.
-        stem: `default`, or `small` for inputs of about 48 pixels: a ResNet's first convolution becomes 3x3 with
-            stride 1 and its pooling goes (He et al. 2016, section 4.2), so that stages see 16 times the pixels.
+        weights: `imagenet` (timm's from the Hugging Face hub, or its local cache), `none`, `fer2013` (of faces, which
+            come with this package), a path to a file in timm's format (.safetensors, .pth), or to a run folder,
+            checkpoint or exported model (.safetensors) of this project.
+        stem: `default`; or for inputs of about 48 pixels `small`: a ResNet's first convolution becomes 3x3 with
+            stride 1 and its pooling goes (He et al. 2016, section 4.2), so that stages see 16 times the pixels; or
+            `small_pooled`, which keeps the pooling: 4 times. `auto` is `default`, for `with_stem_of_weights` has
+            replaced it where weights of ours have another.
         drop_rate: dropout before the head.
         drop_path_rate: stochastic depth.
         classes: names of the outputs; the head of a checkpoint is taken over only where it has the same.
@@ -102,9 +122,9 @@ def timm_network(
     if drop_path_rate:
         options["drop_path_rate"] = drop_path_rate
     source = _weights_source(backbone, str(weights))
-    own = source is not None and (source.is_dir() or source.suffix == ".ckpt")
+    own = source is not None and is_of_ours(source)
     network = _create(backbone, None if own else source, options)
-    if stem != "default":
+    if stem not in (AUTO, "default"):
         _make_stem_small(network, backbone, stem, pretrained=source is not None and not own)
     if source is not None and own:
         load_own_weights(network, source, backbone, classes)
@@ -127,9 +147,9 @@ def _weights_source(backbone: str, weights: str) -> Path | None:
         return None
     if weights == "imagenet":
         return hub_file(backbone)
-    path = Path(weights)
+    path = located(weights)
     if not path.exists():
-        raise WeightsError(f"model.weights={weights}: no such file; or give imagenet or none")
+        raise WeightsError(f"model.weights={weights}: no such file; or give imagenet, fer2013 or none")
     return path
 
 

@@ -1,5 +1,6 @@
 """Where weights come from: the hub or its cache, and checkpoints of ours. Nothing is ever unpickled."""
 
+import json
 import logging
 import socket
 import threading
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fer.errors import CheckpointError, WeightsError
+from fer.models.shipped import located
 from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated_target
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 HUB_PATIENCE = 1.5  # seconds to reach the hub before saying so; its own client retries for most of a minute
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FORMAT = 1
+EXPORTED = ".safetensors"
 
 
 def hub_file(backbone: str) -> Path:
@@ -91,16 +94,23 @@ def _reachable(endpoint: str) -> bool:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """A checkpoint of ours: tensors and plain values; `path` is the file, or a run folder (its best one).
+    """A checkpoint of ours: tensors and plain values.
+
+    Args:
+        path: the file, a run folder (its best checkpoint), a safetensors file of `export.py`, or the word of shipped
+            weights.
 
     Raises:
         CheckpointError: missing, damaged, holding code, or not of this project.
+        WeightsError: shipped weights that are missing or damaged.
     """
-    path = Path(path)
+    path = located(path)
     if path.is_dir():
         path = RunFolder(path).best_checkpoint
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}")
+    if path.suffix == EXPORTED:
+        return exported_checkpoint(path.read_bytes(), str(path))
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch, zipfile or the restricted unpickler say of a foreign file
@@ -117,6 +127,65 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if "_target_" in network:
         network["_target_"] = translated_target(network["_target_"])
     return checkpoint
+
+
+def exported_checkpoint(content: bytes, name: str) -> dict[str, Any]:
+    """What `export.py format=safetensors` wrote, as a checkpoint in fp32; `exported` of it is the file's metadata.
+
+    Args:
+        content: of the file.
+        name: of the file, for errors.
+
+    Raises:
+        CheckpointError: foreign or damaged.
+    """
+    from safetensors.torch import load
+
+    try:
+        exported = exported_facts(content)
+        state = {f"network.{key}": _fp32(value) for key, value in load(content).items()}
+        for key in ("mean", "std"):
+            state[key] = torch.tensor(json.loads(exported[key])).view(-1, 1, 1)
+        facts = {key: json.loads(exported[key]) for key in ("network", "classes", "image_size")}
+        optional = {key: json.loads(exported.get(key, "null")) for key in ("stored_size", "framing")}
+        checkpoint = {"fer": {"format": FORMAT, **facts, **optional}, "state_dict": state, "exported": exported}
+        float(exported["temperature"])
+    except Exception as error:  # safetensors and json raise many kinds for a foreign or damaged file
+        raise CheckpointError(f"{name} is no safetensors file of a model exported by export.py") from error
+    if not _is_complete(checkpoint):
+        raise CheckpointError(f"{name} lacks what a classifier is rebuilt from: it is damaged, or was edited")
+    return checkpoint
+
+
+def exported_facts(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file; empty where it has none.
+
+    Raises:
+        ValueError: this is no safetensors file.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError("no header")
+    return header.get("__metadata__", {})
+
+
+def is_of_ours(path: Path) -> bool:
+    """Whether weights are a run folder, a checkpoint or an exported model of this project, not a file of timm's."""
+    if path.is_dir() or path.suffix == ".ckpt":
+        return True
+    if path.suffix != EXPORTED:
+        return False
+    try:
+        with open(path, "rb") as file:
+            length = file.read(8)
+            return "network" in exported_facts(length + file.read(int.from_bytes(length, "little")))
+    except (OSError, ValueError, OverflowError, MemoryError):  # timm says what is wrong with it
+        return False
+
+
+def _fp32(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
 
 
 def _is_complete(checkpoint: dict[str, Any]) -> bool:

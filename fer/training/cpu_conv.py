@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 import torch.nn.grad
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 LARGEST_MAP = 64  # positions of the output, 8x8; above it oneDNN is as fast
 
@@ -44,7 +45,7 @@ class _Conv3x3(torch.autograd.Function):
         grad, stride = grads[0].contiguous(memory_format=torch.channels_last), ctx.stride
         of_input = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_input = torch.nn.grad.conv2d_input(input.shape, weight, grad, stride=stride, padding=1)
+            of_input = conv2d_input(input.shape, weight, grad, stride=stride, padding=1)
         if ctx.needs_input_grad[1]:
             rows = grad.permute(0, 2, 3, 1).flatten(0, 2)
             product = rows.t() @ _patches(input, stride)

@@ -18,12 +18,14 @@ from fer.device import device_name, peak_memory_bytes
 from fer.errors import RunError
 from fer.evaluation.evaluate import evaluate_run
 from fer.evaluation.identity import code_facts
+from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.inspection import multiply_accumulates
+from fer.evaluation.test_readings import note_test_reading, settings_of, split_in_words
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import load_classifier
 from fer.models.losses import check_loss
-from fer.models.network import build_network
+from fer.models.network import build_network, with_stem_of_weights
 from fer.models.weights import read_checkpoint
 from fer.reporting.write import write_evaluation
 from fer.runs.folder import RunFolder
@@ -65,7 +67,10 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
 def _resumed(cfg: DictConfig, run: RunFolder, overrides: Sequence[str]) -> tuple[DictConfig, Path | None]:
     """The config to train with, and the checkpoint to resume from; None for a new run."""
     checkpoint = checkpoint_to_resume(cfg, run.path)
-    return (cfg if checkpoint is None else resumed_config(cfg, run.path, overrides)), checkpoint
+    if checkpoint is not None:
+        return resumed_config(cfg, run.path, overrides), checkpoint
+    cfg.model = with_stem_of_weights(cfg.model)
+    return cfg, None
 
 
 def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str, Any] | None:
@@ -90,7 +95,7 @@ def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str
     classifier, best_epoch = _best_classifier(module, run)
     evaluation = evaluate_run(classifier, data, trainer.strategy.root_device, str(trainer.precision))
     training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}
-    evaluation = evaluation.with_metrics(training)
+    evaluation = evaluation.with_metrics(training | _note_reading(cfg, data, run, evaluation))
     log_results = partial(finish_logging, trainer.loggers, run, evaluation, classifier, trainer.global_step)
     write_evaluation(evaluation, run, cfg, classifier, cfg.figures, log_results)
     return evaluation.metrics
@@ -182,6 +187,14 @@ def _best_classifier(module: ExpressionModule, run: RunFolder) -> tuple[Expressi
         )
     epoch = read_checkpoint(run.best_checkpoint)["epoch"]
     return load_classifier(run.best_checkpoint, network=module.network), epoch
+
+
+def _note_reading(cfg: DictConfig, data: FERDataModule, run: RunFolder, evaluation: Evaluation) -> dict[str, int]:
+    """Enter the test into the ledger of the pack; how often its test split was read so far."""
+    settings = settings_of(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
+    split = split_in_words("test", data.fold if data.folds else None)
+    readings = note_test_reading(data.folder, str(run), settings, split, evaluation.metrics.get("test/accuracy"))
+    return {} if readings is None else readings.metrics("test")
 
 
 def _costs(classifier: ExpressionClassifier, data: FERDataModule, trainer: Trainer) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from fer import EmotionClassifier, Prediction
-from fer.errors import CheckpointError, ConfigError, PictureError, RunError
+from fer.errors import CheckpointError, ConfigError, PictureError
 from fer.faces.framing import Framing
-from fer.inference.predictor import run_temperature
 from fer.training.train import train
 
 
@@ -131,14 +130,17 @@ def test_square_photographs_are_framed_as_in_training(
 def test_calibration_belongs_to_the_best_checkpoint(trained_run: Path, tmp_path: Path) -> None:
     fitted = json.loads((trained_run / "calibration.json").read_text())["temperature"]
     checkpoints = trained_run / "checkpoints"
-    assert run_temperature(trained_run) == run_temperature(checkpoints / "best.ckpt") == fitted
-    assert run_temperature(checkpoints / "last.ckpt") is None
+    for path in (trained_run, checkpoints / "best.ckpt"):
+        assert EmotionClassifier.load(path, device="cpu").temperature == fitted
     shutil.copy(checkpoints / "best.ckpt", tmp_path / "best.ckpt")
-    assert run_temperature(tmp_path / "best.ckpt") is None
+    for path in (checkpoints / "last.ckpt", tmp_path / "best.ckpt"):
+        assert not EmotionClassifier.load(path, device="cpu").calibrated
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
     for content in ("{}", "nonsense", '{"temperature": 0}', '{"temperature": "NaN"}', "[]"):
-        (tmp_path / "calibration.json").write_text(content)
-        with pytest.raises(RunError, match=r"calibration\.json cannot be read"):
-            run_temperature(tmp_path)
+        (run / "calibration.json").write_text(content)
+        with pytest.raises(CheckpointError, match=r"calibration\.json cannot be read"):
+            EmotionClassifier.load(run)
 
 
 def test_what_cannot_work_is_one_line(classifier: EmotionClassifier, trained_run: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from fer.faces.pictures import decode_picture
 from fer.inference.annotate import colour
 from fer.inference.predictor import EmotionClassifier, Prediction
 from fer.reporting.facts import limits
-from fer.runs.folder import RunFolder
 
 MAX_FACES = 32  # in the answer about one picture: the largest
 MAX_MAPS = 8  # faces with a Grad-CAM, which costs several passes through the network
@@ -32,7 +31,7 @@ class Answers:
     """
 
     def __init__(self, model: TrainedModel, device: str = "auto") -> None:
-        self.classifier = EmotionClassifier(model.classifier, model.temperature or 1.0, device)
+        self.classifier = EmotionClassifier(model.classifier, model.temperature, device)
         self.about = about(model)
 
     def faces(self, content: bytes, faces: Faces = "auto", maps: bool = False) -> dict[str, Any]:
@@ -71,10 +70,7 @@ class Answers:
 
 def about(model: TrainedModel) -> dict[str, Any]:
     """What a model is, what it was trained on, and what that means for its answers."""
-    metrics: dict[str, Any] = {}
-    if model.folder is not None and (run := RunFolder(model.folder)).is_finished():
-        metrics = run.read_metrics()
-    classifier = model.classifier
+    classifier, metrics = model.classifier, model.metrics
     data = model.data or {}
     return {
         "network": str(classifier.network_spec.get("backbone", "a network")).split(".")[0],

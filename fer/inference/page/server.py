@@ -49,7 +49,7 @@ MAX_CONCURRENT = 4  # pictures in memory at a time; one of them goes through the
 
 
 def serve(
-    checkpoint: str | None,
+    checkpoint: str,
     host: str = "127.0.0.1",
     port: int = 8080,
     upload_megabytes: float = 12,
@@ -59,7 +59,7 @@ def serve(
     """Serve a page to try a model on pictures and the camera; Ctrl-C ends it.
 
     Args:
-        checkpoint: a run folder (its best checkpoint) or a checkpoint.
+        checkpoint: see `fer.evaluation.trained_model.load_trained`.
         host: address to bind to; any but this machine's own opens the page to the network.
         port: 0 takes any free one.
         upload_megabytes: most of a picture file.
@@ -69,8 +69,6 @@ def serve(
     Raises:
         FERError: no such checkpoint or device, an address that cannot be bound.
     """
-    if checkpoint is None:
-        raise ConfigError("give checkpoint=RUN_OR_CKPT: the model to try (a run folder, or a checkpoint)")
     if not upload_megabytes > 0:
         raise ConfigError(f"upload_megabytes={upload_megabytes}: give a number over 0")
     answers = Answers(load_trained(checkpoint, own_network), device)
