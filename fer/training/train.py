@@ -17,8 +17,8 @@ from fer.data.datamodule import FERDataModule
 from fer.device import device_name, peak_memory_bytes
 from fer.errors import RunError
 from fer.evaluation.evaluate import evaluate_run
-from fer.evaluation.identity import code_facts
 from fer.evaluation.evaluation import Evaluation
+from fer.evaluation.identity import code_facts
 from fer.evaluation.inspection import multiply_accumulates
 from fer.evaluation.test_readings import note_test_reading, settings_of, split_in_words
 from fer.instantiate import build
