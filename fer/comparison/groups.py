@@ -16,7 +16,7 @@ IGNORED_KEYS = re.compile(
     r"callbacks\.(?!best\.|early_stopping\.).*|"
     r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
     r"model\.backbone|module\.(_target_|compile|channels_last)|"
-    r"trainer\.(_target_|accelerator|strategy|benchmark|matmul_precision|deterministic|"
+    r"trainer\.(_target_|accelerator|threads|strategy|benchmark|matmul_precision|deterministic|"
     r"log_every_n_steps|num_sanity_val_steps|enable_model_summary|detect_anomaly)"
 )
 # Of several keys that tell runs apart, the first of these gives the name

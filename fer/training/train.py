@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from fer.data.datamodule import FERDataModule
-from fer.device import device_name, peak_memory_bytes
+from fer.device import accelerator_kind, choose_threads, device_name, peak_memory_bytes
 from fer.errors import RunError
 from fer.evaluation.evaluate import evaluate_run
 from fer.evaluation.evaluation import Evaluation
@@ -70,6 +70,8 @@ def _resumed(cfg: DictConfig, run: RunFolder, overrides: Sequence[str]) -> tuple
     if checkpoint is not None:
         return resumed_config(cfg, run.path, overrides), checkpoint
     cfg.model = with_stem_of_weights(cfg.model)
+    if "threads" in cfg.trainer and cfg.trainer.threads is None and accelerator_kind() == "cpu":
+        cfg.trainer.threads = choose_threads()  # a resumed run has as many, so that it rounds alike
     return cfg, None
 
 

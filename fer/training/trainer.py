@@ -40,7 +40,12 @@ CHATTER = (
 
 
 def build_trainer(
-    *, accelerator: str = "auto", precision: str = "auto", matmul_precision: str = "high", **options: Any
+    *,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    matmul_precision: str = "high",
+    threads: int | None = None,
+    **options: Any,
 ) -> Trainer:
     """A Lightning Trainer on a GPU if there is one, in mixed precision where the device gains from it.
 
@@ -48,6 +53,7 @@ def build_trainer(
         accelerator: `auto`, `gpu`, `cpu`, `mps`.
         precision: `auto`, or one of `fer.device.PRECISIONS`; weights are fp32 in each of them.
         matmul_precision: of fp32 products and convolutions on a GPU: `highest`, `high` (TF32), `medium`.
+        threads: of PyTorch on the CPU; None leaves as many as it takes by itself.
         options: all other arguments of `pytorch_lightning.Trainer`.
 
     Raises:
@@ -61,6 +67,10 @@ def build_trainer(
         set_gpu_precision(matmul_precision)
     if kind == "cpu":
         keep_freed_memory()
+        if threads is not None:
+            if threads < 1:
+                raise ConfigError(f"trainer.threads={threads}: give 1 or more")
+            torch.set_num_threads(threads)
     check_numbers(Trainer, options, "trainer")
     # Without one of its own, Lightning would put its default bar in the place of one that was taken away.
     options.setdefault("enable_progress_bar", any(isinstance(c, ProgressBar) for c in options.get("callbacks") or ()))
