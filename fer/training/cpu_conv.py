@@ -1,8 +1,8 @@
 """3x3 convolutions whose weight gradient the CPU finds by one matrix product, where feature maps are small.
 
-oneDNN's bf16 kernels for the gradient of the weights are made for large maps. In the last stages of a ResNet at 48
-pixels (512 channels, maps of 3x3) one product of gathered patches takes an eighth of their time, and a whole training
-step two thirds (docs/performance.md). Results of the forward pass are the same to the bit.
+oneDNN's bf16 kernels for the gradient of the weights are made for large maps. In the last stage of a ResNet at 48
+pixels (512 channels, maps of 3x3) one product of gathered patches takes a fifth to an eighth of their time, and a whole
+training step two thirds (docs/training.md, "On a CPU"). The forward pass is the same to the bit.
 """
 
 from typing import Any
