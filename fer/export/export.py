@@ -33,7 +33,7 @@ from fer.export.formats import (
 )
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
-from fer.models.shipped import is_shipped
+from fer.models.shipped import DEFAULT, is_shipped
 from fer.runs.folder import BEST_CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ LIMITS = "Says how a face would be labelled by the annotators of its training da
 
 
 def export(
-    checkpoint: str,
+    checkpoint: str | None,
     form: str,
     precision: str = "fp32",
     output: str | None = None,
@@ -60,7 +60,7 @@ def export(
     """Export a model; nothing is written unless it agrees with the original.
 
     Args:
-        checkpoint: see `fer.evaluation.trained_model.load_trained`.
+        checkpoint: see `fer.evaluation.trained_model.load_trained`; None is the model that ships.
         form: onnx, exported_program or safetensors.
         precision: fp32, fp16 or int8.
         output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
@@ -78,7 +78,7 @@ def export(
     if images < 1:
         raise ConfigError(f"images={images}: the check takes 1 or more")
     check_choice(form, precision)
-    model = load_trained(checkpoint, own_network)
+    model = load_trained(checkpoint or DEFAULT, own_network)
     if model.temperature is None:
         log.warning("no temperature was fitted for this checkpoint: probabilities are as trained")
     path = Path(output) if output else _default_output(model, form, precision)

@@ -30,6 +30,7 @@ from fer.inference.results import (
 )
 from fer.inference.stream import stream
 from fer.inference.video import predict_video
+from fer.models.shipped import DEFAULT
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ UNWRITABLE = "{folder} cannot be written ({error}); free some space or give anot
 
 
 def predict(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     source: str | Sequence[str] | None,
     folder: Path,
     options: Options | None = None,
@@ -51,7 +52,7 @@ def predict(
     """Predict the pictures and videos that `source` names, and fill `folder`.
 
     Args:
-        checkpoint: see `EmotionClassifier.load`.
+        checkpoint: see `EmotionClassifier.load`; None is the model that ships.
         source: see `list_inputs`.
         folder: of `predictions.csv` and the pictures, or of `timeline.csv` and the annotated video. If there are more
             inputs than one video, each video has a folder within it.
@@ -75,7 +76,7 @@ def predict(
     homes = [folder if alone else folder / numbered(n, path) for n, path in enumerate(inputs.videos, 1)]
     if any(path.exists() for path in (folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes)))):
         raise RunError(f"{folder} holds predictions already; give another output=")
-    classifier = EmotionClassifier.load(checkpoint, device, precision, own_network)
+    classifier = EmotionClassifier.load(checkpoint or DEFAULT, device, precision, own_network)
     if not classifier.calibrated:
         log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
     pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)

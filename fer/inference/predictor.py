@@ -27,6 +27,7 @@ from fer.faces.detector import SEARCH_SIDE, FaceBox
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
 from fer.models.classifier import ExpressionClassifier
+from fer.models.shipped import DEFAULT
 
 CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
 Picture = str | PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -72,7 +73,7 @@ class EmotionClassifier:
     @classmethod
     def load(
         cls,
-        path: Path | str = "fer2013",
+        path: Path | str = DEFAULT,
         device: str = "auto",
         precision: str = "32-true",
         own_network: DictConfig | None = None,

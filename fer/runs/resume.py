@@ -14,6 +14,8 @@ from fer.runs.folder import RunFolder
 log = logging.getLogger(__name__)
 
 # Keys that a resumed run may change; every other value is in the state that the checkpoint holds, or decides results.
+# Key -> the value that leaves the choice to the start of a run, whose config.yaml then says what was chosen
+CHOSEN_AT_START = {"model.stem": "auto", "trainer.threads": None}
 MAY_CHANGE = (
     "resume",
     "figures",
@@ -110,6 +112,10 @@ def resumed_config(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequenc
     for key, change in changes.items():
         if key != "resume":
             log.info("resumed with %s", in_words({key: change}))
+    chosen = {key: word for key, word in CHOSEN_AT_START.items() if OmegaConf.select(wanted, key) == word}
+    for key in chosen:
+        if (value := OmegaConf.select(saved, key)) is not None:
+            OmegaConf.update(wanted, key, value)
     return wanted
 
 
@@ -124,6 +130,7 @@ def differences(saved: DictConfig, wanted: DictConfig) -> dict[str, tuple[Any, A
     An absent key equals null: another version of this project may not have had it.
     """
     before, after = _flat(saved), _flat(wanted)
+    after |= {key: before[key] for key, word in CHOSEN_AT_START.items() if key in before and after.get(key) == word}
     pairs = {key: (before.get(key, NOT_SET), after.get(key, NOT_SET)) for key in [*before, *after]}
     absent = ((None, NOT_SET), (NOT_SET, None))
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and pair not in absent}

@@ -190,8 +190,6 @@ def test_choices_that_do_not_exist(run: Path, form: str, precision: str, line: s
 
 
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="checkpoint=RUN_OR_CKPT"):
-        export(None, "onnx")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         export(str(tmp_path / "nowhere"), "onnx")
     with pytest.raises(ConfigError, match="is a folder"):

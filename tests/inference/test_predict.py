@@ -154,8 +154,6 @@ def test_sheets_have_pages(classifier: EmotionClassifier, tmp_path: Path, seen_f
 
 
 def test_options_that_cannot_work_are_one_line(trained_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="checkpoint=PATH"):
-        predict(None, "x", tmp_path)
     with pytest.raises(ConfigError, match="input=PATH"):
         predict(trained_run, None, tmp_path)
     with pytest.raises(ConfigError, match="faces=some"):

@@ -195,7 +195,7 @@ def test_a_small_stem_is_refused_where_there_is_no_plain_resnet(backbone):
 
 
 def test_an_unknown_stem_is_refused():
-    with pytest.raises(ConfigError, match="default or small"):
+    with pytest.raises(ConfigError, match="choose auto, default, small, small_pooled"):
         timm_network("resnet18", num_classes=7, weights="none", stem="tiny")
 
 

@@ -125,5 +125,8 @@ def test_a_run_that_the_first_version_began_resumes_by_the_same_command(tmp_path
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         wanted = compose("train", command)
-    assert resumed_config(wanted, tmp_path, command) == wanted
     assert other_settings(RunFolder(tmp_path), wanted, command) == ""
+    resumed = resumed_config(wanted, tmp_path, command)
+    assert resumed.model.stem == RunFolder(tmp_path).read_config().model.stem == "default"
+    resumed.model.stem = wanted.model.stem = "auto"
+    assert resumed == wanted

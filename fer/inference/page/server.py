@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from fer.errors import ConfigError, FERError
 from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import Answers
+from fer.models.shipped import DEFAULT
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ MAX_CONCURRENT = 4  # pictures in memory at a time; one of them goes through the
 
 
 def serve(
-    checkpoint: str,
+    checkpoint: str | None,
     host: str = "127.0.0.1",
     port: int = 8080,
     upload_megabytes: float = 12,
@@ -59,7 +60,7 @@ def serve(
     """Serve a page to try a model on pictures and the camera; Ctrl-C ends it.
 
     Args:
-        checkpoint: see `fer.evaluation.trained_model.load_trained`.
+        checkpoint: see `fer.evaluation.trained_model.load_trained`; None is the model that ships.
         host: address to bind to; any but this machine's own opens the page to the network.
         port: 0 takes any free one.
         upload_megabytes: most of a picture file.
@@ -71,7 +72,7 @@ def serve(
     """
     if not upload_megabytes > 0:
         raise ConfigError(f"upload_megabytes={upload_megabytes}: give a number over 0")
-    answers = Answers(load_trained(checkpoint, own_network), device)
+    answers = Answers(load_trained(checkpoint or DEFAULT, own_network), device)
     with PageServer(answers, host, port, int(upload_megabytes * 1e6)) as server:
         if not is_local(host):
             log.warning("host=%s: whoever reaches this machine can use the page; nothing is encrypted", host)
