@@ -50,18 +50,21 @@ def record(cfg: DictConfig, folder: Path) -> None:
     deadline = started + seconds
     study = FOR_STUDY if cfg.study else 0
     rates = {network: _images_per_second(cfg, folder, network, FOR_TIMING * seconds) for network in NETWORKS}
-    left = deadline - time.monotonic() - (FOR_VOTING + study) * seconds
-    epochs = {network: _epochs(network, rates[network], left * SHARES[network], cfg.seeds) for network in NETWORKS}
-    log.info("images/s %s; epochs %s", {name: round(rate[0]) for name, rate in rates.items()}, epochs)
-    trainings = [
-        Training(network, seed, folder / f"{network}_seed{seed}")
-        for network in NETWORKS
-        for seed in range(cfg.seeds if network == "resnet18" else 1)
-    ]
-    for network in NETWORKS:
-        _train([each for each in trainings if each.network == network], epochs[network], cfg, deadline - 10)
-    finished = [each for each in trainings if RunFolder(each.folder).is_finished()]
-    rows = [_row(each, epochs[each.network]) for each in finished]
+    end_of_training = deadline - (FOR_VOTING + study) * seconds
+    finished, rows, slowdown = [], [], 1.0
+    for number, network in enumerate(NETWORKS):
+        share = SHARES[network] / sum(SHARES[later] for later in NETWORKS[number:])
+        planned = (end_of_training - time.monotonic()) * share
+        epochs = _epochs(network, rates[network], planned / slowdown, cfg.seeds)
+        log.info("%s: %.0f images/s, %d epochs in %.0f s", network, rates[network][0], epochs, planned)
+        seeds = range(cfg.seeds if network == "resnet18" else 1)
+        trainings = [Training(network, seed, folder / f"{network}_seed{seed}") for seed in seeds]
+        began = time.monotonic()
+        _train(trainings, epochs, cfg, end_of_training)
+        slowdown = max(1.0, slowdown * (time.monotonic() - began) / planned)  # what timing alone did not see
+        done = [each for each in trainings if RunFolder(each.folder).is_finished()]
+        finished += done
+        rows += [_row(each, epochs) for each in done]
     rows += _votes(cfg, folder, finished, deadline - study * seconds)
     if cfg.study and time.monotonic() < deadline - 20:
         rows.append(_study(cfg, folder, deadline))

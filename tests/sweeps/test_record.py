@@ -71,7 +71,7 @@ def test_epochs_fill_the_time_and_no_more(machine: Machine, tmp_path: Path) -> N
     [fifty] = machine.epochs()["resnet50"]
     training = 600 * (1 - module.FOR_VOTING)
     assert 3 * 2 * eighteen <= 0.4 * training - START_SECONDS + 1
-    assert 2 * (fifty + 1) >= 0.35 * training - START_SECONDS - 1
+    assert training - START_SECONDS - 3 <= 2 * (fifty + 1) <= training  # all that is left, for the others took no time
     machine.images_per_second, machine.commands = 1e9, []
     record(config("minutes=10"), tmp_path / "fast")
     assert set.union(*machine.epochs().values()) == {MOST_EPOCHS}
