@@ -8,7 +8,7 @@ from fer.errors import WeightsError
 DEFAULT = "fer2013"  # what answers where no other model is named
 FOLDER = Path(__file__).parent / "shipped"
 SHA256 = {  # word -> of FOLDER/<word>.safetensors, which `export.py format=safetensors precision=fp16` made
-    "fer2013": "18a16502dc7c4487f6c5ad2cc345b0d216ff766a96932337d46679671dcb4f64",
+    "fer2013": "e1586989e062f8a25ebd98c742c609d6de10a7bbd7757e7944c37dba821c66c8",
 }
 
 
