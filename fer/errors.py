@@ -41,6 +41,11 @@ class ExportError(FERError):
     """A model that cannot be exported, or not faithfully."""
 
 
+def shows_tracebacks() -> bool:
+    """Whether whoever runs a command wants the traceback of each error: HYDRA_FULL_ERROR=1, Hydra's own switch."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
 @contextmanager
 def exit_in_one_line() -> Iterator[None]:
     """Turn an expected error into its line and exit status 1; HYDRA_FULL_ERROR=1 keeps the traceback.
@@ -51,6 +56,6 @@ def exit_in_one_line() -> Iterator[None]:
     try:
         yield
     except FERError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if shows_tracebacks():
             raise
         raise SystemExit(f"error: {' '.join(str(error).split())}") from None

@@ -5,17 +5,24 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal import utils as hydra_utils
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from fer.errors import exit_in_one_line
+from fer.cli.arguments import understood
+from fer.config.check import check_config, check_hydra
+from fer.config.explain import explain, one_line
+from fer.errors import FERError, exit_in_one_line, shows_tracebacks
 from fer.runs.folder import RunFolder
 from fer.sweeps.names import as_given, sweep_name
 
@@ -42,6 +49,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def run(cfg: DictConfig) -> Any:
             try:
                 with exit_in_one_line():
+                    _check(cfg, config_name)
                     return task(cfg)
             except SystemExit as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN and isinstance(error.code, str):
@@ -50,16 +58,18 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 raise
 
         app = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(run)
-        return functools.wraps(task)(functools.partial(_run, app))
+        return functools.wraps(task)(functools.partial(_run, app, config_name))
 
     return decorate
 
 
-def _run(app: Callable[[], None]) -> None:
+def _run(app: Callable[[], None], config_name: str) -> None:
     """Run a command to its end, or until Ctrl-C; nobody may read all of its output, as in `--help | head`."""
-    sys.argv[1:] = [renamed(argument) for argument in sys.argv[1:]]
+    hydra_utils.run_and_report = functools.partial(_report, hydra_utils.run_and_report, config_name)
     try:
         try:
+            with exit_in_one_line():
+                sys.argv[1:] = understood([renamed(argument) for argument in sys.argv[1:]], config_name, CONF)
             app()
         finally:
             sys.stdout.flush()
@@ -69,6 +79,42 @@ def _run(app: Callable[[], None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would flush once more
         raise SystemExit(1) from None
+
+
+def _check(cfg: DictConfig, config_name: str) -> None:
+    """Refuse what cannot work, and leave nothing behind."""
+    try:
+        check_hydra(HydraConfig.get())
+        check_config(cfg, config_name, given_overrides())
+    except FERError:
+        for folder in (output_folder(), *output_folder().parents):  # Hydra made it, and its parents, for the run
+            with suppress(OSError):
+                if folder != Path():
+                    folder.rmdir()
+        raise
+
+
+def _report(report: Callable[[Callable[[], Any]], Any], config_name: str, act: Callable[[], Any]) -> Any:
+    """What Hydra does, with errors in what was typed as one line; others are reported as Hydra does.
+
+    Args:
+        report: Hydra's own, which prints several lines.
+        config_name: of the command.
+        act: what Hydra does.
+    """
+
+    def one_line_or_raise() -> Any:
+        try:
+            return act()
+        except (HydraException, OmegaConfBaseException) as error:
+            if shows_tracebacks() or (HydraConfig.initialized() and not isinstance(error, HydraException)):
+                raise
+            hydra = GlobalHydra.instance().hydra if GlobalHydra.instance().is_initialized() else None
+            words = [word for word in sys.argv[1:] if not word.startswith("-")]
+            line = one_line(str(error)) if hydra is None else explain(error, words, hydra.config_loader, config_name)
+            raise SystemExit(line if line.startswith("error: ") else f"error: {line}") from None
+
+    return report(one_line_or_raise)
 
 
 def renamed(argument: str) -> str:

@@ -6,7 +6,9 @@ from omegaconf import DictConfig
 
 from fer.cli.app import given_overrides, output_folder
 from fer.errors import RunError
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
+from fer.runs.resume import check_resume
 from fer.runs.status import read_status
 from fer.sweeps.folds import is_run_of_folds, train_folds
 from fer.sweeps.grid import run_config
@@ -29,9 +31,12 @@ def train(cfg: DictConfig) -> float | None:
             raise RunError(f"{folder} {status.state if status else 'failed'}; see {RunFolder(folder).log_file}")
         return accuracy
     cfg = run_config(cfg)
+    choices = Choices.of_command(HydraConfig.get().runtime.choices, given_overrides())
     if is_run_of_folds(cfg, folder):
-        return train_folds(cfg, folder, given_overrides(), command_options(HydraConfig.get()))
+        return train_folds(cfg, folder, given_overrides(), command_options(HydraConfig.get()), choices)
+    RunFolder(folder).check_unfinished()
+    check_resume(cfg, folder, given_overrides())
     from fer.training.train import train as train_once
 
-    train_once(cfg, folder, given_overrides())
+    train_once(cfg, folder, given_overrides(), choices)
     return None

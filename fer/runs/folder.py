@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from fer.errors import RunError
 from fer.files import replacing, write_json
+from fer.runs.choices import Choices
 from fer.runs.renamed import is_removed, translated
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class RunFolder:
         self.status_file = path / "status.json"  # of a sweep's job, see `fer.runs.status`
         self.log_file = path / "output.log"  # what the process of a job printed
         self.overrides_file = path / "overrides.json"  # command line of a run of all folds
+        self.choices_file = (
+            path / "choices.json"
+        )  # config groups and values as they were chosen, see `fer.runs.choices`
         self.lr_find_file = path / "lr_find.json"  # result of the learning-rate range test
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"
@@ -212,6 +216,13 @@ class RunFolder:
 
     def write_overrides(self, overrides: Sequence[str]) -> None:
         write_json(self.overrides_file, list(overrides))
+
+    def read_choices(self) -> Choices | None:
+        """What the run was started with; None for runs of versions that did not record it."""
+        return _read_optional(self.choices_file, lambda file: Choices.of_json(_object(file)), None)
+
+    def write_choices(self, choices: Choices) -> None:
+        write_json(self.choices_file, choices.to_json())
 
     def read_found_lr(self) -> float | None:
         """The learning rate that the range test found; None where none was run."""

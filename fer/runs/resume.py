@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,24 @@ def checkpoint_to_resume(cfg: DictConfig, folder: os.PathLike[str]) -> Path | No
     Raises:
         RunError: `resume` names nothing that can be resumed.
     """
-    run = RunFolder(folder)
+    checkpoint = _named_checkpoint(cfg, RunFolder(folder))
+    if checkpoint is not None and cfg.resume is not None and not _has_optimizer(checkpoint):
+        raise _no_run(cfg, checkpoint)
+    return checkpoint
+
+
+def check_resume(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequence[str]) -> None:
+    """What can be said of `resume=` before anything heavy is imported.
+
+    Raises:
+        RunError: it names nothing that can be resumed, or something else on the command line contradicts it.
+    """
+    if cfg.resume is not None and _named_checkpoint(cfg, RunFolder(folder)) is not None:
+        _wanted(cfg, folder, overrides)
+
+
+def _named_checkpoint(cfg: DictConfig, run: RunFolder) -> Path | None:
+    """The checkpoint to resume from, by the names of files alone."""
     if cfg.resume is None:
         return run.last_checkpoint if run.last_checkpoint.exists() and run.is_run() else None
     given = Path(cfg.resume)
@@ -70,14 +88,18 @@ def checkpoint_to_resume(cfg: DictConfig, folder: os.PathLike[str]) -> Path | No
     checkpoint = given if is_file else RunFolder(given).last_checkpoint
     if not checkpoint.exists():
         raise RunError(f"resume={cfg.resume}: there is no {checkpoint} to resume from")
-    if RunFolder.of_checkpoint(checkpoint) is None or not _has_optimizer(checkpoint):
-        raise RunError(
-            f"resume={cfg.resume}: {checkpoint.name} holds weights alone, or lies in no run folder; give the folder of "
-            "the run, or begin a new one from these weights: model.weights=PATH"
-        )
+    if RunFolder.of_checkpoint(checkpoint) is None:
+        raise _no_run(cfg, checkpoint)
     if not run.is_run():
-        raise RunError(f"resume={cfg.resume}: {folder} holds no {run.config_file.name}, so it is no run folder")
+        raise RunError(f"resume={cfg.resume}: {run} holds no {run.config_file.name}, so it is no run folder")
     return checkpoint
+
+
+def _no_run(cfg: DictConfig, checkpoint: Path) -> RunError:
+    return RunError(
+        f"resume={cfg.resume}: {checkpoint.name} holds weights alone, or lies in no run folder; give the folder of "
+        "the run, or begin a new one from these weights: model.weights=PATH"
+    )
 
 
 def _has_optimizer(checkpoint: Path) -> bool:
@@ -100,8 +122,23 @@ def resumed_config(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequenc
     Raises:
         RunError: naming each key that cannot change.
     """
+    wanted, changes = _wanted(cfg, folder, overrides)
+    for key, change in changes.items():
+        if key != "resume":
+            log.info("resumed with %s", in_words({key: change}))
     saved = RunFolder(folder).read_config()
-    wanted = cfg if cfg.resume is None else with_overrides(saved, cfg, overrides)
+    chosen = {key: word for key, word in CHOSEN_AT_START.items() if OmegaConf.select(wanted, key) == word}
+    for key in chosen:
+        if (value := OmegaConf.select(saved, key)) is not None:
+            OmegaConf.update(wanted, key, value)
+    return wanted
+
+
+def _wanted(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequence[str]) -> tuple[DictConfig, Changes]:
+    """The config of a resumed run, and what differs from its own."""
+    run = RunFolder(folder)
+    saved = run.read_config()
+    wanted = cfg if cfg.resume is None else with_overrides(saved, cfg, overrides, run.read_choices())
     changes = differences(saved, wanted)
     refused = {key: change for key, change in changes.items() if not may_change(key)}
     if refused:
@@ -109,14 +146,7 @@ def resumed_config(cfg: DictConfig, folder: os.PathLike[str], overrides: Sequenc
             f"{folder} holds an unfinished run that cannot resume with {in_words(refused)}; "
             f"give another hydra.run.dir, or resume with its own settings: resume={folder}"
         )
-    for key, change in changes.items():
-        if key != "resume":
-            log.info("resumed with %s", in_words({key: change}))
-    chosen = {key: word for key, word in CHOSEN_AT_START.items() if OmegaConf.select(wanted, key) == word}
-    for key in chosen:
-        if (value := OmegaConf.select(saved, key)) is not None:
-            OmegaConf.update(wanted, key, value)
-    return wanted
+    return wanted, changes
 
 
 def may_change(key: str) -> bool:
@@ -155,33 +185,59 @@ def _flat(cfg: DictConfig) -> dict[str, Any]:
     return flat
 
 
-def with_overrides(saved: DictConfig, cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_overrides(
+    saved: DictConfig, cfg: DictConfig, overrides: Sequence[str], choices: Choices | None = None
+) -> DictConfig:
     """A saved config with the single values that the command line changes.
 
     Args:
         saved: of the run.
         cfg: of the command.
-        overrides: of its command line.
+        overrides: of its command line. Choices of groups and values that the run was started with may be among them.
+        choices: that the run was started with; None for runs that have no record of them.
 
     Raises:
-        RunError: an override that is no single value.
+        RunError: an override that is neither a single value nor what the run was started with.
     """
     wanted = saved.copy()
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        if key == "resume" or key.startswith("hydra."):
+        if key == "resume" or key.startswith("hydra"):
             continue
         if override.startswith("~") and may_change(key):
             parent, _, name = key.rpartition(".")
             OmegaConf.select(wanted, parent).pop(name, None)
+            continue
+        if not key.startswith("logger") and _is_as_started(override, saved, cfg, overrides, choices):
             continue
         value = OmegaConf.select(cfg, key)
         if key == "logger":
             OmegaConf.update(wanted, key, value, merge=False)
             continue
         if isinstance(value, DictConfig) or ("." not in key and not may_change(key)):
+            own = choices.groups.get(key) if choices is not None else None
             raise RunError(
-                f"{override}: a resumed run keeps its {key}; only single values such as trainer.max_epochs change"
+                f"{override}: a resumed run keeps its {key}{f' ({own})' if own else ''}; only single values such as "
+                "trainer.max_epochs change"
             )
         OmegaConf.update(wanted, key, value)
     return wanted
+
+
+def _is_as_started(
+    override: str, saved: DictConfig, cfg: DictConfig, overrides: Sequence[str], choices: Choices | None
+) -> bool:
+    """Whether an override repeats what the run was started with."""
+    key, _, value = override.lstrip("+~").partition("=")
+    if choices is not None and key in choices.groups:
+        return choices.groups[key] == value
+    given = {other.lstrip("+~").partition("=")[0] for other in overrides} - {key}
+    nodes = [OmegaConf.select(config, key) for config in (saved, cfg)]
+    if all(isinstance(node, DictConfig) for node in nodes):
+        saved, cfg, prefix = *nodes, f"{key}."
+    elif any(node is not None for node in nodes):
+        return bool(nodes[0] == nodes[1])
+    else:  # an experiment, which sets keys anywhere
+        prefix = ""
+    changed = {f"{prefix}{name}" for name in differences(saved, cfg)}
+    return all(may_change(name) or name in given for name in changed)

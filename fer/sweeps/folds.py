@@ -8,6 +8,7 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from fer.errors import ConfigError, RunError
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.resume import with_overrides
 from fer.runs.status import Status
@@ -43,7 +44,13 @@ def is_run_of_folds(cfg: DictConfig, path: Path) -> bool:
     return cfg.folds == ALL
 
 
-def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: Sequence[str] = ()) -> float | None:
+def train_folds(
+    cfg: DictConfig,
+    path: Path,
+    overrides: Sequence[str],
+    options: Sequence[str] = (),
+    choices: Choices | None = None,
+) -> float | None:
     """Train each fold in `fold0`, `fold1`, … of the run folder, or resume it; skip finished ones; pool them.
 
     Args:
@@ -51,6 +58,7 @@ def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: 
         path: folder of the run.
         overrides: of the command line.
         options: of the command itself, such as `--config-dir`.
+        choices: what the run is started with, to be recorded.
 
     Returns:
         Mean validation accuracy of the folds.
@@ -63,6 +71,8 @@ def train_folds(cfg: DictConfig, path: Path, overrides: Sequence[str], options: 
     with folder.only_writer():
         folder.check_unfinished()
         _check_settings(cfg, folder, overrides)
+        if choices is not None and not _resumes(cfg, folder):
+            folder.write_choices(choices)
         options, overrides, count = _begin_or_resume(cfg, folder, overrides, options)
         jobs = [_fold_job(folder, number, overrides) for number in range(count)]
         with stopped_by_signals(path) as stop, Watch(count, Console(soft_wrap=True)) as watch:
@@ -126,7 +136,7 @@ def _check_settings(cfg: DictConfig, folder: RunFolder, overrides: Sequence[str]
         if not fold.is_run() or not (fold.is_finished() or fold.last_checkpoint.exists()):
             continue  # it failed before it had learned anything
         if _resumes(cfg, folder):  # only what was given anew can differ
-            wanted = with_overrides(fold.read_config(), cfg, _of_user(overrides))
+            wanted = with_overrides(fold.read_config(), cfg, _of_user(overrides), fold.read_choices())
         else:
             wanted = cfg.copy()
             wanted.data.fold = fold.fold_number
@@ -151,7 +161,9 @@ def _begin_or_resume(
     changed = {key_of(override) for override in own}
     options = [word for word in before if word.startswith("--")]
     kept = [word for word in before if word not in options and key_of(word) not in changed]
-    folder.write_config(with_overrides(saved, cfg, own))  # so that the next resume keeps the change
+    folder.write_config(
+        with_overrides(saved, cfg, own, folder.read_choices())
+    )  # so that the next resume keeps the change
     folder.write_overrides([*options, *kept, *own])
     return options, [*kept, *own], int(saved.data.folds)
 

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fer.config.check import check_config
 from fer.errors import ConfigError
 from fer.runs.folder import RunFolder
 from fer.runs.resume import NOT_SET, differences, in_words, may_change
@@ -17,6 +18,7 @@ from fer.runs.status import one_line
 from fer.sweeps.names import job_name
 
 Compose = Callable[[list[str]], DictConfig]
+CONFIG = "train"  # whose jobs these are
 FOLD = "data.fold"
 SEEDS = "seeds"  # how many; a key of sweeps, not of runs
 # What a resumed run may change, but what gives another result
@@ -95,6 +97,7 @@ def make_job(
         job = Job(job_name(config.hydra.runtime.choices, config.get("seed"), own), RunFolder(sweep), given)
         job.config = run_config(config)
         OmegaConf.resolve(job.config)
+        check_config(job.config, CONFIG, given)
     except Exception as error:  # of whatever kind, it fails this job alone
         chosen = {**choices, **varied}
         name, cause = job_name(chosen, varied.get("seed", "0"), own), str(error).partition("Config search path")[0]

@@ -12,6 +12,7 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from fer.config.explain import quoted_text
 from fer.errors import RunError
 from fer.runs.folder import RunFolder
 from fer.runs.status import Status, cause_of, one_line, read_status
@@ -126,7 +127,7 @@ def quoted(path: Path | str) -> str:
     text = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     if re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
         return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return quoted_text(text)
 
 
 def _tail(log: Path, start: int, most: int = 100_000) -> str:

@@ -16,6 +16,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fer.config.check import check_hydra
+from fer.config.explain import explain
 from fer.console import ConsoleHandler
 from fer.errors import ConfigError, exit_in_one_line
 from fer.files import replacing
@@ -68,6 +70,7 @@ class GridSweeper(Sweeper):
             SystemExit: 1 where a job failed or the sweep cannot start; 130 and 143 where Ctrl-C and SIGTERM stopped it.
         """
         with exit_in_one_line():
+            check_hydra(self.config.hydra)
             return self._sweep([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
 
     def _sweep(self, arguments: list[str]) -> list[float | None]:
@@ -113,8 +116,14 @@ class GridSweeper(Sweeper):
         return jobs
 
     def make_job(self, varied: dict[str, str], overrides: dict[str, Override]) -> Job:
-        load = partial(self.hydra_context.config_loader.load_sweep_config, self.config)
-        return grid.make_job(varied, overrides, self.folder, self.config.hydra.runtime.choices, load)
+        return grid.make_job(varied, overrides, self.folder, self.config.hydra.runtime.choices, self._load)
+
+    def _load(self, overrides: list[str]) -> DictConfig:
+        loader = self.hydra_context.config_loader
+        try:
+            return loader.load_sweep_config(self.config, overrides)
+        except HydraException as error:
+            raise ConfigError(explain(error, overrides, loader, grid.CONFIG)) from error
 
     def count(self, jobs: Sequence[Job]) -> int:
         """How many jobs the sweep will have."""
@@ -244,6 +253,8 @@ def _pool(folds: Sequence[Job]) -> None:
     with open_dict(config):
         config.folds = "all"
     RunFolder(run).write_config(config)
+    if (choices := folds[0].folder.read_choices()) is not None:
+        RunFolder(run).write_choices(choices.without(grid.FOLD))
     in_order = sorted(folds, key=lambda job: job.folder.fold_number or 0)
     write_evaluation(pool_folds([job.folder for job in in_order]), RunFolder(run))
 

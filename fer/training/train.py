@@ -28,6 +28,7 @@ from fer.models.losses import check_loss
 from fer.models.network import build_network, with_stem_of_weights
 from fer.models.weights import read_checkpoint
 from fer.reporting.write import write_evaluation
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
@@ -40,13 +41,16 @@ from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, stopp
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any] | None:
+def train(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), choices: Choices | None = None
+) -> dict[str, Any] | None:
     """Train, select on validation, test the best checkpoint once, fill the run folder.
 
     Args:
         cfg: as `conf/train.yaml` composes it.
         folder: the run folder; with `cfg.resume`, that of the run to resume, whose own config then counts.
         overrides: those of the command line, to change in a resumed run.
+        choices: what the run is started with, to be recorded; None where nobody chose by name.
 
     Returns:
         The content of `metrics.json`; None on ranks other than the first, and with `lr_find=only`.
@@ -60,8 +64,16 @@ def train(cfg: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> dict[
     with run.only_writer():
         run.check_unfinished()
         cfg, checkpoint = _resumed(cfg, run, overrides)
-        run.write_config(cfg)
+        _record(cfg, run, choices, is_new=checkpoint is None)
         return _train(cfg, checkpoint, run)
+
+
+def _record(cfg: DictConfig, run: RunFolder, choices: Choices | None, is_new: bool) -> None:
+    """Write what the run is: its config, and by which choices it came to be."""
+    before = None if is_new else run.read_choices()
+    if choices is not None and (is_new or before is not None):
+        run.write_choices(choices if before is None else before.resumed_with(choices))
+    run.write_config(cfg)
 
 
 def _resumed(cfg: DictConfig, run: RunFolder, overrides: Sequence[str]) -> tuple[DictConfig, Path | None]:
