@@ -13,7 +13,7 @@ from fer.comparison.groups import group_runs, mixed_code
 from fer.comparison.networks import RESNETS, Architecture, architecture, measure_costs, measured_on
 from fer.comparison.pairs import accuracies_of, below_majority, compare_all, in_words
 from fer.comparison.report import contents, results_table, to_html, to_markdown
-from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs
+from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs, write_settings
 from fer.errors import ConfigError, RunError
 from fer.files import replacing
 from fer.runs.finished import find_runs
@@ -29,7 +29,7 @@ def compare(
     measure: bool = True,
     architectures: bool | None = None,
 ) -> Comparison:
-    """Write `comparison.csv`, `.md`, `.html`, `differences.csv`, `runs.csv` and `figures/`; print the short of it.
+    """Write `comparison.csv`, `.md`, `.html`, other tables and `figures/`; print the short of it.
 
     Args:
         runs: run folders, folders of them at any depth, globs.
@@ -103,6 +103,7 @@ def write(comparison: Comparison, folder: Path, architectures: Sequence[Architec
     write_rows(folder / "comparison.csv", comparison.entries)
     write_differences(folder / "differences.csv", comparison.differences)
     write_runs(folder / "runs.csv", comparison.entries)
+    write_settings(folder / "settings.csv", comparison.entries)
     content = contents(comparison, pictures, architectures, folder)
     with replacing(folder / "comparison.md") as file:
         file.write(to_markdown(content))
@@ -119,7 +120,7 @@ def print_summary(comparison: Comparison, folder: Path, console: Console | None 
         words = column < results.words
         table.add_column(heading.removeprefix("test "), justify="left" if words else "right", no_wrap=not words)
     for row in results.rows:
-        table.add_row(*(escape(cell) for cell in row[:CONSOLE_COLUMNS]))
+        table.add_row(*(escape(str(cell)) for cell in row[:CONSOLE_COLUMNS]))
     console.print()
     console.print(table)
     for difference in comparison.differences[:SENTENCES]:

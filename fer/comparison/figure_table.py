@@ -16,6 +16,7 @@ from fer.comparison.statistics import Estimate
 from fer.files import typeable
 from fer.reporting.figure_table import FigureRow
 from fer.reporting.figures import save_figure
+from fer.runs.finished import read_learning_curve
 
 
 def draw_seeds(comparison: Comparison, data: str) -> Figure:
@@ -58,6 +59,17 @@ def draw_confusion_difference(comparison: Comparison, data: str) -> Figure | Non
     return figures.confusion_difference_figure(shares[names[0]], shares[names[1]], best.group.classes, names, data)
 
 
+def draw_learning(comparison: Comparison, data: str) -> Figure | None:
+    """The curves of the rows; of folds the mean."""
+    rows = []
+    for entry in scored(comparison, data)[: figures.MAX_ROWS]:
+        found = [read_learning_curve(run) for run in entry.group.runs]
+        histories = [history for history in found if history]
+        if histories:
+            rows.append((entry.group.model, histories))
+    return figures.learning_figure(rows, data) if rows else None
+
+
 def draw_transfer(comparison: Comparison, _: str) -> Figure | None:
     found = transfers(comparison.entries)
     return None if found is None else figures.transfer_figure(*found, "Across data sets")
@@ -69,6 +81,14 @@ DATA_FIGURES: tuple[FigureRow, ...] = (
         "Test accuracy by model",
         "Test accuracy: each seed a point, the mean with its 95 % interval.",
         draw_seeds,
+    ),
+    FigureRow(
+        "learning",
+        "Learning curves: validation accuracy and loss after each epoch",
+        "After each epoch, on validation images: thin lines are seeds, thick ones their means. Of folds it is their "
+        "mean.",
+        draw_learning,
+        wide=True,
     ),
     FigureRow(
         "differences",

@@ -1,19 +1,23 @@
 """Figures of a comparison: pure functions from numbers to matplotlib figures, in the style of all others here."""
 
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from fer.comparison.statistics import Estimate
 from fer.reporting.figures import BLUE, GREY, ORANGE, style
 
 MAX_ROWS = 40  # in one figure
+MAX_MARKED_EPOCHS = 30  # of learning curves
+# Colours that are told apart by people who see no red or no green (Okabe & Ito 2008)
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MAX_NAMED_POINTS = 14  # of accuracy against cost; where there are more, only those of the front are named
 LINE_LENGTH = 36  # letters in a line of a row's name
 NAME_SIZE = 8.5  # of names beside points
@@ -254,3 +258,34 @@ def _height(names: Sequence[str]) -> float:
 def _wrapped(name: str) -> str:
     lines = textwrap.wrap(name, LINE_LENGTH) or [""]
     return "\n".join(lines[:2] if len(lines) <= 2 else [lines[0], textwrap.shorten(" ".join(lines[1:]), LINE_LENGTH)])
+
+
+def learning_figure(rows: Sequence[tuple[str, Sequence[Mapping[int, Mapping[str, float]]]]], title: str) -> Figure:
+    """Validation accuracy and loss after each epoch, side by side: rows by colour, their seeds as thin lines.
+
+    Args:
+        rows: name, and of each seed epoch -> numbers by name, as `history.csv` has them.
+        title: the data set.
+    """
+    with style():
+        figure = Figure(figsize=(8.4, 3.4 + 0.22 * math.ceil(len(rows) / 2)), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, name in zip(panels, ("accuracy", "loss"), strict=True):
+            for index, (label, seeds) in enumerate(rows):
+                colour, line = PALETTE[index % len(PALETTE)], ("-", "--", ":")[index // len(PALETTE) % 3]
+                curves = [{n: each[f"val/{name}"] for n, each in h.items() if f"val/{name}" in each} for h in seeds]
+                for curve in curves if len(curves) > 1 else ():
+                    axes.plot(list(curve), list(curve.values()), color=colour, linewidth=0.6, alpha=0.5)
+                shared = sorted(set.intersection(*map(set, curves))) if curves else []
+                means = [float(np.mean([curve[epoch] for curve in curves])) for epoch in shared]
+                marker = "o" if len(shared) <= MAX_MARKED_EPOCHS else None
+                axes.plot(shared, means, line, color=colour, marker=marker, markersize=3, label=label)
+            axes.set(xlabel="epoch", ylabel=f"validation {name}")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.grid(color="#ececec")
+        panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        figure.suptitle(title, fontsize="medium")
+        handles, names = panels[0].get_legend_handles_labels()
+        wrapped = [textwrap.fill(name, 2 * LINE_LENGTH) for name in names]
+        figure.legend(handles, wrapped, frameon=False, loc="outside lower center", ncols=2 if len(rows) > 1 else 1)
+    return figure

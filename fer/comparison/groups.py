@@ -4,26 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fer.runs.finished import Run, is_number
-
-# Keys that leave what is learned as it is, or that are told apart otherwise
-IGNORED_KEYS = re.compile(
-    r"seed|.*\.seed|resume|figures|logger(\..*)?|lr_find|folds|hydra\..*|sweep.*|experiment|seeds|"
-    r"callbacks\.(?!best\.|early_stopping\.).*|"
-    r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
-    r"model\.backbone|module\.(_target_|compile|channels_last)|"
-    r"trainer\.(_target_|accelerator|threads|strategy|benchmark|matmul_precision|deterministic|"
-    r"log_every_n_steps|num_sanity_val_steps|enable_model_summary|detect_anomaly)"
-)
-# Of several keys that tell runs apart, the first of these gives the name
-NAMING_KEYS = (
-    "model.weights", "freeze._target_", "model.stem", "data.image_size", "optimizer._target_", "optimizer.lr",
-    "trainer.max_epochs", "augment", "mix", "loss._target_", "scheduler._target_", "rates._target_", "data.batch_size",
-)  # fmt: skip
+from fer.runs.naming import Setup, flat_settings, labels
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,10 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     settings = [flat_settings(run.config) for run in runs]
     names = model_names(runs)
     datasets, kept_apart = tested_apart(runs, data_names(runs))
-    distinguishing = distinguishing_keys(settings, list(zip(names, datasets, strict=True)))
+    setups = [
+        Setup(*row) for row in zip(zip(names, datasets, strict=True), settings, [r.choices for r in runs], strict=True)
+    ]
+    said = labels(setups)
     rows: dict[tuple, list[int]] = defaultdict(list)
     for index in range(len(runs)):
         rows[names[index], datasets[index], tuple(sorted(settings[index].items()))].append(index)
@@ -68,8 +56,7 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         remarks += left_out
         first = members[0]
         data = runs[first].config["data"]
-        beside = [settings[index] for index in range(len(runs)) if (names[index], datasets[index]) == (name, dataset)]
-        label = _label(name, settings[first], distinguishing, beside)
+        label = f"{name} ({said[first]})" if said[first] else name
         alike = sum(group.data == dataset and group.model.split(" #")[0] == label for group in groups)
         groups.append(
             Group(
@@ -84,30 +71,6 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         )
     groups.sort(key=lambda g: (g.data, g.mean("macs") or 0, g.mean("parameters") or 0, _natural(g.model)))
     return groups, remarks
-
-
-def _label(name: str, own: dict[str, str], distinguishing: Sequence[str], beside: Sequence[dict[str, str]]) -> str:
-    """The model's name with those distinguishing settings that differ among the rows beside it."""
-    varying = [key for key in distinguishing if len({settings.get(key) for settings in beside}) > 1]
-    said = ", ".join(filter(None, (short_setting(key, own) for key in varying)))
-    return f"{name} ({said})" if said else name
-
-
-def flat_settings(config: dict[str, Any]) -> dict[str, str]:
-    """Settings that matter to what is learned, as dotted key -> text."""
-    flat: dict[str, str] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix}.{key}" if prefix else str(key), inner)
-        elif not IGNORED_KEYS.fullmatch(prefix):
-            flat[prefix] = re.sub(r"(seed|fold)[-_]?\d+", r"\1*", str(value))  # weights of the run of the same seed
-
-    walk("", config)
-    if config.get("lr_find"):
-        flat["optimizer.lr"] = "found"  # by the range test of each run, whatever its config gave
-    return flat
 
 
 def model_names(runs: Sequence[Run]) -> list[str]:
@@ -200,57 +163,10 @@ def mixed_code(groups: Sequence[Group]) -> list[str]:
     return remarks
 
 
-def distinguishing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple[str, str]]) -> list[str]:
-    """As few keys as tell apart all runs of one model and data set that differ at all."""
-    differing = differing_keys(settings, within)
-    everything = len({(place, tuple(sorted(s.items()))) for place, s in zip(within, settings, strict=True)})
-    ranked = sorted(differing, key=_rank)
-    chosen: list[str] = []
-
-    def groups_by(keys: list[str]) -> int:
-        return len({(place, *(s.get(key) for key in keys)) for place, s in zip(within, settings, strict=True)})
-
-    while groups_by(chosen) < everything:
-        best = max(ranked, key=lambda key: groups_by([*chosen, key]))  # of equals the first
-        chosen.append(best)
-    return sorted(chosen, key=_rank)
-
-
-def differing_keys(settings: Sequence[dict[str, str]], within: Sequence[tuple] | None = None) -> list[str]:
-    """Keys with several values in one place."""
-    values: dict[tuple, set[str | None]] = defaultdict(set)
-    keys = sorted({key for setting in settings for key in setting})
-    for place, setting in zip(within or [()] * len(settings), settings, strict=True):
-        for key in keys:
-            values[place, key].add(setting.get(key))
-    differing = {key for (_, key), found in values.items() if len(found) > 1}
-    return [key for key in keys if key in differing]
-
-
 def without_arguments(keys: Sequence[str]) -> list[str]:
     """Of a part whose class differs, the class alone: its arguments are other ones anyway."""
     classes = {key.rpartition(".")[0] for key in keys if key.endswith("._target_")}
     return [key for key in keys if key.endswith("._target_") or key.split(".")[0] not in classes]
-
-
-def _rank(key: str) -> tuple[int, str]:
-    places = [place for place, start in enumerate(NAMING_KEYS) if key == start or key.startswith(f"{start}.")]
-    return (places[0] if places else len(NAMING_KEYS), key)
-
-
-def short_setting(key: str, settings: dict[str, str]) -> str:
-    """As `lr=0.01`, `freeze=gradual`; empty where the run has no such key."""
-    if key not in settings:
-        return ""
-    value = settings[key]
-    *parents, last = key.split(".")
-    if last == "_target_":
-        return f"{parents[-1]}={value.rsplit('.', 1)[-1]}"
-    if "/" in value or "\\" in value:
-        folder = re.sub(r"[/\\]checkpoints[/\\][^/\\]*$", "", value.rstrip("/\\"))
-        value = re.split(r"[/\\]", folder)[-1]  # of a path the end
-    name = f"{parents[0]}.{last}" if parents and parents[0] not in ("model", "data", "optimizer", "trainer") else last
-    return f"{name}={value}"
 
 
 def _one_of_each_seed(runs: list[Run]) -> tuple[list[Run], list[str]]:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fer.comparison.groups import Group, differing_keys, without_arguments
+from fer.comparison.groups import Group, without_arguments
 from fer.comparison.statistics import Estimate, holm, mean_accuracy, paired_difference
 from fer.errors import RunError
 from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, seed_spread
@@ -14,6 +14,7 @@ from fer.evaluation.metric_table import shown_in
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.runs.finished import Predictions
 from fer.runs.folder import RunFolder
+from fer.runs.naming import differing_keys
 
 ALL_PAIRS = 6  # rows of one data set; where there are more, each is compared with the best alone
 

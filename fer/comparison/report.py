@@ -1,24 +1,27 @@
 """The text of a comparison: its tables and sentences as data, which one template puts into Markdown and a page."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fer.comparison.networks import Architecture, layers_rows, models_rows
 from fer.comparison.pairs import in_words, majority
-from fer.comparison.result import Comparison, Entry, transfers
+from fer.comparison.result import Comparison, Entry, setting_differences, transfers
 from fer.data.datasets import all_datasets, dataset
 from fer.evaluation.metric_table import MISSING, Metric, shown_in
 from fer.reporting.figure_table import FigureRow
-from fer.reporting.render import render_html, render_markdown
+from fer.reporting.render import Link, render_html, render_markdown
+from fer.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Table:
     headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     words: int = 1  # columns from the left that hold words
     caption: str = ""
 
@@ -48,6 +51,8 @@ def contents(
         f"{'; '.join(comparison.data) or 'none'}.",
         "folder": folder,
         "results": results_table(comparison.entries) if comparison.entries else None,
+        "settings": settings_table(comparison.entries),
+        "runs": runs_table(comparison.entries, folder),
         "baselines": baselines(comparison),
         "differences": difference_sentences(comparison),
         "other_differences": other_differences_table(comparison),
@@ -99,6 +104,31 @@ def results_table(entries: Sequence[Entry]) -> Table:
             ]
         )
     return Table(headings, rows, 2, "Means over seeds ± standard deviation between seeds.")
+
+
+def settings_table(entries: Sequence[Entry]) -> Table | None:
+    """Choices and keys of the config that differ between any two rows; None where none does."""
+    rows = [[key, *(value or MISSING for value in values)] for key, values in setting_differences(entries)]
+    several = len({entry.group.data for entry in entries}) > 1
+    names = [f"{entry.group.model}, {entry.group.data}" if several else entry.group.model for entry in entries]
+    caption = "All choices and keys of the config in which any two rows differ."
+    return Table(["setting", *names], rows, 1 + len(names), caption) if rows else None
+
+
+def runs_table(entries: Sequence[Entry], folder: Path) -> Table:
+    """Every run, with its report."""
+    rows: list[Sequence[str | Link]] = []
+    metric = next(metric for metric in shown_in("comparison_page") if metric.key == "accuracy")
+    for entry in entries:
+        for run in entry.group.runs:
+            page = RunFolder(run.folder).report_file
+            link = Link("report", quote(os.path.relpath(page, folder.resolve()))) if page.exists() else MISSING
+            accuracy = metric.text(run.metrics.get("test/accuracy"))
+            epoch = run.metrics.get("best_epoch")
+            shown = MISSING if epoch is None else str(epoch)
+            rows.append([run.name, link, entry.group.model, entry.group.data, str(run.seed), accuracy, shown])
+    headings = ["run", "", "model", "data", "seed", "test accuracy", "selected epoch"]
+    return Table(headings, rows, 4, "Reports are beside the runs: they open where this page is kept with them.")
 
 
 def baselines(comparison: Comparison) -> str:

@@ -17,6 +17,7 @@ from fer.evaluation.metric_table import shown_in
 from fer.files import replacing
 from fer.runs.finished import Run, Unfinished, is_number
 from fer.runs.folder import BEST_CHECKPOINT
+from fer.runs.naming import NAMED_ELSEWHERE, differences_table
 
 SELECTED_BY = "val/accuracy"  # beside the metrics of the test
 
@@ -154,6 +155,26 @@ def write_rows(path: Path, entries: Sequence[Entry]) -> None:
             "runs": " ".join(run.name for run in group.runs),
         }
         rows.append(row)
+    _write_csv(path, rows)
+
+
+def setting_differences(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
+    """Choices of config groups, then keys of the config, that differ between rows, each with its value for each row."""
+    choices = [entry.group.runs[0].choices for entry in entries]
+    groups = dict.fromkeys(name for found in choices if found is not None for name in found.groups)
+    rows = []
+    for name in groups:
+        options = ["" if found is None else found.groups.get(name, "") for found in choices]
+        if len(set(options)) > 1 and name not in NAMED_ELSEWHERE:
+            rows.append((name, options))
+    return [*rows, *differences_table([entry.group.settings for entry in entries])]
+
+
+def write_settings(path: Path, entries: Sequence[Entry]) -> None:
+    """`settings.csv`: a row for each choice or key that differs, a column for each row of the comparison."""
+    names = [f"{entry.group.model}, {entry.group.data}" for entry in entries]
+    found = setting_differences(entries)
+    rows: list[dict[str, object]] = [{"setting": key, **dict(zip(names, values, strict=True))} for key, values in found]
     _write_csv(path, rows)
 
 

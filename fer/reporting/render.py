@@ -1,12 +1,20 @@
 """Jinja2 templates as self-contained pages: one file that loads nothing from elsewhere, and Markdown."""
 
 import base64
+import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+
+class Link(NamedTuple):
+    """A cell of a table that leads somewhere."""
+
+    text: str
+    href: str
 
 
 def data_uri(path: Path) -> str:
@@ -30,6 +38,10 @@ HTML = Environment(
     undefined=StrictUndefined,
 )
 HTML.filters["data_uri"] = data_uri
+# The one script of a page, which the page allows by its hash and no other
+SCRIPT = Path(__file__).with_name("templates").joinpath("page.js").read_text(encoding="utf-8")
+HTML.globals["script"] = Markup(SCRIPT)  # noqa: S704: a file of this package
+HTML.globals["script_hash"] = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}"
 MARKDOWN = HTML.overlay(finalize=markdown_text)
 
 

@@ -19,6 +19,11 @@ class Choices:
     groups: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
 
+    @property
+    def typed(self) -> list[str]:
+        """Keys and groups that were typed, in order."""
+        return list(dict.fromkeys(_key(override) for override in self.overrides))
+
     @classmethod
     def of_command(cls, groups: Mapping[str, Any], overrides: Iterable[str]) -> "Choices":
         """Of Hydra's choices and the overrides of a command line."""

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from fer.errors import RunError
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.status import one_line, read_status
 from fer.runs.tables import Predictions
@@ -30,6 +31,7 @@ class Run:
     folds: list[RunFolder] = field(default_factory=list)  # the pooled runs
     transfers: list[dict[str, Any]] = field(default_factory=list)  # metrics of evaluations on other data
     remarks: list[str] = field(default_factory=list)  # what could not be read
+    choices: Choices | None = None  # what was typed; None for runs of older versions
 
     @property
     def seed(self) -> Any:
@@ -142,7 +144,16 @@ def read_run(path: Path, name: str) -> Run | Unfinished:
         folds,
         [found for found in transfers if found is not None],
         remarks,
+        optional(lambda: read_choices(folder), "named by its config: "),
     )
+
+
+def read_choices(folder: RunFolder) -> Choices | None:
+    """What was typed for a run, or for the first fold of a run of folds."""
+    folds = folder.folds()
+    own = folder.read_choices()
+    found = own if own is not None or not folds else folds[0].read_choices()
+    return None if found is None else found.without("folds", "data.fold")
 
 
 def _below(folder: RunFolder, error: RunError) -> str:
@@ -167,6 +178,23 @@ def _reason(folder: RunFolder, folds: Sequence[RunFolder]) -> str:
     if status is not None and status.state == "failed":
         return f"failed: {one_line(status.cause or 'cause unknown')}; {so_far}"
     return f"still running, or stopped: {so_far}"
+
+
+def read_learning_curve(run: Run) -> dict[int, dict[str, float]]:
+    """Numbers of each epoch by name; of folds the means over those that reached it; empty where none can be read."""
+    histories = []
+    for folder in run.folds or [RunFolder(run.folder)]:
+        try:
+            histories.append(folder.read_history())
+        except RunError:
+            continue
+    epochs = sorted({epoch for history in histories for epoch in history})
+    curve: dict[int, dict[str, float]] = {}
+    for epoch in epochs:
+        reached = [history[epoch] for history in histories if epoch in history]
+        names = dict.fromkeys(name for numbers in reached for name in numbers)
+        curve[epoch] = {name: float(np.mean([each[name] for each in reached if name in each])) for name in names}
+    return curve
 
 
 def _with_costs(metrics: dict[str, Any], folder: RunFolder, folds: Sequence[RunFolder]) -> dict[str, Any]:

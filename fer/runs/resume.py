@@ -240,4 +240,4 @@ def _is_as_started(
     else:  # an experiment, which sets keys anywhere
         prefix = ""
     changed = {f"{prefix}{name}" for name in differences(saved, cfg)}
-    return all(may_change(name) or name in given for name in changed)
+    return all(name in given or name == "resume" for name in changed)

@@ -179,3 +179,50 @@ def test_seeds_of_different_code_are_remarked_on(run_folder, tmp_path):
 def with_metrics(folder, more):
     file = folder / "metrics.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | more))
+
+
+GROUPS = {"model": "resnet18", "data": "demo", "freeze": "none", "augment": "standard", "optimizer": "adamw"}
+
+
+def typed(*overrides, **groups):
+    return {"groups": {**GROUPS, **groups}, "overrides": list(overrides)}
+
+
+def test_what_was_typed_names_the_rows(run_folder, tmp_path):
+    probe = {"freeze": {"_target_": "fer.training.freeze.FreezeSchedule", "trainable": [[0, 1]]}}
+    for augment in ("none", "standard"):
+        for freeze, settings in (("none", {}), ("linear_probe", probe)):
+            both = {**settings, "augment": {"brightness": float(augment == "standard"), "flip": 0.5}}
+            choices = typed(f"augment={augment}", f"freeze={freeze}", augment=augment, freeze=freeze)
+            run_folder(tmp_path / f"{augment}_{freeze}", settings=both, choices=choices)
+    assert sorted(name for name, *_ in names(tmp_path)) == [
+        "ResNet-18 (freeze=linear_probe, augment=none)", "ResNet-18 (freeze=linear_probe, augment=standard)",
+        "ResNet-18 (freeze=none, augment=none)", "ResNet-18 (freeze=none, augment=standard)",
+    ]  # fmt: skip
+
+
+def test_a_value_that_was_typed_for_one_run_is_named_for_all(run_folder, tmp_path):
+    run_folder(tmp_path / "a", choices=typed())
+    run_folder(tmp_path / "b", settings={"optimizer.lr": 0.01}, choices=typed("optimizer.lr=0.01", "seed=0"))
+    assert sorted(name for name, *_ in names(tmp_path)) == ["ResNet-18 (lr=0.001)", "ResNet-18 (lr=0.01)"]
+
+
+def test_what_differs_beyond_what_was_typed_is_named_too(run_folder, tmp_path):
+    """As where a file of the config was edited between two runs."""
+    run_folder(tmp_path / "a", choices=typed("freeze=none"))
+    run_folder(tmp_path / "b", settings={"optimizer.lr": 0.01}, choices=typed("freeze=none"))
+    assert sorted(name for name, *_ in names(tmp_path)) == ["ResNet-18 (lr=0.001)", "ResNet-18 (lr=0.01)"]
+
+
+def test_runs_with_and_without_a_record_compare(run_folder, tmp_path):
+    run_folder(tmp_path / "a")
+    run_folder(tmp_path / "b", settings={"optimizer.lr": 0.01}, choices=typed("optimizer.lr=0.01"))
+    assert sorted(name for name, *_ in names(tmp_path)) == ["ResNet-18 (lr=0.001)", "ResNet-18 (lr=0.01)"]
+
+
+def test_a_damaged_record_is_a_remark(run_folder, tmp_path):
+    folder = run_folder(tmp_path / "a")
+    (folder / "choices.json").write_text("{")
+    (run,) = find_runs([tmp_path])[0]
+    assert run.choices is None
+    assert "choices.json cannot be read" in run.remarks[0]

@@ -33,6 +33,7 @@ class MadeUpRun:
         classes: names of the outputs.
         settings: more of the config, as dotted key -> value.
         finished: whether it has results.
+        choices: what was typed, as `choices.json` has it; None as older versions left it.
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class MadeUpRun:
         classes: Sequence[str] = EMOTIONS,
         settings: dict[str, Any] | None = None,
         finished: bool = True,
+        choices: dict[str, Any] | None = None,
     ) -> None:
         self.folder, self.backbone, self.data, self.seed = folder, backbone, data, seed
         self.classes, self.people, self.finished = list(classes), people, finished
-        self.settings = settings or {}
+        self.settings, self.choices = settings or {}, choices
         world = np.random.default_rng(sum(data.encode()))
         self.labels = world.integers(0, len(self.classes), images)
         hardness = world.normal(0, 1.5, images)
@@ -106,6 +108,8 @@ class MadeUpRun:
     def write(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
+        if self.choices is not None:
+            (self.folder / "choices.json").write_text(json.dumps(self.choices))
         if not self.finished:
             return self.folder
         with (self.folder / "predictions.csv").open("w", newline="") as file:

@@ -24,8 +24,8 @@ def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_confi
     folder, _ = finished
     for name in ("config.yaml", "checkpoints"):
         (tmp_path / name).symlink_to(folder / name)
-    with pytest.raises(RunError, match="keeps its model"):
-        train(tiny_config(f"resume={tmp_path}"), tmp_path, ["model=resnet50"])
+    with pytest.raises(RunError, match="keeps its optimizer"):
+        train(tiny_config(f"resume={tmp_path}", "optimizer=sgd"), tmp_path, ["optimizer=sgd"])
 
 
 @pytest.mark.parametrize(
