@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fer.cli.arguments import understood
+from fer.cli.help import show_own_help
 from fer.config.check import check_config, check_hydra
 from fer.config.explain import explain, one_line
 from fer.errors import FERError, exit_in_one_line, shows_tracebacks
@@ -69,6 +70,7 @@ def _run(app: Callable[[], None], config_name: str) -> None:
     try:
         try:
             with exit_in_one_line():
+                show_own_help(config_name, CONF)
                 sys.argv[1:] = understood([renamed(argument) for argument in sys.argv[1:]], config_name, CONF)
             app()
         finally:

@@ -18,7 +18,7 @@ PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./+-]*")  # what Hydra takes for text
 WORDS = ("true", "false", "nan", "inf")  # which are no text
 # What a word without a key was probably meant for
 MAIN = {"predict": "input", "evaluate": "checkpoint", "export": "checkpoint", "demo": "checkpoint", "compare": "runs"}
-MAIN |= {"train": "resume", "prepare": "data.source"}
+MAIN |= {"dashboard": "runs", "train": "resume", "prepare": "data.source"}
 
 
 def understood(arguments: Sequence[str], command: str, conf: Path) -> list[str]:

@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,10 @@ class Group:
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     """Rows in the order of data set and cost, and remarks on runs that were left out."""
     settings = [flat_settings(run.config) for run in runs]
-    names = model_names(runs)
+    names = model_names([run.config for run in runs])
     datasets, kept_apart = tested_apart(runs, data_names(runs))
-    setups = [
-        Setup(*row) for row in zip(zip(names, datasets, strict=True), settings, [r.choices for r in runs], strict=True)
-    ]
-    said = labels(setups)
+    places = zip(names, datasets, strict=True)
+    said = labels([Setup(place, own, run.choices) for place, own, run in zip(places, settings, runs, strict=True)])
     rows: dict[tuple, list[int]] = defaultdict(list)
     for index in range(len(runs)):
         rows[names[index], datasets[index], tuple(sorted(settings[index].items()))].append(index)
@@ -61,7 +60,7 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
         groups.append(
             Group(
                 model=f"{label} #{alike + 1}" if alike else label,
-                backbone=_backbone(runs[first]),
+                backbone=_backbone(runs[first].config),
                 data=dataset,
                 data_name=str(data.get("name")),
                 classes=runs[first].classes,
@@ -73,9 +72,9 @@ def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
     return groups, remarks
 
 
-def model_names(runs: Sequence[Run]) -> list[str]:
+def model_names(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """ResNet-18 for resnet18.a1_in1k, unless other weights of the same network are there too."""
-    backbones = [_backbone(run) for run in runs]
+    backbones = [_backbone(config) for config in configs]
     tags: dict[str, set[str]] = defaultdict(set)
     for backbone in backbones:
         tags[backbone.split(".")[0]].add(backbone)
@@ -87,8 +86,8 @@ def model_names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def _backbone(run: Run) -> str:
-    model = run.config["model"]
+def _backbone(config: Mapping[str, Any]) -> str:
+    model = config["model"]
     return str(model.get("backbone") or str(model.get("_target_")).rsplit(".", 1)[-1])
 
 

@@ -31,12 +31,16 @@ SHARE_BELOW_1 = number(0, 1, below=True)
 NOT_NEGATIVE = number(0)
 POSITIVE = number(0, over=True)
 COUNT = whole(1)
+PORT = whole(0, 65535)
 MODE = choice("min", "max")
 DEVICE = pattern(r"auto|cpu|cuda(:\d+)?|mps", "one of auto, cpu, cuda, cuda:1, mps")
 PRECISION = choice("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 EMOTION_LIST = several(choice(*EMOTIONS), 2, f"two or more of {', '.join(EMOTIONS)}, as [happy,sad]")
 # What training measures of each epoch, so what a callback can watch
-METRICS = tuple(f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "macro_f1"))
+METRICS = (
+    *(f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "macro_f1")),
+    *(f"val_recall/{emotion}" for emotion in EMOTIONS),
+)
 METRIC = choice(*METRICS)
 # Precisions of each format that export.py writes
 EXPORTS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
@@ -173,6 +177,7 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "measure": FLAG,
         "architectures": FLAG.or_null(),
     },
+    "dashboard": {"runs": PATHS, "host": TEXT, "port": PORT},
     "export": {
         "checkpoint": CHECKPOINT,
         "format": choice(*EXPORTS),
@@ -184,7 +189,7 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
     "demo": {
         "checkpoint": CHECKPOINT,
         "host": TEXT,
-        "port": whole(0, 65535),
+        "port": PORT,
         "upload_megabytes": POSITIVE,
         "device": DEVICE,
     },

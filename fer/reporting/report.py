@@ -1,19 +1,24 @@
 """`report.html` of a run, an evaluation or pooled folds: what was done, the numbers, the figures, how to repeat it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
+from fer.errors import RunError
 from fer.evaluation.metric_table import MISSING, class_rows, result_rows, shown_in
 from fer.files import replacing
+from fer.reporting.alt_texts import alt_text
+from fer.reporting.cells import confusion_table, errors_table
 from fer.reporting.facts import NAMES, baseline_remark, data_name, facts, limits, run_title
 from fer.reporting.figure_table import figures_in
 from fer.reporting.render import render_html
 from fer.runs.folder import RunFolder
+
+Content = TypeVar("Content")
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | None = None) -> Path:
@@ -32,6 +37,11 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
         config = run.read_config()
     splits = [split for split in NAMES if f"{split}/accuracy" in metrics]
     reported = splits[-1] if splits else "test"
+    predictions, history = _read(run.read_predictions), _read(run.read_history) or {}
+    figures = [
+        (row, path, alt_text(row.name, row.title, metrics, reported, predictions, history))
+        for row, path in figures_in(run.figures, "report", (".png", ".svg"))
+    ]
     page = render_html(
         "report.html.j2",
         title=run_title(metrics, config),
@@ -42,13 +52,23 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
         results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},
         classes=_classes(metrics, reported),
         folds=_folds(metrics.get("folds") or []),
-        figures=figures_in(run.figures, "report", (".png", ".svg")),
+        confusion=predictions and confusion_table(predictions, run.figures),
+        errors=predictions and errors_table(predictions),
+        figures=figures,
         commands=_commands(run, metrics, config),
         limits=_limits(metrics, config, reported),
     )
     with replacing(run.report_file) as file:
         file.write(page)
     return run.report_file
+
+
+def _read(read: Callable[[], Content]) -> Content | None:
+    """A table of the folder; None where it has none that can be read."""
+    try:
+        return read()
+    except RunError:
+        return None
 
 
 def _headline(metrics: Mapping[str, Any], split: str) -> dict[str, str] | None:

@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -20,24 +22,43 @@ from fer.evaluation.metric_table import result_rows, shown_in
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.figure_table import figures_in
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
+from fer.runs.naming import NAMED_ELSEWHERE, short_name, short_value
 
 POINTS, DIMENSIONS, SPRITE = 400, 48, 32  # of the projector: images, principal components, pixels on a side
 
+# Sections stand in the order of their names: `train` and `val` come first, results with their pictures follow, then
+# what is looked at when something is wrong. Start of a tag -> as the dashboard has it; other loggers keep the first.
+SECTIONS = {
+    "result/": "view_2_results/",
+    "gradient_norm/": "watch_gradient_norm/",
+    "learning_rate/": "watch_learning_rate/",
+    "schedule/": "watch_schedule/",
+    "throughput/": "watch_throughput/",
+}
 # The charts of the Custom Scalars tab: section -> chart -> tags, of which one may be a pattern
 LAYOUT = {
     "1 training and validation": {
         "loss": ["Multiline", ["train/loss", "val/loss"]],
         "accuracy": ["Multiline", ["train/accuracy", "val/accuracy"]],
         "macro F1": ["Multiline", ["train/macro_f1", "val/macro_f1"]],
+        "recall of each class, validation": ["Multiline", [r"val_recall/.+"]],
     },
     "2 schedule": {
-        "learning rate of each stage": ["Multiline", [r"learning_rate/.+"]],
-        "parameters that train": ["Multiline", ["schedule/trainable_parameters"]],
+        "learning rate of each stage": ["Multiline", [r"watch_learning_rate/.+"]],
+        "gradient norm of each stage": ["Multiline", [r"watch_gradient_norm/.+"]],
+        "parameters that train": ["Multiline", ["watch_schedule/trainable_parameters"]],
     },
-    "3 speed": {"training images a second": ["Multiline", ["throughput/images_per_second"]]},
+    "3 speed": {"training images a second": ["Multiline", ["watch_throughput/images_per_second"]]},
 }
 
+FAILED = ".failed"  # end of the name of the file that says so
+# Keys that most comparisons vary, beside those that were typed
+COMMON_KEYS = (
+    "model.weights", "data.fold", "data.image_size", "data.batch_size", "optimizer.lr", "optimizer.weight_decay",
+    "loss.label_smoothing", "module.ema_decay", "trainer.max_epochs", "seed",
+)  # fmt: skip
 SELECTED_BY = "val/accuracy"  # beside the metrics of the test in the HParams tab
 
 
@@ -50,44 +71,86 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         # Lightning adds the epoch to all it logs, which would be the dashboard's first chart: a straight line.
-        super().log_metrics({tag: float(value) for tag, value in metrics.items() if tag != "epoch"}, step)
+        super().log_metrics({shown_tag(tag): float(value) for tag, value in metrics.items() if tag != "epoch"}, step)
 
 
-def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """The choices that runs differ in, flat."""
-    chosen = {
-        "backbone": cfg.model.get("backbone", cfg.model.get("_target_")),
-        "weights": cfg.model.get("weights"),
-        "data": cfg.data.name,
-        "fold": cfg.data.fold if cfg.data.folds else None,
-        "image_size": cfg.data.image_size,
-        "batch_size": cfg.data.batch_size,
-        "optimizer": _class_name(cfg.optimizer),
-        "lr": cfg.optimizer.get("lr"),
-        "weight_decay": cfg.optimizer.get("weight_decay"),
-        "scheduler": _class_name(cfg.scheduler),
-        "rates": _class_name(cfg.rates),
-        "label_smoothing": cfg.loss.get("label_smoothing"),
-        "ema_decay": cfg.module.get("ema_decay"),
-        "epochs": cfg.trainer.max_epochs,
-        "seed": cfg.seed,
-    }
-    return {name: value for name, value in chosen.items() if value is not None}
+def shown_tag(tag: str) -> str:
+    """The tag of a number in the dashboard."""
+    start = next((start for start in SECTIONS if tag.startswith(start)), "")
+    return SECTIONS.get(start, "") + tag.removeprefix(start)
+
+
+def hyperparameters(cfg: DictConfig, choices: Choices | None = None) -> dict[str, Any]:
+    """What runs differ in, flat, by the names that comparisons use: config groups, common keys, and all that was typed.
+
+    Args:
+        cfg: of a run.
+        choices: as they were typed; where there is no record, classes stand for options of groups.
+    """
+    nodes = [(str(name), node) for name, node in cfg.items() if isinstance(node, DictConfig) and "_target_" in node]
+    groups = choices.groups if choices is not None else {name: _class_name(node) for name, node in nodes}
+    left_out = (*NAMED_ELSEWHERE, "module", "callbacks")
+    chosen: dict[str, Any] = {name: option for name, option in groups.items() if name not in left_out}
+    for key in (*COMMON_KEYS, *(choices.typed if choices is not None else ())):
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, DictConfig) or value is None or (key == "data.fold" and not cfg.data.folds):
+            continue
+        chosen[short_name(key)] = value if isinstance(value, bool | int | float) else short_value(str(value))
+    network = cfg.model.get("backbone", _class_name(cfg.model))
+    return {"backbone": network, "data": cfg.data.name, **chosen}
 
 
 def hparams_tags() -> dict[str, str]:
-    """Tags of the results in the HParams tab -> names in `metrics.json`."""
+    """Tags of the results -> names in `metrics.json`."""
     names = [f"test/{metric.key}" for metric in shown_in("hparams")]
     return {f"result/{name.replace('/', '_')}": name for name in (*names, SELECTED_BY)}
 
 
-def declare_run(writer: SummaryWriter, cfg: DictConfig) -> None:
-    """Ahead of training: the charts' layout, the config as text, and the run in the HParams tab."""
+def declare_run(writer: SummaryWriter, cfg: DictConfig, choices: Choices | None = None) -> None:
+    """Ahead of training: the charts' layout, the config as text, and the run, as running, in the HParams tab."""
+    for mark in Path(writer.get_logdir()).glob(f"*{FAILED}"):  # it is resumed
+        mark.unlink()
     writer.add_custom_scalars(LAYOUT)
     writer.add_text("2_config", "\n".join(f"    {line}" for line in OmegaConf.to_yaml(cfg, resolve=True).splitlines()))
-    experiment, start, _ = hparams(hyperparameters(cfg), dict.fromkeys(hparams_tags(), 0.0))
-    writer._get_file_writer().add_summary(experiment)
-    writer._get_file_writer().add_summary(start)
+    experiment, start, _ = hparams(
+        hyperparameters(cfg, choices), dict.fromkeys((shown_tag(tag) for tag in hparams_tags()), 0.0)
+    )
+    for summary in (with_names(experiment), start):
+        writer._get_file_writer().add_summary(summary)
+
+
+def with_names(experiment: Summary) -> Summary:
+    """The summary of the HParams tab, with metrics by the names of `metrics.json` as the headings of its columns."""
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    names = {shown_tag(tag): name for tag, name in hparams_tags().items()}
+    for info in content.experiment.metric_infos:
+        info.display_name = names[info.name.tag]
+    plugin.content = content.SerializeToString()
+    return experiment
+
+
+def end_of_session(status: int) -> Summary:
+    """That a run has ended, for the HParams tab: `STATUS_SUCCESS` or `STATUS_FAILURE`."""
+    *_, end = hparams({}, {})
+    plugin = end.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    content.session_end_info.status = status
+    plugin.content = content.SerializeToString()
+    return end
+
+
+def declare_columns(folder: Path, columns: dict[str, Any]) -> None:
+    """The columns of the HParams tab where runs have different ones: TensorBoard takes those of the first run."""
+    experiment, *_ = hparams(columns, dict.fromkeys((shown_tag(tag) for tag in hparams_tags()), 0.0))
+    with SummaryWriter(str(folder)) as writer:
+        writer._get_file_writer().add_summary(with_names(experiment))
+
+
+def mark_failed(folder: Path) -> None:
+    """That a run crashed, in a file of its own, which is removed where the run is resumed."""
+    with SummaryWriter(str(folder), filename_suffix=FAILED) as writer:
+        writer._get_file_writer().add_summary(end_of_session(api_pb2.STATUS_FAILURE))
 
 
 def log_results(
@@ -109,7 +172,7 @@ def log_results(
         step: the last of the training.
     """
     for tag, name in hparams_tags().items():
-        writer.add_scalar(tag, metrics[name], step)
+        writer.add_scalar(shown_tag(tag), metrics[name], step)
     writer.add_text("1_result", result_table(metrics), step)
     # The Time Series tab sorts groups by name and shows pictures too: `view` comes after all that is a curve.
     for number, (row, path) in enumerate(figures_in(RunFolder(folder).figures, "tensorboard"), start=1):
@@ -117,6 +180,7 @@ def log_results(
     for index, name in enumerate(outcome.classes):
         writer.add_pr_curve(f"test/{name}", outcome.labels == index, outcome.probabilities[:, index], step)
     add_projector(writer, outcome, classifier)
+    writer._get_file_writer().add_summary(end_of_session(api_pb2.STATUS_SUCCESS))
     writer.close()
 
 

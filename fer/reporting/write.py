@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from fer.errors import RunError
 from fer.evaluation.evaluation import Evaluation
 from fer.models.classifier import ExpressionClassifier
+from fer.reporting.cells import write_cells
 from fer.reporting.console import print_evaluation
 from fer.reporting.figure_table import FIGURES, draw_figures, save_figures
 from fer.reporting.report import write_report
@@ -43,6 +44,7 @@ def write_evaluation(
         if metrics.get("best_epoch") is not None and folder.history_file.exists():
             drawn["training_curves"] = training_figure(folder.read_history(), metrics["best_epoch"])
         save_figures(drawn, folder.figures)
+        write_cells(evaluation.predictions, folder.figures)
     if evaluation.folds:
         folder.write_folds(evaluation.folds)
     if log_results is not None:
@@ -65,3 +67,5 @@ def clear_evaluation(folder: RunFolder) -> None:
     for row in FIGURES:
         for figure in folder.figures.glob(f"{row.name}.*"):
             figure.unlink()
+    for sheet in folder.figures.glob("cells/*-as-*.png"):
+        sheet.unlink()

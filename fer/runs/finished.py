@@ -66,6 +66,17 @@ def find_runs(places: Sequence[Path | str]) -> tuple[list[Run], list[Unfinished]
     Raises:
         RunError: a place that does not exist, or no run at all.
     """
+    folders = [run.path for run in find_run_folders(places)]
+    found = [read_run(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
+    return [run for run in found if isinstance(run, Run)], [run for run in found if isinstance(run, Unfinished)]
+
+
+def find_run_folders(places: Sequence[Path | str]) -> list[RunFolder]:
+    """Run folders in or under the places, each once, whatever their state.
+
+    Raises:
+        RunError: a place that does not exist, or no run at all.
+    """
     folders: dict[Path, None] = {}
     for place in places:
         for root in _matches(str(place)):
@@ -75,9 +86,7 @@ def find_runs(places: Sequence[Path | str]) -> tuple[list[Run], list[Unfinished]
             f"no run in {', '.join(str(place) for place in places)}: a run folder holds "
             f"{RunFolder('').config_file.name}; train first: python scripts/train.py experiment=demo"
         )
-    names = short_names(list(folders))
-    found = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
-    return [run for run in found if isinstance(run, Run)], [run for run in found if isinstance(run, Unfinished)]
+    return [RunFolder(folder) for folder in folders]
 
 
 def _matches(place: str) -> list[Path]:

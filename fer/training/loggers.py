@@ -1,6 +1,8 @@
 """Where the numbers of a run go: `history.csv` always, and the loggers of the config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +13,8 @@ from fer.errors import ConfigError
 from fer.evaluation.evaluation import Evaluation
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
-from fer.reporting.tensorboard import declare_run, hparams_tags, hyperparameters, log_results
+from fer.reporting.tensorboard import declare_run, hparams_tags, hyperparameters, log_results, mark_failed
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 
@@ -68,13 +71,27 @@ def build_loggers(cfg: DictConfig, run: RunFolder) -> list[Logger]:
     return [*loggers, HistoryLogger(run)]
 
 
-def start_logging(loggers: Sequence[Logger], cfg: DictConfig) -> None:
+def start_logging(loggers: Sequence[Logger], cfg: DictConfig, choices: Choices | None = None) -> None:
     """Ahead of training: what the run is, for each logger in its way."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            declare_run(logger.experiment, cfg)
+            declare_run(logger.experiment, cfg, choices)
         else:
-            logger.log_hyperparams(hyperparameters(cfg))
+            logger.log_hyperparams(hyperparameters(cfg, choices))
+
+
+@contextmanager
+def failure_marked(loggers: Sequence[Logger]) -> Iterator[None]:
+    """Tell loggers of a run that crashes; one that is stopped will be resumed."""
+    try:
+        yield
+    except Exception:
+        for logger in loggers:
+            if isinstance(logger, TensorBoardLogger):
+                mark_failed(Path(logger.log_dir))
+            else:
+                logger.finalize("failed")
+        raise
 
 
 def finish_logging(

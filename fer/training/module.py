@@ -189,6 +189,14 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
         if not torch.isfinite(results["loss"]):
             precision = str(self.trainer.precision)
             raise divergence(self.global_step, self.current_epoch, self._lr(), precision, self.network)
+        self._log_recalls()
+
+    def _log_recalls(self) -> None:
+        """Of each class the share of its validation images that was found; of a class without any, nothing."""
+        matrix = self.confusion.compute()  # [K, K], truth by prediction
+        recalls, support = matrix.diagonal() / matrix.sum(dim=1).clamp(min=1), matrix.sum(dim=1).tolist()
+        shown = zip(self.classes, recalls, support, strict=True)
+        self.log_dict({f"val_recall/{name}": recall for name, recall, images in shown if images})
 
     def _log_epoch(self, progress: Progress, split: str) -> dict[str, Tensor]:
         results = progress.finish()

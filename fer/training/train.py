@@ -33,7 +33,7 @@ from fer.runs.folder import RunFolder
 from fer.runs.resume import checkpoint_to_resume, resumed_config
 from fer.training.callbacks import Throughput
 from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
-from fer.training.loggers import build_loggers, finish_logging, start_logging
+from fer.training.loggers import build_loggers, failure_marked, finish_logging, start_logging
 from fer.training.lr_finder import find_learning_rate
 from fer.training.module import ExpressionModule
 from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, stoppable
@@ -100,12 +100,20 @@ def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str
         module.optimizer = build(cfg.optimizer, "optimizer")
         if cfg.lr_find == "only":
             return None
-    if trainer.is_global_zero:
-        start_logging(trainer.loggers, cfg)
-    _fit(module, data, trainer, checkpoint, run)
-    train_seconds = _train_seconds(trainer)
     if not trainer.is_global_zero:
+        _fit(module, data, trainer, checkpoint, run)
         return None
+    start_logging(trainer.loggers, cfg, run.read_choices())
+    with failure_marked(trainer.loggers):
+        _fit(module, data, trainer, checkpoint, run)
+        return _test(cfg, module, data, trainer, run)
+
+
+def _test(
+    cfg: DictConfig, module: ExpressionModule, data: FERDataModule, trainer: Trainer, run: RunFolder
+) -> dict[str, Any]:
+    """Test the best checkpoint and fill the run folder."""
+    train_seconds = _train_seconds(trainer)
     classifier, best_epoch = _best_classifier(module, run)
     evaluation = evaluate_run(classifier, data, trainer.strategy.root_device, str(trainer.precision))
     training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}

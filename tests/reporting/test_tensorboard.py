@@ -1,6 +1,7 @@
 """Event files hold what the dashboard is to show: read back here as TensorBoard reads them."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from google.protobuf import text_format
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.util import tensor_util
 
@@ -19,9 +20,10 @@ from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.reporting.figures import save_figure
 from fer.reporting.tensorboard import RunLogger, declare_run, log_results, principal_components, result_table
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
-from fer.training.loggers import HistoryLogger
+from fer.training.loggers import HistoryLogger, failure_marked, start_logging
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {
@@ -64,10 +66,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str], cla
 
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", tiny_overrides)
+        cfg = compose("train", [*tiny_overrides, "freeze=partial", "loss.gamma=2"])
+    groups = {"model": "resnet18", "freeze": "partial", "augment": "light", "optimizer": "adamw"}
+    choices = Choices(groups, ("freeze=partial", "loss.gamma=2"))
     folder = tmp_path_factory.mktemp("run")
     logger = RunLogger(folder)
-    declare_run(logger.experiment, cfg)
+    declare_run(logger.experiment, cfg, choices)
     for epoch in range(2):
         logger.log_metrics({"learning_rate/head": 0.1}, step=10 * epoch)
         logger.log_metrics({"epoch": epoch, "val/loss": 1.0 - epoch / 2, "val/accuracy": 0.5}, step=10 * epoch + 9)
@@ -88,9 +92,10 @@ def text(shown: EventAccumulator, tag: str) -> str:
 
 
 def test_curves_have_their_sections_and_the_epoch_is_none(shown: EventAccumulator) -> None:
-    assert {tag.split("/")[0] for tag in shown.Tags()["scalars"]} == {"train", "val", "learning_rate", "result"}
+    sections = sorted({tag.split("/")[0] for tag in shown.Tags()["scalars"]})
+    assert sections == ["train", "val", "view_2_results", "watch_learning_rate"]  # as the dashboard sorts them
     assert [(event.step, event.value) for event in shown.Scalars("val/loss")] == [(9, 1.0), (19, 0.5)]
-    assert [event.value for event in shown.Scalars("result/test_accuracy")] == [0.75]
+    assert [event.value for event in shown.Scalars("view_2_results/test_accuracy")] == [0.75]
 
 
 def test_training_and_validation_share_a_chart_and_stages_another(shown: EventAccumulator) -> None:
@@ -98,7 +103,8 @@ def test_training_and_validation_share_a_chart_and_stages_another(shown: EventAc
     layout = layout_pb2.Layout.FromString(content)
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
     assert charts["loss"] == ["train/loss", "val/loss"]
-    assert charts["learning rate of each stage"] == ["learning_rate/.+"]
+    assert charts["learning rate of each stage"] == ["watch_learning_rate/.+"]
+    assert charts["recall of each class, validation"] == ["val_recall/.+"]
     assert [category.title[0] for category in layout.category] == ["1", "2", "3"]
 
 
@@ -106,7 +112,7 @@ def test_figures_stand_in_a_fixed_order_after_the_curves(shown: EventAccumulator
     tags = [tag for tag in sorted(shown.Tags()["images"]) if tag.startswith("view_2_results/")]
     names = ["01_confusion_matrix", "02_top_losses", "03_schedule", "04_something"]
     assert tags == [f"view_2_results/{name}" for name in names]
-    assert tags[0] > max(shown.Tags()["scalars"])
+    assert tags[0] > max(tag for tag in shown.Tags()["scalars"] if tag.startswith(("train", "val")))
     picture = shown.Images(tags[0])[0]
     assert picture.encoded_image_string == (run / "figures" / "confusion_matrix.png").read_bytes()
     assert (picture.width, picture.height) == (150, 150)
@@ -141,8 +147,37 @@ def test_hyperparameters_come_with_the_real_metrics_and_no_run_of_their_own(show
     content = shown.summary_metadata["_hparams_/experiment"].plugin_data.content
     experiment = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
     assert {info.name.tag for info in experiment.metric_infos} <= set(shown.Tags()["scalars"])
+    assert {info.display_name for info in experiment.metric_infos} >= {"test/accuracy", "test/macro_f1", "val/accuracy"}
+    assert (values["freeze"].string_value, values["augment"].string_value) == ("partial", "light")
+    assert values["loss.gamma"].number_value == 2
     assert {path.parent for path in run.rglob("events.out.*")} == {run / "tensorboard"}
     assert "hp_metric" not in shown.Tags()["scalars"]
+
+
+def status_of(folder: Path) -> int | None:
+    shown = EventAccumulator(str(folder)).Reload()
+    metadata = shown.summary_metadata.get("_hparams_/session_end_info")
+    if metadata is None:
+        return None
+    content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+    return content.session_end_info.status
+
+
+def test_a_run_is_running_then_successful_or_failed(run: Path, tmp_path: Path, tiny_config: Callable) -> None:
+    assert status_of(run / "tensorboard") == api_pb2.STATUS_SUCCESS
+    logger = RunLogger(tmp_path)
+    start_logging([logger], tiny_config())
+    logger.experiment.flush()
+    folder = tmp_path / "tensorboard"
+    assert status_of(folder) is None
+    with pytest.raises(RuntimeError, match="crashed"), failure_marked([logger]):
+        raise RuntimeError("crashed")
+    assert status_of(folder) == api_pb2.STATUS_FAILURE
+    start_logging([RunLogger(tmp_path)], tiny_config())  # resumed
+    assert status_of(folder) is None
+    with pytest.raises(SystemExit), failure_marked([logger]):
+        raise SystemExit(143)  # it was stopped
+    assert status_of(folder) is None
 
 
 def test_the_projector_has_features_faces_and_what_was_said_of_them(run: Path) -> None:
