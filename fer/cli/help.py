@@ -14,9 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.config.check import as_typed, leaves
 from fer.config.keys import rule_of, rules_of
+from fer.config.rules import FLAG, PATH, PATHS, TEXT
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>[\w/ ]+):(?P<value>[^#]*)(# (?P<comment>.*))?")
 KEY_WIDTH = 34  # of the column of keys; longer ones have their comment in the next line
+# Rules that a comment says already
+SAID = {rule.words for plain in (FLAG, PATH, PATHS, TEXT) for rule in (plain, plain.or_null())}
 HIDDEN = ("_target_", "_partial_")
 
 
@@ -27,7 +30,7 @@ def show_own_help(command: str, conf: Path) -> None:
         groups = list(group_lines(self, conf))
         keys = list(key_lines(cfg, command, conf))
         text = string.Template(help_cfg.template)
-        return text.safe_substitute(APP_CONFIG_GROUPS="\n".join(groups), CONFIG="\n".join(keys))
+        return text.safe_substitute(APP_CONFIG_GROUPS="\n".join(groups) + "\n", CONFIG="\n".join(keys) + "\n")
 
     Hydra.get_help = get_help  # type: ignore[method-assign]
 
@@ -59,10 +62,9 @@ def key_lines(cfg: DictConfig, command: str, conf: Path) -> Iterator[str]:
             part = first
         rule = rule_of(key, rules)
         comment = comments.get(key, "").rstrip(".")
-        words = "" if rule is None or rule.words in comment else rule.words
-        yield from _wrapped(
-            f"{key}={'' if value == '???' else as_typed(value)}", "; ".join(filter(None, (comment, words)))
-        )
+        words = "" if rule is None or (comment and rule.words in SAID) or rule.words in comment else rule.words
+        shown = "" if value == "???" else as_typed(value)
+        yield from _wrapped(f"{key}={shown}", "; ".join(filter(None, (comment, words))))
 
 
 def known_comments(command: str, conf: Path) -> dict[str, str]:

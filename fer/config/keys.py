@@ -4,6 +4,7 @@ Whoever adds a key to `conf/` adds its row; `tests/config` fails where one is mi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from fer.config.rules import (
@@ -41,7 +42,10 @@ METRICS = (
     *(f"{split}/{name}" for split in ("val", "train") for name in ("accuracy", "loss", "macro_f1")),
     *(f"val_recall/{emotion}" for emotion in EMOTIONS),
 )
-METRIC = choice(*METRICS)
+METRIC = replace(
+    choice(*METRICS),
+    words="one of val/accuracy, val/loss, val/macro_f1, val_recall/EMOTION, train/accuracy, train/loss, train/macro_f1",
+)
 # Precisions of each format that export.py writes
 EXPORTS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
 

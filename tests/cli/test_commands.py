@@ -83,3 +83,17 @@ def test_a_resumed_run_stays_in_its_folder(
 )
 def test_commands_of_an_earlier_version_resume_their_sweeps(before: str, today: str) -> None:
     assert renamed(before) == today
+
+
+def test_help_shows_each_key_with_its_comment_and_range_and_no_private_file(tmp_path: Path) -> None:
+    text = call("train.py", "--help", "data=ckplus", folder=tmp_path).stdout
+    lines = text.splitlines()
+    wide = [line for line in lines if len(line) > 80 and not line.startswith("  python")]
+    assert all("key=value" in line or "same sweep again" in line for line in wide)  # running text
+    joined = " ".join(text.split())
+    assert "data.folds=10 number of subject-exclusive folds; null takes the data's own split; a whole number" in joined
+    assert "optimizer.lr=0.001 a number over 0" in joined
+    assert "model= resnet18, resnet34, resnet50 (default: resnet18)" in joined
+    assert "_base" not in text
+    assert "_target_" not in text
+    assert "data=" not in call("compare.py", "--help", folder=tmp_path).stdout
