@@ -36,6 +36,7 @@ def serve(runs: Sequence[str] | str, host: str, port: int) -> None:
     from tensorboard import program
 
     places = [runs] if isinstance(runs, str) else list(runs)
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of each file that it opens
     with tempfile.TemporaryDirectory(prefix="fer-dashboard-") as folder:
         found = link_runs(places, Path(folder))
         board = program.TensorBoard()
@@ -72,11 +73,13 @@ def link_runs(places: Sequence[Path | str], logdir: Path) -> int:
             _link_crashed(run, place)
         elif not place.is_symlink():
             place.symlink_to(run.tensorboard.resolve(), target_is_directory=True)
-    columns: dict[str, Any] = {}
-    for _, own in named.values():
-        columns |= {column: value for column, value in own.items() if column not in columns}
-    if any(set(own) != set(columns) for _, own in named.values()) and not list(logdir.glob("events.*")):
-        declare_columns(logdir, columns)
+    values: dict[str, list[Any]] = {}
+    for column in dict.fromkeys(column for _, own in named.values() for column in own):
+        values[column] = [own.get(column) for _, own in named.values()]
+    varied = {column for column, of_runs in values.items() if any(value != of_runs[0] for value in of_runs)}
+    if varied and not list(logdir.glob("events.*")):
+        first = {name: next(value for value in of_runs if value is not None) for name, of_runs in values.items()}
+        declare_columns(logdir, first, varied)
     return len(named)
 
 

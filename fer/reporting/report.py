@@ -48,7 +48,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
         subtitle=f"{datetime.now():%Y-%m-%d}, {folder}, results on {NAMES[reported].removesuffix(' images')} images",
         headline=_headline(metrics, reported),
         remark=baseline_remark(metrics, reported),
-        facts=facts(metrics, config),
+        facts=[*_chosen(run), *facts(metrics, config)],
         results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},
         classes=_classes(metrics, reported),
         folds=_folds(metrics.get("folds") or []),
@@ -69,6 +69,12 @@ def _read(read: Callable[[], Content]) -> Content | None:
         return read()
     except RunError:
         return None
+
+
+def _chosen(run: RunFolder) -> list[tuple[str, str]]:
+    """What was typed, in the words that name the run in comparisons and in TensorBoard."""
+    choices = _read(run.read_choices)
+    return [("chosen", ", ".join(choices.overrides))] if choices is not None and choices.overrides else []
 
 
 def _headline(metrics: Mapping[str, Any], split: str) -> dict[str, str] | None:

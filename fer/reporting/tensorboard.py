@@ -1,7 +1,7 @@
 """What TensorBoard shows of a run: charts in sections, hyperparameters with the real metrics, results, figures."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +140,22 @@ def end_of_session(status: int) -> Summary:
     return end
 
 
-def declare_columns(folder: Path, columns: dict[str, Any]) -> None:
-    """The columns of the HParams tab where runs have different ones: TensorBoard takes those of the first run."""
+def declare_columns(folder: Path, columns: dict[str, Any], varied: Collection[str]) -> None:
+    """The columns of the HParams tab over several runs: TensorBoard takes those of the first run otherwise.
+
+    Args:
+        folder: of all runs.
+        columns: name -> some value, of the type of all.
+        varied: those that differ, which come first.
+    """
     experiment, *_ = hparams(columns, dict.fromkeys((shown_tag(tag) for tag in hparams_tags()), 0.0))
+    plugin = with_names(experiment).value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    for info in content.experiment.hparam_infos:
+        info.differs = info.name in varied
+    plugin.content = content.SerializeToString()
     with SummaryWriter(str(folder)) as writer:
-        writer._get_file_writer().add_summary(with_names(experiment))
+        writer._get_file_writer().add_summary(experiment)
 
 
 def mark_failed(folder: Path) -> None:

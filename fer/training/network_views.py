@@ -32,7 +32,8 @@ class NetworkGraph(Callback):
             network = copy.deepcopy(module.network).cpu().eval()  # tracing must leave the one that trains as it is
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                writer.add_graph(network, torch.zeros(images.shape, dtype=torch.float32))
+                example = torch.zeros(images.shape, dtype=torch.float32)
+                writer.add_graph(torch.jit.trace(network, example, check_trace=False), example)  # a check: 3 s more
         except Exception as error:  # of whatever kind: a network of one's own may do what cannot be traced
             log.debug("no graph of the network: %s", error, exc_info=True)
 

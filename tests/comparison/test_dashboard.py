@@ -47,7 +47,7 @@ def test_links_lead_to_the_events_and_crashed_runs_are_marked(runs: Path, tmp_pa
     logdir = tmp_path / "logdir"
     logdir.mkdir()
     assert link_runs([runs], logdir) == link_runs([runs], logdir) == 3
-    found = sorted(entry.name for entry in logdir.iterdir())
+    found = sorted(entry.name for entry in logdir.iterdir() if entry.is_dir())
     assert found == list(named_runs([runs]))
     for name in found:
         shown = EventAccumulator(str(logdir / name)).Reload()
@@ -70,6 +70,7 @@ def test_the_table_has_the_columns_of_all_runs(runs: Path, run_folder, tmp_path:
     content = EventAccumulator(str(logdir)).Reload().summary_metadata["_hparams_/experiment"].plugin_data.content
     columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment.hparam_infos
     assert {"augment", "freeze", "lr", "weight_decay", "backbone"} <= {info.name for info in columns}
+    assert {info.name for info in columns if info.differs} == {"augment", "seed", "weight_decay"}
 
 
 def test_a_folder_without_events_is_one_line(run_folder, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fer.evaluation.split_predictions import SplitPredictions
 from fer.reporting.cells import write_cells
 from fer.reporting.figures import confusion_figure, save_figure
 from fer.reporting.report import write_report
+from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 
@@ -272,3 +273,9 @@ def test_pooled_folds_have_no_epoch_of_their_own(tmp_path, metrics):
     page = Page(write_report(tmp_path, pooled))
     assert "None" not in page.text
     assert "selected epoch" not in page.text
+
+
+def test_it_says_what_was_typed(tmp_path, metrics, config):
+    assert "chosen" not in Page(write_report(tmp_path, metrics, config)).text
+    RunFolder(tmp_path).write_choices(Choices({"augment": "none"}, ("augment=none", "optimizer.lr=3e-3")))
+    assert "augment=none, optimizer.lr=3e-3" in Page(write_report(tmp_path, metrics, config)).text
