@@ -1,6 +1,7 @@
 """Commands: Hydra apps whose expected errors are one line and exit status 1. Nothing heavy is imported here."""
 
 import functools
+import io
 import logging
 import os
 import sys
@@ -66,6 +67,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 def _run(app: Callable[[], None], config_name: str) -> None:
     """Run a command to its end, or until Ctrl-C; nobody may read all of its output, as in `--help | head`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # consoles of other encodings lack a dash, not the rest of the line
     hydra_utils.run_and_report = functools.partial(_report, hydra_utils.run_and_report, config_name)
     try:
         try:

@@ -16,6 +16,7 @@ from fer.sweeps.grid import Job
 from fer.sweeps.job import metrics_of
 
 POLL_SECONDS = 0.5
+BAR_WIDTH = 38  # of a line: bar, numbers and time
 
 
 class Watch:
@@ -93,7 +94,9 @@ class Watch:
             elif status is not None and status.state == "running":
                 now.append(f"{job.name}: {_last_line(job)}" if _last_line(job) else job.name)
         if not self._bar.disable:
-            self._bar.update(self._task, description=escape("\n".join(now)))
+            room = max(20, self.console.width - BAR_WIDTH)
+            lines = [line if len(line) <= room else f"{line[: room - 1]}…" for line in now]
+            self._bar.update(self._task, description=escape("\n".join(lines)))
 
     def _say(self, job: Job, status: Status) -> None:
         done = self._done_before + len(self.outcomes)

@@ -36,6 +36,7 @@ from fer.instantiate import build
 from fer.models.network import build_network
 from fer.models.stages import parameter_groups
 from fer.runs.folder import RunFolder
+from fer.training.callbacks import EpochLines
 from fer.training.loggers import build_loggers
 from fer.training.module import ExpressionModule
 from fer.training.train import build_callbacks, build_data, build_module
@@ -183,7 +184,8 @@ def _bare(cfg: DictConfig, data: FERDataModule, network: nn.Module, device: torc
 
 def _ours(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, run: RunFolder) -> float:
     clock = _Clock(cfg.warmup_steps, cfg.steps)
-    callbacks = [callback for callback in build_callbacks(cfg, run) if not isinstance(callback, Checkpoint)]
+    left_out = (Checkpoint, EpochLines)  # there is no end of the run to count towards
+    callbacks = [callback for callback in build_callbacks(cfg, run) if not isinstance(callback, left_out)]
     trainer = build(
         cfg.trainer,
         "trainer",

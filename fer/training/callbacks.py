@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
@@ -26,6 +26,17 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return logger.experiment
     return None
+
+
+class ProgressLine(RichProgressBar):
+    """Lightning's progress bar in one line of 80 columns, with validation accuracy as its one metric."""
+
+    def configure_columns(self, trainer: Trainer) -> list:
+        return super().configure_columns(trainer)[:-1]  # the speed is in the dashboard
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        found = super().get_metrics(trainer, pl_module)
+        return {"val accuracy": f"{found['val/accuracy']:.1%}"} if "val/accuracy" in found else {}
 
 
 class LearningRates(Callback):

@@ -1,6 +1,8 @@
 """Callbacks collect while a Trainer really runs, for seconds."""
 
+import io
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_lightning import Trainer
+from pytorch_lightning.demos.boring_classes import BoringModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.data.datamodule import FERDataModule
@@ -18,6 +21,7 @@ from fer.training.callbacks import (
     ConfusionMatrix,
     EpochLines,
     LearningRates,
+    ProgressLine,
     SampleImages,
     ScheduleFigure,
     Throughput,
@@ -89,8 +93,8 @@ def shown(run: tuple[Path, dict]) -> EventAccumulator:
 
 
 def test_a_stage_has_a_rate_while_it_trains(shown: EventAccumulator) -> None:
-    assert [event.step for event in shown.Scalars("learning_rate/head")] == [0, 1, 2, 3, 4, 5]
-    assert [event.step for event in shown.Scalars("learning_rate/stem")] == [2, 3, 4, 5]
+    assert [event.step for event in shown.Scalars("watch_learning_rate/head")] == [0, 1, 2, 3, 4, 5]
+    assert [event.step for event in shown.Scalars("watch_learning_rate/stem")] == [2, 3, 4, 5]
 
 
 def test_confusion_is_drawn_now_and_then_and_at_the_end(shown: EventAccumulator) -> None:
@@ -140,3 +144,23 @@ def test_training_curves_mark_the_best_epoch_and_stand_missing_numbers() -> None
     assert np.array_equal(curves["best epoch, 1: 60.0%"], [[1, 0.6]])
     assert [len(line.get_xdata()) for line in loss.lines][:2] == [2, 3]
     assert len(training_figure({}).axes) == 2
+
+
+def test_progress_is_one_line_of_80_columns(tmp_path: Path) -> None:
+    shown = io.StringIO()
+
+    class Module(BoringModel):
+        def on_validation_epoch_end(self) -> None:
+            self.log("val/accuracy", 0.123, prog_bar=True)
+            self.log("val/loss", 1.0, prog_bar=True)
+
+    bar = ProgressLine(refresh_rate=1, console_kwargs={"file": shown, "width": 80, "force_terminal": True})
+    Trainer(max_epochs=12, limit_train_batches=20, limit_val_batches=2, callbacks=[bar], logger=False,
+            enable_checkpointing=False, enable_model_summary=False, default_root_dir=tmp_path).fit(Module())  # fmt: skip
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in re.split(r"[\r\n]", shown.getvalue())]
+    lines = [line for line in lines if line]
+    last = [line for line in lines if line.startswith("Epoch 11/11")][-1]
+    assert "20/20" in last
+    assert last.endswith("val accuracy: 12.3%")
+    assert all(line.startswith(("Epoch", "Validation")) for line in lines)
+    assert max(map(len, lines)) <= 80

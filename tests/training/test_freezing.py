@@ -26,7 +26,7 @@ def test_a_schedule_freezes_what_it_says_for_as_long_as_it_says(
     expected = {"linear_probe": {"fc"}, "partial": {"fc", "layer4", "layer3"}}.get(schedule, everything)
     assert moved == expected
     assert "epoch 0 trains" in caplog.text
-    counts = [event.value for event in events(tmp_path / schedule).Scalars("schedule/trainable_parameters")]
+    counts = [event.value for event in events(tmp_path / schedule).Scalars("watch_schedule/trainable_parameters")]
     assert len(counts) == 4
     assert counts == sorted(counts)
     assert (counts[0] < counts[-1]) == (schedule in ("head_first", "gradual"))

@@ -90,12 +90,12 @@ def test_tensorboard_shows_the_run(finished: tuple[Path, dict]) -> None:
     shown = events(folder)
     scalars = set(shown.Tags()["scalars"])
     assert {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy", "macro_f1")} <= scalars
-    assert {"learning_rate/stem", "learning_rate/head", "throughput/images_per_second"} <= scalars
+    assert {"watch_learning_rate/stem", "watch_learning_rate/head", "watch_throughput/images_per_second"} <= scalars
     pictures = {"view_1_training/augmented_batch", "view_1_training/validation_confusion_matrix"}
     pictures |= {"view_2_results/01_confusion_matrix", "view_2_results/08_gradcam"}
     assert pictures <= set(shown.Tags()["images"])
     assert (folder / "report.html").stat().st_size > 100_000
-    assert shown.Scalars("result/test_accuracy")[-1].value == pytest.approx(metrics["test/accuracy"])
+    assert shown.Scalars("view_2_results/test_accuracy")[-1].value == pytest.approx(metrics["test/accuracy"])
     assert "_hparams_/experiment" in shown.summary_metadata
     assert "hp_metric" not in scalars
 
