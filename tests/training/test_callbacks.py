@@ -155,8 +155,9 @@ def test_progress_is_one_line_of_80_columns(tmp_path: Path) -> None:
             self.log("val/loss", 1.0, prog_bar=True)
 
     bar = ProgressLine(refresh_rate=1, console_kwargs={"file": shown, "width": 80, "force_terminal": True})
-    Trainer(max_epochs=12, limit_train_batches=20, limit_val_batches=2, callbacks=[bar], logger=False,
-            enable_checkpointing=False, enable_model_summary=False, default_root_dir=tmp_path).fit(Module())  # fmt: skip
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    limits = {"max_epochs": 12, "limit_train_batches": 20, "limit_val_batches": 2}
+    Trainer(**limits, **quiet, callbacks=[bar], default_root_dir=tmp_path).fit(Module())
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in re.split(r"[\r\n]", shown.getvalue())]
     lines = [line for line in lines if line]
     last = [line for line in lines if line.startswith("Epoch 11/11")][-1]
