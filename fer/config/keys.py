@@ -47,7 +47,12 @@ METRIC = replace(
     words="one of val/accuracy, val/loss, val/macro_f1, val_recall/EMOTION, train/accuracy, train/loss, train/macro_f1",
 )
 # Precisions of each format that export.py writes
-EXPORTS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
+EXPORTS = {
+    "onnx": ("fp32", "fp16", "int8"),
+    "exported_program": ("fp32", "fp16"),
+    "safetensors": ("fp32", "fp16"),
+    "hub": ("fp32",),
+}
 
 KEYS: dict[str, Rule] = {
     "seed": whole(0, MAX_SEED),

@@ -31,6 +31,7 @@ from fer.export.formats import (
     run_network,
     run_onnx,
 )
+from fer.export.hub import as_hub, run_hub, write_hub
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 from fer.models.shipped import DEFAULT, is_shipped
@@ -61,7 +62,7 @@ def export(
 
     Args:
         checkpoint: see `fer.evaluation.trained_model.load_trained`; None is the model that ships.
-        form: onnx, exported_program or safetensors.
+        form: onnx, exported_program, safetensors or hub.
         precision: fp32, fp16 or int8.
         output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
         images: most test images of the check.
@@ -82,15 +83,15 @@ def export(
     if model.temperature is None:
         log.warning("no temperature was fitted for this checkpoint: probabilities are as trained")
     path = Path(output) if output else _default_output(model, form, precision)
-    if path.is_dir():
+    if path.is_dir() and form != "hub":
         raise ConfigError(f"output={path} is a folder: name a file in it")
     faces, calibration = _faces(model, images, root, precision)
     facts = describe(model, precision)
     with Console().status(f"exporting {form}, {precision}"):
         content = _exported(model, form, precision, facts, calibration)
     checked, runtime = _checked(model, form, precision, content, faces)
-    _write(path, content)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
+    _write(path, form, content, results)
     write_json(path.with_name(f"{path.name}.json"), results)
     _print(results, path, runtime)
     return results
@@ -174,6 +175,8 @@ def _exported(
     example = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
     if form == "safetensors":
         return as_safetensors(network, classifier, facts)
+    if form == "hub":
+        return as_hub(classifier, model.temperature or 1.0, facts)
     if form == "exported_program":
         return as_exported_program(network, example, facts)
     content = as_onnx(network, example, facts)
@@ -190,13 +193,16 @@ def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[s
         return "onnxruntime", run_onnx(content)
     if form == "exported_program":
         return "exported program", run_exported_program(content)
+    if form == "hub":
+        return "timm, from the folder", run_hub(content)
     return "weights read back", run_network(load_safetensors(content, copy.deepcopy(original.network)))
 
 
 def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
     """Each checkpoint, precision and format has a name of its own."""
     other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST_CHECKPOINT else ""
-    name = f"model{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
+    stem = "hub" if form == "hub" else "model"
+    name = f"{stem}{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
     if is_shipped(model.path):
         return Path("outputs/export") / name
     return model.path.parent / name if model.folder is None else model.folder / "export" / name
@@ -206,8 +212,11 @@ def _checkpoint_name(model: TrainedModel) -> str:
     return BEST_CHECKPOINT if model.path.is_dir() else model.path.name
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, form: str, content: bytes, results: dict[str, Any]) -> None:
     try:
+        if form == "hub":
+            write_hub(path, content, results)
+            return
         with replacing(path, "wb") as file:
             file.write(content)
     except OSError as error:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fer.config.keys import EXPORTS
 from fer.errors import ConfigError, ExportError
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import classifier_of
@@ -22,8 +23,7 @@ Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> pr
 INPUT, OUTPUT = "images", "probabilities"
 OPSET = 18
 FACTS = "fer.json"  # the file within an exported program that holds the metadata
-SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors"}
-PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "exported_program": ("fp32", "fp16"), "safetensors": ("fp32", "fp16")}
+SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors", "hub": ""}  # a folder
 
 
 class CalibratedNetwork(nn.Module):
@@ -58,8 +58,8 @@ def check_choice(form: str, precision: str) -> None:
     """Raises ConfigError for a format or precision that does not exist, or whose packages are not installed."""
     if form not in SUFFIXES:
         raise ConfigError(f"format={form}: choose {', '.join(SUFFIXES)}")
-    if precision not in PRECISIONS[form]:
-        raise ConfigError(f"precision={precision}: format={form} has {', '.join(PRECISIONS[form])}")
+    if precision not in EXPORTS[form]:
+        raise ConfigError(f"precision={precision}: format={form} has {', '.join(EXPORTS[form])}")
     if form != "onnx":
         return
     for name in ("onnx", "onnxruntime", "onnxscript"):

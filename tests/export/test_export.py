@@ -218,3 +218,31 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no safetensors file"):
         load_safetensors(content.getvalue())
     assert not (tmp_path / "sprung").exists()
+
+
+def test_the_hub_folder_is_loaded_by_timm_with_calibrated_probabilities(run: Path) -> None:
+    results = export(str(run), "hub")
+    folder = run / "export" / "hub"
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    cfg = network.pretrained_cfg
+    assert network.num_classes == cfg["num_classes"] == len(CLASSES)
+    assert cfg["label_names"] == CLASSES
+    images = faces(3)
+    mean, std = (torch.tensor(cfg[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    with torch.inference_mode():
+        found = network((torch.from_numpy(images) - mean) / std).softmax(dim=1).numpy()
+    assert np.abs(found - expected(run, images)).max() < 1e-4
+    assert results["max_probability_difference"] <= 1e-4
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: timm\n")
+    assert f"Accuracy {results['accuracy_exported']:.1%} on 42 test images of fer2013" in card
+    assert "angry, disgust" in card
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert code is not None
+    names: dict = {}
+    exec(code[1].replace("FOLDER", str(folder)), names)
+    assert names["probabilities"].shape == (1, len(CLASSES))
+    from huggingface_hub import ModelCard
+
+    assert ModelCard.load(folder / "README.md").data.library_name == "timm"
