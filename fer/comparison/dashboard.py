@@ -36,7 +36,8 @@ def serve(runs: Sequence[str] | str, host: str, port: int) -> None:
     from tensorboard import program
 
     places = [runs] if isinstance(runs, str) else list(runs)
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of each file that it opens
+    for chatty in ("tensorboard", "werkzeug"):  # they tell of each file that they open, and of each that is asked for
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="fer-dashboard-") as folder:
         found = link_runs(places, Path(folder))
         board = program.TensorBoard()
