@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from fer.config.explain import meant_key, quoted_text, unparsed
-from fer.config.keys import rule_of, rules_of
+from fer.config.keys import OF_COMMAND, rule_of, rules_of
 from fer.errors import ConfigError
 
 PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./+-]*")  # what Hydra takes for text as it stands
@@ -143,13 +143,8 @@ def _no_pair(word: str, before: str, command: str, conf: Path) -> str:
 
 def known_keys(command: str, conf: Path) -> list[str]:
     """Keys of the table, and groups: enough to guess what was meant before Hydra has composed anything."""
-    groups = [path.name for path in sorted(conf.iterdir()) if path.is_dir() and path.name != "hydra"]
-    own = {"train", "benchmark"}
-    keys = [key for key in rules_of(command) if "*" not in key]
-    if command not in own:
-        from fer.config.keys import OF_COMMAND
-
-        keys = list(OF_COMMAND.get(command, {}))
-        keys += [key for key in rules_of(command) if key.startswith("data.")]
-        groups = ["data"]
-    return [*keys, *groups]
+    if command in ("train", "benchmark"):
+        groups = [path.name for path in sorted(conf.iterdir()) if path.is_dir() and path.name != "hydra"]
+        return [*(key for key in rules_of(command) if "*" not in key), *groups]
+    own = list(OF_COMMAND.get(command, {}))
+    return [*own, *(key for key in rules_of(command) if key.startswith("data.") and key not in own), "data"]

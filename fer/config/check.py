@@ -20,13 +20,14 @@ LOWER_IS_BETTER = ("loss",)
 FREE_NODES = ("hydra", "callbacks", "logger")  # whose entries have names of one's own
 
 
-def check_config(cfg: DictConfig, command: str, overrides: Sequence[str] = ()) -> None:
+def check_config(cfg: DictConfig, command: str, overrides: Sequence[str] = (), files: bool = True) -> None:
     """Refuse what cannot work.
 
     Args:
         cfg: as a command composes it; its `hydra` node too, where it has one.
         command: `train`, `evaluate`, …: the name of its config.
         overrides: of the command line.
+        files: whether files that are named must exist; a job of a sweep may name what an earlier one will write.
 
     Raises:
         FERError: in one line; the key, its value, and what it may be.
@@ -42,6 +43,8 @@ def check_config(cfg: DictConfig, command: str, overrides: Sequence[str] = ()) -
         if rule is not None and _is_ours(key, content) and not rule.accepts(value):
             raise ConfigError(refusal(key, value, rule))
     _check_together(content, command)
+    if files:
+        _check_files(content, command)
 
 
 def check_hydra(hydra: Any) -> None:
@@ -162,14 +165,13 @@ def _check_together(content: Mapping[str, Any], command: str) -> None:
     if command == "train" and fold and not folds:
         raise ConfigError(f"data.fold={fold}, but data={data.get('name')} is not folded: give data.folds too")
     for name, callback in (content.get("callbacks") or {}).items():
-        monitor, mode = (callback or {}).get("monitor"), (callback or {}).get("mode")
+        monitor, mode = (callback.get(key) if isinstance(callback, dict) else None for key in ("monitor", "mode"))
         if monitor and mode and (mode == "max") == monitor.endswith(LOWER_IS_BETTER):
             right = "min" if mode == "max" else "max"
             raise ConfigError(f"callbacks.{name}.mode={mode}: {monitor} is better the other way; give mode={right}")
     if command == "export" and content["precision"] not in EXPORTS[content["format"]]:
         has = ", ".join(EXPORTS[content["format"]])
         raise ConfigError(f"precision={content['precision']}: format={content['format']} has {has}")
-    _check_files(content, command)
 
 
 def _check_files(content: Mapping[str, Any], command: str) -> None:

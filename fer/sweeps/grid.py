@@ -97,7 +97,7 @@ def make_job(
         job = Job(job_name(config.hydra.runtime.choices, config.get("seed"), own), RunFolder(sweep), given)
         job.config = run_config(config)
         OmegaConf.resolve(job.config)
-        check_config(job.config, CONFIG, given)
+        check_config(job.config, CONFIG, given, files=False)
     except Exception as error:  # of whatever kind, it fails this job alone
         chosen = {**choices, **varied}
         name, cause = job_name(chosen, varied.get("seed", "0"), own), str(error).partition("Config search path")[0]

@@ -3,7 +3,7 @@
 function value(row, column) {
   const text = row.cells[column].textContent.trim();
   const number = parseFloat(text.replace(/[, ]/g, "").replace(/^[^0-9.+-]*(?=[+-]?[0-9])/, ""));
-  return { text, number: text === "–" || text === "" ? NaN : number };
+  return { text, number: text === "\u2013" || text === "" ? NaN : number };
 }
 function sort(table, column, button) {
   const body = table.tBodies[0];
