@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fer.config.keys import EXPORTS, HYDRA, REQUIRED, rule_of, rules_of
+from fer.config.keys import EXPORTS, HYDRA, REQUIRED, SHIPPED, rule_of, rules_of
 from fer.config.rules import Rule, nearest
 from fer.config.signatures import parameters_of
 from fer.errors import ConfigError, DataError, RunError
@@ -35,6 +35,8 @@ def check_config(cfg: DictConfig, command: str, overrides: Sequence[str] = (), f
     for key, question in REQUIRED.get(command, {}).items():
         if not cfg.get(key):
             raise ConfigError(question)
+    if command == "evaluate" and not cfg.get("checkpoint") and not cfg.get("predictions"):
+        raise ConfigError("give checkpoint=RUN_OR_CKPT: a run folder or a checkpoint, or several as [A,B,C] to vote")
     content = resolved(cfg)
     _check_added_keys(content, overrides)
     rules = rules_of(command)
@@ -184,7 +186,7 @@ def _check_files(content: Mapping[str, Any], command: str) -> None:
     if command == "prepare" and source and ":" not in source and not Path(source).exists():
         raise DataError(f"data.source={source} does not exist")
     for given in _paths(content.get("checkpoint")):
-        if not Path(given).exists():
+        if given not in SHIPPED and not Path(given).exists():
             raise ConfigError(f"checkpoint={given} does not exist: give a run folder, or a checkpoint")
     for given in _paths(content.get("runs")):
         if not Path(given).is_dir() and not glob.has_magic(given):

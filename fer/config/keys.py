@@ -83,7 +83,7 @@ KEYS: dict[str, Rule] = {
     "data.seed": whole(0, MAX_SEED),
     "model.backbone": TEXT,
     "model.weights": PATH.or_null(),
-    "model.stem": choice("default", "small", "small_pooled"),
+    "model.stem": choice("auto", "default", "small", "small_pooled"),
     "model.drop_rate": SHARE_BELOW_1,
     "model.drop_path_rate": SHARE_BELOW_1,
     "module.ema_decay": number(0, 1, over=True, below=True).or_null(),
@@ -120,6 +120,7 @@ KEYS: dict[str, Rule] = {
     "mix.cutmix": NOT_NEGATIVE,
     "mix.probability": SHARE,
     "trainer.accelerator": choice("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.threads": COUNT.or_null(),
     "trainer.devices": Rule(
         "a whole number of 1 or more, auto, or a list such as [0,1]",
         lambda v: (
@@ -158,9 +159,11 @@ KEYS: dict[str, Rule] = {
 }
 
 CHECKPOINT = PATH.or_null()
+SHIPPED = ("fer2013",)  # words that name models which come with this package
 OF_COMMAND: dict[str, dict[str, Rule]] = {
     "evaluate": {
         "checkpoint": PATHS.or_null(),
+        "predictions": PATH.or_null(),
         "split": choice("train", "val", "test", "all"),
         "tta": choice("none", "flip", "tencrop"),
         "device": DEVICE,
@@ -202,6 +205,14 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "upload_megabytes": POSITIVE,
         "device": DEVICE,
     },
+    "record": {
+        "minutes": POSITIVE,
+        "output": PATH,
+        "seeds": COUNT,
+        "image_size": COUNT,
+        "study": FLAG,
+        "overrides": Rule("a list of key=value", lambda value: isinstance(value, list)),
+    },
     "benchmark": {"rounds": COUNT, "steps": COUNT, "warmup_steps": whole(0), "images": COUNT},
 }
 HYDRA: dict[str, Rule] = {
@@ -216,11 +227,6 @@ HYDRA: dict[str, Rule] = {
 }
 # What a command cannot do without, and how it is asked for
 REQUIRED = {
-    "evaluate": {
-        "checkpoint": "give checkpoint=RUN_OR_CKPT: a run folder or a checkpoint, or several as [A,B,C] to vote"
-    },
-    "export": {"checkpoint": "give checkpoint=RUN_OR_CKPT: the model to export (a run folder, or a checkpoint)"},
-    "demo": {"checkpoint": "give checkpoint=RUN_OR_CKPT: the model to try (a run folder, or a checkpoint)"},
     "compare": {"runs": "say what to compare: runs=FOLDER (with run folders at any depth), or runs=[A,B]"},
 }
 # Words that other tools use -> keys of ours; the first that a command has counts

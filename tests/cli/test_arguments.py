@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer.cli.app import CONF, register_resolvers
 from fer.cli.arguments import path_value, understood
 from fer.config.check import check_config, leaves
-from fer.config.keys import EXPORTS, KEYS, METRICS, OF_COMMAND, rule_of, rules_of
+from fer.config.keys import EXPORTS, KEYS, METRICS, OF_COMMAND, SHIPPED, rule_of, rules_of
 from fer.config.signatures import parameters_of
 from fer.errors import FERError
 
@@ -106,6 +106,7 @@ def test_choices_are_those_of_the_code() -> None:
     from fer.evaluation.predict_split import VIEWS
     from fer.export.formats import SUFFIXES
     from fer.models.network import STEMS
+    from fer.models.shipped import SHA256
 
     rules = rules_of("evaluate")
     assert set(rules["trainer.precision"].choices) == {"auto", *PRECISIONS, *SHORT}
@@ -114,6 +115,7 @@ def test_choices_are_those_of_the_code() -> None:
     assert set(KEYS["model.stem"].choices) == set(STEMS)
     assert set(EXPORTS) == set(SUFFIXES)
     assert "val/accuracy" in METRICS
+    assert set(SHIPPED) == set(SHA256)
 
 
 def test_own_classes_give_their_own_meaning_to_words(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ MISTAKES = [
     ("compare", [], "runs=FOLDER"),
     ("compare", ["runs=nowhere"], "runs=nowhere"),
     ("compare", ["runs=.", "measure=maybe"], "true or false"),
-    ("export", [], "give checkpoint="),
+    ("export", ["checkpoint=nowhere"], "checkpoint=nowhere does not exist"),
     ("export", ["checkpoint=.", "format=onx"], "did you mean onnx?"),
     ("export", ["checkpoint=.", "format=safetensors", "precision=int8"], "has fp32, fp16"),
     ("export", ["checkpoint=.", "images=0"], "images=0"),
