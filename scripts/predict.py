@@ -16,6 +16,7 @@ def main(cfg: DictConfig) -> None:
         output_folder(),
         Options(
             faces=cfg.faces,
+            smallest_face=cfg.smallest_face,
             batch_size=cfg.batch_size,
             annotate=cfg.annotate,
             contact_sheet=cfg.contact_sheet,

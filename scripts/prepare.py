@@ -10,7 +10,7 @@ def main(cfg: DictConfig) -> None:
     from fer.cli.prepare import prepare
 
     data = cfg.data
-    prepare(data.pack or data.name, data.source, data.root, data.store_size, data.votes)
+    prepare(data.pack or data.name, data.source, data.root, data.store_size, data.votes, data.faces, data.align)
 
 
 if __name__ == "__main__":

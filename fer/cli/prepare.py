@@ -13,13 +13,22 @@ from fer.data.left_out import left_out_lines
 from fer.data.pack import AUDIT, DUPLICATES, Pack, open_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
+from fer.faces.framing import Faces
 from fer.files import replacing, write_json
 from fer.reporting.face_grids import twins_figure
 
 MAX_PAIRS = 12  # of duplicates in the sheet
 
 
-def prepare(name: str, source: str | None, root: str, store_size: int, votes: bool = False) -> None:
+def prepare(
+    name: str,
+    source: str | None,
+    root: str,
+    store_size: int,
+    votes: bool = False,
+    faces: Faces = "auto",
+    align: bool = False,
+) -> None:
     """Pack a source anew, in place of an older pack; audit it; print counts, what was left out, and the audit.
 
     Raises:
@@ -31,7 +40,7 @@ def prepare(name: str, source: str | None, root: str, store_size: int, votes: bo
         where = f"; its owners give access at {facts.access}" if facts.by_agreement else ""
         raise ConfigError(f"say what you downloaded: data.source=PATH (a folder, archive or table){where}")
     console = Console()
-    pack = open_pack(build_pack(root, name, source, store_size, votes))
+    pack = open_pack(build_pack(root, name, source, store_size, votes, faces, align))
     console.print(f"pack: {pack.folder}", highlight=False, soft_wrap=True)
     facts = dataset(pack)
     console.print(

@@ -29,7 +29,7 @@ from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.faces.framing import Framing, FramingRecord, square
+from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces, square
 from fer.faces.pictures import decode_picture
 from fer.files import printable, write_json
 
@@ -40,22 +40,30 @@ FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, DUPLICA
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 
 
-def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int = 48, votes: bool = False) -> Path:
+def ensure_pack(
+    root: Path | str,
+    name: str,
+    source: str | None,
+    store_size: int = 48,
+    votes: bool = False,
+    faces: Faces = "auto",
+    align: bool = False,
+) -> Path:
     """The folder of the pack `name`, built from `source` if it does not exist yet.
 
     Raises:
         DataError: no pack and no source; a source given that is not the one the pack was built from; a pack built
-            with other `votes` than are asked for.
+            with other `votes`, `faces` or `align` than are asked for.
     """
     folder = Path(root) / name
     if not folder.exists():
         if source is None:
             raise no_pack(folder)
-        return build_pack(root, name, source, store_size, votes)
+        return build_pack(root, name, source, store_size, votes, faces, align)
     manifest = read_manifest(folder)
     if source is not None and not is_made_from(manifest["source"], source):
         if is_older_drawing(manifest["source"], source):
-            return build_pack(root, name, source, store_size, votes)
+            return build_pack(root, name, source, store_size, votes, faces, align)
         raise DataError(
             f"the pack at {folder} was made from {manifest['source'].get('path')}, not from data.source={source}; "
             f"remake it (python scripts/prepare.py data={name} data.source={source}) or give another data.root"
@@ -69,13 +77,36 @@ def ensure_pack(root: Path | str, name: str, source: str | None, store_size: int
             f"{str(votes).lower()} is asked for; give another name (data.name=NAME), or remake it with "
             "scripts/prepare.py"
         )
+    _check_framing(folder, manifest, faces, align)
     size = manifest.get("store_size", store_size)
     if size != store_size:
         log.warning("%s holds images of %d px; data.store_size=%d needs a new pack", folder, size, store_size)
     return folder
 
 
-def build_pack(root: Path | str, name: str, source: str, store_size: int = 48, votes: bool = False) -> Path:
+def _check_framing(folder: Path, manifest: dict[str, Any], faces: Faces, align: bool) -> None:
+    """Raises DataError where a pack was framed otherwise than is asked for; the default takes any."""
+    made = {"faces": manifest.get("faces", "auto"), "align": manifest.get("framing", {}).get("align", False)}
+    asked = {"faces": made["faces"] if faces == "auto" else faces, "align": align}
+    if asked["faces"] != made["faces"] or align > made["align"]:
+        was, now = (" ".join(f"data.{key}={str(value).lower()}" for key, value in of.items()) for of in (made, asked))
+        raise DataError(
+            f"the pack at {folder} was made with {was}, {now} is asked for; give another name (data.pack=NAME), or "
+            "remake it with scripts/prepare.py"
+        )
+    if made["align"] and not align:
+        log.warning("the faces of %s are aligned: it was made with data.align=true", folder)
+
+
+def build_pack(
+    root: Path | str,
+    name: str,
+    source: str,
+    store_size: int = 48,
+    votes: bool = False,
+    faces: Faces = "auto",
+    align: bool = False,
+) -> Path:
     """Read `source` and write its pack, in place of an older one.
 
     Args:
@@ -84,23 +115,28 @@ def build_pack(root: Path | str, name: str, source: str, store_size: int = 48, v
         source: what was downloaded, see `fer.data.provenance.open_download`.
         store_size: side of packed images where the source's sizes differ, pixels.
         votes: whether the labels are those of FER+, in place of FER2013's own.
+        faces: how pictures become faces, see `FramingRecord`; `auto` leaves it to the layout.
+        align: whether faces are turned until the eyes are level, see `Framing`.
 
     Raises:
         DataError: nothing readable in the source, a pack that cannot be written, files in its place that are no
             pack (the download itself, perhaps).
     """
+    check_faces(faces)
     folder = Path(root) / name
     if folder.exists() and not _is_ours(folder):
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
     before, made_from = _identity(folder), fingerprint(source)
     with open_download(source) as files, PictureBuffer() as pictures:
         listing = _with_lost(list_samples(files, votes), files)
-        listing, framing = _frame(files, listing, pictures, store_size)
+        listing = listing if faces == "auto" else replace(listing, faces=faces)
+        listing, framing = _frame(files, listing, pictures, store_size, align)
         manifest = {
             "format": FORMAT,
             "source": made_from,
             "dataset": listing.dataset or dataset(name).name,
             "layout": listing.layout,
+            "faces": faces,
             "framing": framing.to_dict(),
             "counts": count(listing.samples),
             "rejected": [{"name": printable(path), "reason": reason} for path, reason in listing.rejected],
@@ -131,13 +167,16 @@ def _with_lost(listing: Listing, source: Source) -> Listing:
     return replace(listing, rejected=[*listing.rejected, *source.lost, *unread])
 
 
-def _frame(source: Source, listing: Listing, pictures: "PictureBuffer", store_size: int) -> tuple[Listing, Framing]:
+def _frame(
+    source: Source, listing: Listing, pictures: "PictureBuffer", store_size: int, align: bool
+) -> tuple[Listing, Framing]:
     """Decode the pictures of a listing and put the face of each into the buffer.
 
     Returns:
         The listing, unreadable pictures left out, and how faces were framed.
     """
-    samples, rejected, record = [], list(listing.rejected), FramingRecord(listing.faces, store_size)
+    faces = choose_faces(_sample(source, listing)) if listing.faces == "auto" else listing.faces
+    samples, rejected, record = [], list(listing.rejected), FramingRecord(faces, store_size, align)
     for row, sample in enumerate(track(listing.samples, description="reading pictures", transient=True)):
         try:
             picture = _decode(source, listing, row)
@@ -153,6 +192,16 @@ def _frame(source: Source, listing: Listing, pictures: "PictureBuffer", store_si
             "no face was found in %d of %d pictures: their central square is used", record.faceless, record.searched
         )
     return replace(listing, samples=samples, rejected=rejected), record.framing
+
+
+def _sample(source: Source, listing: Listing) -> list[np.ndarray]:
+    """Some pictures of a listing, spread evenly over it; unreadable ones left out."""
+    rows = np.unique(np.linspace(0, len(listing.samples) - 1, SAMPLE).astype(int))
+    pictures = []
+    for row in rows.tolist():
+        with suppress(PictureError, ValueError, OSError):
+            pictures.append(_decode(source, listing, row))
+    return pictures
 
 
 def _decode(source: Source, listing: Listing, row: int) -> np.ndarray:

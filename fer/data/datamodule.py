@@ -28,6 +28,7 @@ from fer.data.splits import (
 from fer.emotions import EMOTIONS, SPLITS, emotion_name
 from fer.epochs import schedule, schedule_value
 from fer.errors import ConfigError, DataError
+from fer.faces.framing import Faces
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,9 @@ class FERDataModule(LightningDataModule):
         eval_batch_size: the same where nothing is trained; None takes four times as many.
         store_size: side of packed images where the source's sizes differ, pixels.
         votes: whether the labels are those of FER+, in place of FER2013's own, when the pack is made.
+        faces: how pictures become faces when the pack is made, see `fer.faces.framing.FramingRecord`; `auto` leaves it
+            to the data set.
+        align: whether faces are then turned until the eyes are level.
         residency: where images are while training runs: whole on the `device`, or `mapped` from disk and read ahead;
             `auto` goes by the free memory.
         drop_leaks: leave out of training what has a duplicate (same pixels or same photograph) in
@@ -82,6 +86,8 @@ class FERDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         store_size: int = 48,
         votes: bool = False,
+        faces: Faces = "auto",
+        align: bool = False,
         residency: Residency = "auto",
         drop_leaks: bool = False,
         train_image_size: Mapping[int | float, int] | Sequence[Sequence[Any]] | None = None,
@@ -103,6 +109,7 @@ class FERDataModule(LightningDataModule):
             raise ConfigError(f"data.residency={residency}: choose {', '.join(RESIDENCIES)}")
         self.residency: Residency = residency
         self.drop_leaks, self.votes = drop_leaks, votes
+        self.faces, self.align = faces, align
         self.soft_labels, self.balanced = soft_labels, balanced
         sizes = None if train_image_size is None else schedule("data.train_image_size", train_image_size)
         if sizes is not None and any(type(size) is not int or size < 1 for size in sizes.values()):
@@ -114,7 +121,7 @@ class FERDataModule(LightningDataModule):
         self._opened: tuple[torch.device, ImageStore, Tensor] | None = None
 
     def prepare_data(self) -> None:
-        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes)
+        ensure_pack(self.root, self.pack_name, self.source, self.store_size, self.votes, self.faces, self.align)
 
     def setup(self, stage: str | None = None) -> None:
         if self.pack is not None:

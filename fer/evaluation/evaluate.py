@@ -29,6 +29,7 @@ from fer.evaluation.trained_model import (
     training_data,
     training_images,
 )
+from fer.faces.framing import Framing
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
 
@@ -84,6 +85,7 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
     assert datamodule.pack is not None, "set up"
     training = training_data(models, datamodule)
     own = any(same_data(data, datamodule) for data in training)
+    _report_framing(datamodule, models)
     _report_classes(datamodule, cfg.split, classes, own)
     _prepare_device(device)
     outputs = predict_split(members, datamodule, cfg.split, device, cfg.tta)
@@ -289,6 +291,19 @@ def _temperature(
             temperature = fit_temperature(outputs.logits[known], outputs.labels[known])
             return temperature, "validation images, evaluated the same way"
     return (1.0, None) if single is None else (single, of_run)
+
+
+def _report_framing(datamodule: FERDataModule, models: Sequence[TrainedModel]) -> None:
+    """Warn where faces of the data were cut out otherwise than those of training."""
+    of_models = {Framing.from_dict(m.classifier.framing).options for m in models if m.classifier.framing is not None}
+    for trained in sorted(of_models - {datamodule.framing.options}):
+        log.warning(
+            "data=%s was packed with %s, but the model was trained with %s: its faces look different, and the accuracy "
+            "suffers; pack them as the model needs them, under another name (data.pack=NAME)",
+            datamodule.name,
+            datamodule.framing.options,
+            trained,
+        )
 
 
 def _report_classes(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:

@@ -11,6 +11,8 @@ KEYS_THAT_CHANGE_RESULTS = (
     "precision",
     "data.classes",
     "data.votes",
+    "data.faces",
+    "data.align",
     "data.drop_leaks",
     "data.folds",
     "data.subject",

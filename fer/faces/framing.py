@@ -4,20 +4,23 @@ A `Framing` records which pictures of a data set were faces already and how face
 checkpoints keep it, so that a prediction frames a picture as the training data were framed.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from fer.errors import ConfigError
-from fer.faces.detector import BOX_CENTRE, BOX_SIDE, SEARCH_SIDE, FaceBox, central_square, crop_face, find_faces
+from fer.faces.box import FaceBox, central_square, crop_face, crop_upright
+from fer.faces.detector import BOX_CENTRE, BOX_SIDE, SMALLEST, find_faces
 
-Faces = Literal["auto", "all", "none"]
+Faces = Literal["auto", "detector", "none", "whole", "all"]  # all: the earlier word for detector
 Method = Literal["whole", "detector"]
+DETECTOR = "yunet"
 LARGEST_CROP = 95  # pixels of the shorter side: pictures up to this size are taken as face crops
 FILLED = 0.6  # of a square picture's side: with so large a face it is a face crop (96 % of PublicTest's are)
+SAMPLE = 60  # pictures of class folders that tell whether all are face crops
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Framing:
         whole_other: largest shorter side of other pictures that are face crops, pixels; None: of any size.
         box_side: side of the detector's box as a fraction of the side of the cut square.
         box_centre: centre (x, y) of the detector's box as fractions of the cut square.
+        detector: whose box that is.
+        align: whether faces are turned so that the eyes are level, and scaled by the distance between them.
     """
 
     method: Method = "detector"
@@ -45,25 +50,33 @@ class Framing:
     whole_other: int | None = LARGEST_CROP
     box_side: float = BOX_SIDE
     box_centre: tuple[float, float] = BOX_CENTRE
+    detector: str = DETECTOR
+    align: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None) -> "Framing":
         """Read what `to_dict` wrote; None gives the defaults.
 
+        Older versions searched with OpenCV's cascade, and do not name it. The squares they cut are FER2013's crop, as
+        those of this version are: only the box within the square differs, and is replaced.
+
         Raises:
             ConfigError: written by another version, or damaged.
         """
+        values = values or {}
         try:
-            framing = cls(**(values or {}))
+            framing = cls(**values)
             centre = (float(framing.box_centre[0]), float(framing.box_centre[1]))
             limits = (framing.whole_square, framing.whole_other)
             if framing.method not in get_args(Method) or not all(isinstance(side, int | None) for side in limits):
                 raise ValueError(f"method={framing.method}, whole pictures up to {limits}")
-            if not float(framing.box_side) > 0:
-                raise ValueError(f"box_side={framing.box_side}")
-            return cls(framing.method, *limits, float(framing.box_side), centre)
+            if framing.detector != DETECTOR or type(framing.align) is not bool or not float(framing.box_side) > 0:
+                raise ValueError(f"detector={framing.detector}, align={framing.align}, box_side={framing.box_side}")
         except (TypeError, ValueError, LookupError) as error:
             raise ConfigError(f"unknown framing of faces, perhaps of another version ({error})") from error
+        if "detector" not in values:
+            return replace(framing, box_side=BOX_SIDE, box_centre=BOX_CENTRE)
+        return replace(framing, box_side=float(framing.box_side), box_centre=centre)
 
     @classmethod
     def of_crops(cls, height: int, width: int) -> "Framing":
@@ -72,35 +85,45 @@ class Framing:
         record.add_whole(height, width)
         return record.framing
 
+    @property
+    def options(self) -> str:
+        """What of it a reader can choose, as options of packing; data that differ here look different."""
+        faces = "whole" if self.whole_square is None else "detector or none"
+        return f"data.faces={faces} data.align={str(self.align).lower()}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints."""
         return {**asdict(self), "box_centre": list(self.box_centre)}
 
-    def find(self, picture: np.ndarray, faces: Faces = "auto", search_side: int = SEARCH_SIDE) -> list[FaceBox | None]:
+    def find(self, picture: np.ndarray, faces: Faces = "auto", smallest: float = SMALLEST) -> list[FaceBox | None]:
         """The faces of a picture, the largest first; None is the whole picture, an empty list is no face.
 
         Args:
             picture: uint8 [H, W] or [H, W, 3] (RGB).
-            faces: `none` takes the whole picture as a face; `all` takes what the detector finds; `auto` decides by
-                this framing which pictures are face crops, and runs the detector on the others. A square picture that
-                a face fills, or in which none is found, is then a face crop too.
-            search_side: see `find_faces`.
+            faces: `none` (the pictures are face crops) and `whole` take the picture as it is; `detector` takes what is
+                found; `auto` decides by this framing which pictures are face crops, and searches the others. Where all
+                of training was face crops, a square picture that a face fills is one too.
+            smallest: see `find_faces`.
         """
         height, width = picture.shape[:2]
         largest_crop = self.whole_square if height == width else self.whole_other
-        if faces == "none" or (faces == "auto" and (largest_crop is None or min(height, width) <= largest_crop)):
+        whole = faces in ("none", "whole")
+        whole |= faces == "auto" and (largest_crop is None or min(height, width) <= largest_crop)
+        if whole and not self.align:
             return [None]
-        found = find_faces(picture, self.box_side, self.box_centre, search_side)
-        if faces == "auto" and height == width and (not found or found[0].side >= FILLED * width):
+        found = find_faces(picture, self.box_side, self.box_centre, smallest)
+        if whole:
+            return [*found[:1]] or [None]
+        if faces == "auto" and self.method == "whole" and not self.align and is_filled(picture, found):
             return [None]
         return [*found]
 
     def frame(
-        self, picture: np.ndarray, size: int, channels: int, faces: Faces = "auto", search_side: int = SEARCH_SIDE
+        self, picture: np.ndarray, size: int, channels: int, faces: Faces = "auto", smallest: float = SMALLEST
     ) -> FramedFaces:
         """Find the faces of a picture (see `find`) and cut them out, `size` pixels wide, in grey or three channels."""
-        boxes = self.find(picture, faces, search_side)
-        cut = [_cut(picture, box, size, channels) for box in boxes]
+        boxes = self.find(picture, faces, smallest)
+        cut = [_cut(picture, box, size, channels, self.align) for box in boxes]
         shape = (size, size) if channels == 1 else (size, size, 3)
         return FramedFaces(boxes, np.stack(cut) if cut else np.empty((0, *shape), np.uint8))
 
@@ -109,25 +132,29 @@ class FramingRecord:
     """Frames the pictures of a data set one by one for its pack, and records how.
 
     Args:
-        faces: `none` for data of face crops, `all` for data of larger pictures, `auto` for folders that may hold both:
-            there square pictures and small ones are face crops.
+        faces: `none` for data of face crops, `whole` for pictures that are more than a face and stay whole, `detector`
+            for data of larger pictures, `auto` for those among which small pictures are face crops.
         size: side of the faces that are cut out, pixels.
+        align: see `Framing`.
     """
 
-    def __init__(self, faces: Faces, size: int) -> None:
-        self.faces, self.size = faces, size
+    def __init__(self, faces: Faces, size: int, align: bool = False) -> None:
+        self.faces, self.size, self.align = faces, size, align
         self.searched = self.faceless = 0  # pictures
         self._largest_square = self._largest_other = LARGEST_CROP
 
     def face(self, picture: np.ndarray) -> np.ndarray:
         """The picture as it is, or its largest face; the central square where no face is found."""
-        boxes = Framing(whole_square=None).find(picture, self.faces)
-        if boxes == [None]:
+        small = min(picture.shape[:2]) <= LARGEST_CROP
+        if self.faces in ("none", "whole") or (self.faces == "auto" and small):
             self.add_whole(*picture.shape[:2])
-            return picture
+            found = find_faces(picture) if self.align else []
+            return square(_pixels(picture, found[0], True), self.size) if found else picture
+        found = find_faces(picture)
         self.searched += 1
-        self.faceless += not boxes
-        return square(crop_face(picture, (boxes[0] if boxes else None) or central_square(picture)), self.size)
+        self.faceless += not found
+        box = found[0] if found else central_square(picture)
+        return square(_pixels(picture, box, self.align), self.size)
 
     def add_whole(self, height: int, width: int) -> None:
         """Record a picture that is a face crop."""
@@ -139,15 +166,43 @@ class FramingRecord:
     @property
     def framing(self) -> Framing:
         """How the pictures so far were framed."""
-        return Framing("detector" if self.searched else "whole", self._largest_square, self._largest_other)
+        if self.faces == "whole":
+            return Framing("whole", None, None, align=self.align)
+        method: Method = "detector" if self.searched else "whole"
+        return Framing(method, self._largest_square, self._largest_other, align=self.align)
+
+
+def choose_faces(sample: Sequence[np.ndarray]) -> Faces:
+    """`none` where the pictures of class folders are face crops, else `auto`, which searches all but the small ones.
+
+    A data set is framed in one way, so that no face is cut where the next one stays whole: a photograph is a picture
+    that is not square, or in which a face is found that does not fill it.
+
+    Args:
+        sample: pictures of the data set, uint8 [H, W] or [H, W, 3].
+    """
+    larger = [picture for picture in sample if min(picture.shape[:2]) > LARGEST_CROP]
+    photographs = sum(picture.shape[0] != picture.shape[1] or _holds_a_face(picture) for picture in larger)
+    return "auto" if 2 * photographs > len(larger) else "none"
+
+
+def _holds_a_face(picture: np.ndarray) -> bool:
+    found = find_faces(picture)
+    return bool(found) and not is_filled(picture, found)
+
+
+def is_filled(picture: np.ndarray, found: Sequence[FaceBox]) -> bool:
+    """Whether a picture is square, and the first of its faces fills it."""
+    height, width = picture.shape[:2]
+    return height == width and bool(found) and found[0].side >= FILLED * width
 
 
 def check_faces(faces: str) -> None:
     """Raises ConfigError where `faces` is none of the words of `Framing.find`."""
     if faces not in get_args(Faces):
         raise ConfigError(
-            f"faces={faces}: choose auto (as the model's training data were framed), all (find faces in every picture) "
-            "or none (every picture is one face, cut out already)"
+            f"faces={faces}: choose auto (as the training data were framed), detector (find faces in every picture), "
+            "none (every picture is one face, cut out already) or whole (every picture as it is)"
         )
 
 
@@ -167,9 +222,14 @@ def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
 
 
-def _cut(picture: np.ndarray, box: FaceBox | None, size: int, channels: int) -> np.ndarray:
+def _cut(picture: np.ndarray, box: FaceBox | None, size: int, channels: int, align: bool) -> np.ndarray:
     """One face, uint8 [size, size] or [size, size, 3], by the steps of packing in their order."""
     if box is None:
         face = as_channels(picture, channels)
         return face if face.shape[:2] == (size, size) else square(face, size)
-    return as_channels(square(crop_face(picture, box), size), channels)
+    return as_channels(square(_pixels(picture, box, align), size), channels)
+
+
+def _pixels(picture: np.ndarray, box: FaceBox, align: bool) -> np.ndarray:
+    """The pixels of a face, uint8 [S, S] or [S, S, 3]."""
+    return crop_upright(picture, box) if align and box.landmarks else crop_face(picture, box)

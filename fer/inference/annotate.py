@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fer.faces.detector import FaceBox
+from fer.faces.box import FaceBox
 from fer.files import replacing, typeable
 from fer.inference.predictor import Prediction
 from fer.inference.results import ANNOTATED_FOLDER, NO_FACE, SHEET_FILES

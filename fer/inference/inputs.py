@@ -23,6 +23,7 @@ class Options:
     """How to predict pictures and videos."""
 
     faces: Faces = "auto"  # see `EmotionClassifier.predict`
+    smallest_face: float | None = None  # side of the smallest faces to search, pixels; None: see `conf/predict.yaml`
     batch_size: int = 64  # faces that go through the network at once
     annotate: bool = True  # draw boxes and labels into copies of the pictures, or into a copy of the video
     contact_sheet: bool = True  # draw sheets of the faces of pictures
@@ -32,6 +33,8 @@ class Options:
     def check(self) -> None:
         """Raises ConfigError where an option cannot work."""
         check_faces(self.faces)
+        if self.smallest_face is not None and not self.smallest_face >= 8:
+            raise ConfigError(f"smallest_face={self.smallest_face}: give 8 pixels or more")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size={self.batch_size}: give 1 or more")
         if self.smoothing < 0 or (self.frames_per_second is not None and self.frames_per_second <= 0):

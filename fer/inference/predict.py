@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from fer.errors import ConfigError, DataError, PictureError, RunError
+from fer.faces.detector import SMALLEST
 from fer.files import printable, replacing
 from fer.inference.annotate import Gallery, numbered
 from fer.inference.inputs import INPUT_HELP, Options, list_inputs
@@ -131,7 +132,8 @@ def predict_pictures(
         ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow([*FACE_COLUMNS, *classifier.classes])
-            results = stream(classifier, paths, options.faces, options.batch_size, previews=options.annotate)
+            smallest = options.smallest_face or SMALLEST
+            results = stream(classifier, paths, options.faces, smallest, options.batch_size, previews=options.annotate)
             for number, result in enumerate(progress.track(results, len(paths), description="predicting"), 1):
                 if result.error:
                     _skip(summary, printable(result.path), result.error)

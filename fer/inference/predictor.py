@@ -23,7 +23,8 @@ from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
 from fer.errors import ConfigError, PictureError
 from fer.evaluation.trained_model import load_trained
-from fer.faces.detector import SEARCH_SIDE, FaceBox
+from fer.faces.box import FaceBox
+from fer.faces.detector import SMALLEST
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
 from fer.models.classifier import ExpressionClassifier
@@ -106,7 +107,8 @@ class EmotionClassifier:
                 [N, H, W] or [N, H, W, C]; tensors [H, W] or [C, H, W], or a stack [N, C, H, W]. C is 1, 3 (RGB) or
                 4 (RGBA); values are uint8, uint16, or floats in [0, 1].
             faces: `auto` frames a picture as the training data were framed: face crops stay whole, and faces are
-                found in other pictures; `all` finds faces in every picture; `none` takes every picture as one face.
+                found in other pictures; `detector` finds faces in every picture; `none` takes every picture as one
+                face, and `whole` as it is.
             batch_size: faces that go through the network at once.
 
         Returns:
@@ -122,9 +124,9 @@ class EmotionClassifier:
         probabilities = self.probabilities([part.faces for part in framed], batch_size)
         return self.named(framed, probabilities)
 
-    def frame(self, picture: np.ndarray, faces: Faces = "auto", search_side: int = SEARCH_SIDE) -> FramedFaces:
+    def frame(self, picture: np.ndarray, faces: Faces = "auto", smallest: float = SMALLEST) -> FramedFaces:
         """The faces of a picture, uint8 [H, W] or [H, W, 3], cut out as for training: `faces` uint8 [n, S, S(, 3)]."""
-        return self.framing.frame(picture, self.face_size, self.channels, faces, search_side)
+        return self.framing.frame(picture, self.face_size, self.channels, faces, smallest)
 
     def inputs(self, faces: np.ndarray) -> Tensor:
         """What the model takes, float [n, C, S, S] in [0, 1] on the device, of faces cut out, uint8 [n, H, W(, 3)]."""

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from fer.faces.detector import FaceBox
+from fer.faces.box import FaceBox
 from fer.files import printable
 from fer.inference.predictor import Prediction
 
@@ -21,7 +21,7 @@ SHEET_FILES = ("contact_sheet.png", "contact_sheet_{}.png")  # the first, and th
 TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png", "annotated.mp4"  # a video
 
 BOX_COLUMNS = ("x", "y", "width", "height")  # pixels; empty if the whole picture is the face
-FACE_COLUMNS = ("picture", "face", *BOX_COLUMNS, "emotion", "probability")  # then a column for each class
+FACE_COLUMNS = ("picture", "face", *BOX_COLUMNS, "face_score", "emotion", "probability")  # then a column for each class
 NO_FACE = "no face"
 
 
@@ -50,9 +50,9 @@ def picture_rows(path: str, predictions: Sequence[Prediction], classes: Sequence
     """A row for each face of a picture, or one that says there is none."""
     name = printable(path)
     if not predictions:
-        return [[name, "", *box_cells(None), NO_FACE, "", *("" for _ in classes)]]
+        return [[name, "", *box_cells(None), "", NO_FACE, "", *("" for _ in classes)]]
     return [
-        [name, number, *box_cells(face.box), face.emotion, digits(face.probability)]
+        [name, number, *box_cells(face.box), _score(face.box), face.emotion, digits(face.probability)]
         + [digits(face.probabilities[emotion]) for emotion in classes]
         for number, face in enumerate(predictions, 1)
     ]
@@ -61,6 +61,11 @@ def picture_rows(path: str, predictions: Sequence[Prediction], classes: Sequence
 def box_cells(box: FaceBox | None) -> list[Any]:
     """x, y, width, height in pixels; empty if the whole picture is the face."""
     return ["", "", "", ""] if box is None else [round(box.left), round(box.top), round(box.side), round(box.side)]
+
+
+def _score(box: FaceBox | None) -> str:
+    """How much the detector takes the box for a face; empty where it was not asked."""
+    return "" if box is None else f"{box.score:.3f}"
 
 
 def digits(value: float) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fer.errors import PictureError
+from fer.faces.detector import SMALLEST
 from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import read_picture
 from fer.inference.predictor import EmotionClassifier, Prediction
@@ -55,6 +56,7 @@ def stream(
     classifier: EmotionClassifier,
     paths: Iterable[str],
     faces: Faces = "auto",
+    smallest: float = SMALLEST,
     batch_size: int = 64,
     previews: bool = False,
     workers: int | None = None,
@@ -65,6 +67,7 @@ def stream(
         classifier: of the faces.
         paths: of the pictures.
         faces: see `EmotionClassifier.predict`.
+        smallest: side of the smallest faces to search, pixels.
         batch_size: faces that go through the network at once.
         previews: whether to keep a small copy of each picture.
         workers: threads that decode and find faces; None takes one per core.
@@ -75,7 +78,9 @@ def stream(
             picture = read_picture(path)
         except PictureError as error:
             return PictureResult(path, error=str(error))
-        return PictureResult(path, classifier.frame(picture, faces), make_preview(picture) if previews else None)
+        return PictureResult(
+            path, classifier.frame(picture, faces, smallest), make_preview(picture) if previews else None
+        )
 
     waiting: list[PictureResult] = []
     for result in in_order(paths, read, workers or os.cpu_count() or 1):

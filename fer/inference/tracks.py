@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer.faces.detector import FaceBox
+from fer.faces.box import FaceBox, overlap
 from fer.inference.annotate import colour
 from fer.reporting.figures import STYLE
 
@@ -76,14 +76,6 @@ class Tracks:
         track.smoothed = kept * track.smoothed + (1 - kept) * raw
         track.box, track.time, track.raw = box, time, raw
         return track
-
-
-def overlap(one: FaceBox, other: FaceBox) -> float:
-    """Intersection over union of two squares."""
-    across = min(one.left + one.side, other.left + other.side) - max(one.left, other.left)
-    down = min(one.top + one.side, other.top + other.side) - max(one.top, other.top)
-    shared = max(across, 0) * max(down, 0)
-    return shared / (one.side**2 + other.side**2 - shared)
 
 
 @dataclass

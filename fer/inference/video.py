@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fer.errors import DataError, PictureError
-from fer.faces.detector import FaceBox, central_square
+from fer.faces import detector
+from fer.faces.box import FaceBox, central_square
 from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import grey_if_grey
 from fer.files import replacing
@@ -39,7 +40,7 @@ from fer.inference.tracks import Timeline, Track, Tracks, timeline_figure
 log = logging.getLogger(__name__)
 
 COLUMNS = ("seconds", "frame", "face", *BOX_COLUMNS, "emotion", "probability")  # then two for each class
-SEARCH_SIDE = 640  # pixels of the longer side of frames in which faces are searched
+SMALLEST = 1 / 24  # side of the smallest faces that are searched, of the longer side of frames
 SHOWN_SIDE = 1280  # the same of the copy, at most
 THREADS = min(4, os.cpu_count() or 1)  # that search for faces
 MAX_WAITING = 48  # frames that wait for their batch
@@ -107,7 +108,9 @@ def _write_timeline(
         table.writerow([*COLUMNS, *classes, *(f"raw_{name}" for name in classes)])
         task = progress.add_task("predicting", total=facts.frames or None)
         frames = read_frames(capture, facts, options.frames_per_second)
-        searched = in_order(frames, partial(_search, classifier, options.faces, size), THREADS)
+        faces: Faces = "detector" if options.faces == "auto" else options.faces  # a frame is no face crop
+        smallest = options.smallest_face or max(SMALLEST * max(facts.width, facts.height), detector.SMALLEST)
+        searched = in_order(frames, partial(_search, classifier, faces, smallest, size), THREADS)
         for frame, probabilities in _with_probabilities(classifier, searched, options.batch_size):
             progress.advance(task)
             summary.pictures += 1
@@ -128,13 +131,15 @@ def _shown_size(facts: VideoFacts) -> tuple[int, int]:
     return max(2, round(facts.width / shrink / 2) * 2), max(2, round(facts.height / shrink / 2) * 2)
 
 
-def _search(classifier: EmotionClassifier, faces: Faces, size: tuple[int, int], read: Frame) -> SearchedFrame:
+def _search(
+    classifier: EmotionClassifier, faces: Faces, smallest: float, size: tuple[int, int], read: Frame
+) -> SearchedFrame:
     """Find and cut out the faces of a frame, and bring it to the size of the copy."""
     colours = cv2.cvtColor(read.pixels, cv2.COLOR_BGR2RGB)
     framed, boxes = None, []
     if read.due:
         picture = grey_if_grey(colours)
-        framed = classifier.frame(picture, faces, SEARCH_SIDE)
+        framed = classifier.frame(picture, faces, smallest)
         boxes = [box or central_square(picture) for box in framed.boxes]
     shown = cv2.resize(colours, size, interpolation=cv2.INTER_AREA)
     return SearchedFrame(read.number, read.seconds, shown, boxes, framed)

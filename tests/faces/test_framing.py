@@ -4,15 +4,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer.data.build_pack import build_pack
+from fer.data.build_pack import build_pack, ensure_pack
 from fer.data.pack import Pack, open_pack
-from fer.errors import ConfigError
-from fer.faces.detector import crop_face, find_faces
-from fer.faces.framing import Framing, FramingRecord, check_faces, square
+from fer.errors import ConfigError, DataError
+from fer.faces.box import crop_face
+from fer.faces.detector import find_faces
+from fer.faces.framing import Framing, FramingRecord, check_faces, choose_faces, square
 
 Put = Callable[..., np.ndarray]
 
@@ -43,8 +45,8 @@ def test_a_photograph_is_cut_out_as_packing_would(
         assert np.array_equal(Framing().frame(picture, 40, channels, "auto").faces[0], stored)
 
 
-@pytest.mark.parametrize("shape", [(48, 48), (48, 60), (8, 8), (1, 1), (95, 300), (200, 200)])
-def test_small_and_square_pictures_are_faces(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(48, 48), (48, 60), (8, 8), (1, 1), (95, 300)])
+def test_small_pictures_are_faces(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     framed = Framing().frame(picture, 48, 1, "auto")
     assert framed.boxes == [None]
@@ -53,9 +55,18 @@ def test_small_and_square_pictures_are_faces(shape: tuple[int, int]) -> None:
         assert np.array_equal(framed.faces[0], picture)
 
 
+@pytest.mark.parametrize("framing", [Framing(), Framing("whole"), Framing("whole", whole_square=160)])
+def test_a_square_photograph_without_a_face_has_none(framing: Framing) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)
+    assert framing.find(picture) == framing.find(picture, "detector") == []
+    assert framing.find(picture, "none") == framing.find(picture, "whole") == [None]  # declared
+    assert Framing("whole", None, None).find(picture) == [None]  # trained on whole pictures
+
+
 def test_a_square_face_is_not_cut_again(seen_faces: list[np.ndarray]) -> None:
-    assert all(Framing().frame(face, 48, 1, "auto").boxes == [None] for face in seen_faces)
-    assert any(Framing().frame(face, 48, 1, "all").boxes not in ([], [None]) for face in seen_faces)
+    assert all(Framing("whole").frame(face, 48, 1, "auto").boxes == [None] for face in seen_faces)
+    assert any(Framing("whole").frame(face, 48, 1, "all").boxes not in ([], [None]) for face in seen_faces)
+    assert all(None not in Framing().frame(face, 48, 1, "auto").boxes for face in seen_faces)  # as it cut in training
 
 
 def test_a_square_photograph_is_searched(seen_faces: list[np.ndarray], put_faces: Put) -> None:
@@ -73,7 +84,7 @@ def test_a_large_picture_without_a_face_has_none() -> None:
 
 def test_faces_searched_small_are_answered_large(seen_faces: list[np.ndarray], put_faces: Put) -> None:
     picture = put_faces([(seen_faces[0], 200, 100)])
-    boxes = Framing().frame(np.repeat(np.repeat(picture, 4, 0), 4, 1), 48, 1, "all", search_side=560).boxes
+    boxes = Framing().frame(np.repeat(np.repeat(picture, 4, 0), 4, 1), 48, 1, "all", smallest=160).boxes
     known = find_faces(picture)[0]
     assert abs(boxes[0].left / 4 - known.left) < 8
     assert abs(boxes[0].side / 4 - known.side) < 12
@@ -84,30 +95,71 @@ def test_unknown_words_are_refused() -> None:
         check_faces("some")
 
 
-def test_pictures_are_framed_as_the_data_that_they_resemble(
-    seen_faces: list[np.ndarray], put_faces: Put, tmp_path: Path
-) -> None:
-    small = put_faces([(seen_faces[0], 20, 30)], width=360, height=360)
-    wide = put_faces([(seen_faces[0], 200, 100)])
+def test_pictures_are_framed_as_the_data_that_they_resemble(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    square_crop, wide = seen_faces[0], put_faces([(seen_faces[0], 200, 100)])
+    record = FramingRecord("none", 40)
+    assert record.face(square_crop) is square_crop
+    assert record.framing == Framing("whole", whole_square=160)
+    assert record.framing.find(square_crop) == [None]
+    assert record.framing.find(wide) == find_faces(wide) != []
     record = FramingRecord("auto", 40)
-    assert record.face(small) is small
-    assert record.framing == Framing("whole", whole_square=360)
     assert np.array_equal(record.face(wide), square(crop_face(wide, find_faces(wide)[0]), 40))
-    assert record.framing == Framing("detector", whole_square=360)
-    assert record.framing.find(small) == [None]
+    assert record.framing == Framing("detector")
     assert record.framing.find(wide) == find_faces(wide)
-    larger = put_faces([(seen_faces[0], 20, 30)], width=560, height=560)
-    assert record.framing.find(larger) == find_faces(larger) != []
+    record = FramingRecord("whole", 40)
+    assert record.face(wide) is wide
+    assert record.framing.find(np.zeros((900, 700), np.uint8)) == [None]
     crops = Framing.of_crops(360, 560)
     assert crops.method == "whole"
     assert crops.find(wide) == [None]
+
+
+def test_class_folders_are_framed_in_one_way(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    photographs = [put_faces([(face, 20, 30)], width=360, height=360) for face in seen_faces]
+    small = [square(photograph, 80) for photograph in photographs]
+    assert choose_faces(photographs) == choose_faces([*photographs, *small, seen_faces[0]]) == "auto"
+    assert choose_faces(seen_faces) == choose_faces([*seen_faces, photographs[0]]) == "none"  # faces fill them
+    assert choose_faces(small) == "none"
+    assert choose_faces([np.zeros((200, 200), np.uint8)] * 3) == "none"  # of what no detector finds, nothing is cut
+
+
+def test_faces_of_the_cascade_are_cut_by_todays_detector() -> None:
+    older = {
+        "method": "detector",
+        "whole_square": 95,
+        "whole_other": 95,
+        "box_side": 0.97,
+        "box_centre": [0.503, 0.493],
+    }
+    assert Framing.from_dict(older) == Framing()  # both cut FER2013's square
+
+
+def test_aligned_faces_have_level_eyes_where_fer2013_has_them(seen_faces: list[np.ndarray], put_faces: Put) -> None:
+    framing, errors = Framing(align=True), []
+    for face in seen_faces:
+        turn = cv2.getRotationMatrix2D((280, 180), 25, 1)
+        tilted = cv2.warpAffine(put_faces([(face, 200, 100)]), turn, (560, 360), borderMode=cv2.BORDER_REPLICATE)
+        aligned = framing.frame(tilted, 160, 1).faces
+        around = cv2.copyMakeBorder(aligned[0], 80, 80, 80, 80, cv2.BORDER_REPLICATE)
+        found = find_faces(around)
+        if found:
+            (left_x, left_y), (right_x, right_y) = found[0].landmarks[:2]
+            errors.append((found[0].roll, (left_x + right_x) / 2 - 80 - 79, (left_y + right_y) / 2 - 80 - 61))
+    assert len(errors) >= 0.8 * len(seen_faces)
+    assert (np.abs(np.median(errors, axis=0)) < 8).all()  # degrees, pixels of 160
+    small = square(seen_faces[0], 48)
+    assert framing.find(small) == find_faces(small)[:1]  # crops are aligned too
+    assert framing.find(np.zeros((48, 48), np.uint8)) == [None]
 
 
 def test_a_framing_survives_json() -> None:
     framing = Framing("whole", 200, None, 0.9, (0.5, 0.4))
     assert Framing.from_dict(json.loads(json.dumps(framing.to_dict()))) == framing
     assert Framing.from_dict(None) == Framing()
-    for damaged in ({"method": "yolo"}, {"margin": 1}, {"box_centre": 3}, {"whole_square": "all"}):
+    for damaged in (
+        *({"method": "yolo"}, {"detector": "haar"}, {"align": 1}),
+        *({"margin": 1}, {"box_centre": 3}, {"whole_square": "all"}),
+    ):
         with pytest.raises(ConfigError, match="unknown framing"):
             Framing.from_dict(damaged)
 
@@ -121,6 +173,21 @@ def test_packs_say_how_their_pictures_were_framed(
     wide = write_folder(tmp_path / "wide", {"happy/1.png": picture(1, (120, 160)), "sad/2.png": picture(2)})
     pack = open_pack(build_pack(tmp_path / "packs", "wide", str(wide), store_size=48))
     assert pack.framing == Framing("detector")
+
+
+def test_packs_are_framed_as_asked(
+    write_folder: Callable[..., Path], picture: Callable[..., bytes], tmp_path: Path
+) -> None:
+    source = str(write_folder(tmp_path / "wide", {"happy/1.png": picture(1, (120, 160)), "sad/2.png": picture(2)}))
+    folder = ensure_pack(tmp_path, "whole", source, faces="whole")
+    assert open_pack(folder).framing == Framing("whole", None, None)
+    assert ensure_pack(tmp_path, "whole", None) == ensure_pack(tmp_path, "whole", None, faces="whole") == folder
+    for asked in ({"faces": "none"}, {"align": True}):
+        with pytest.raises(DataError, match=r"was made with data\.faces=whole data\.align=false"):
+            ensure_pack(tmp_path, "whole", None, **asked)
+    assert open_pack(ensure_pack(tmp_path, "level", source, align=True)).framing == Framing("detector", align=True)
+    with pytest.raises(ConfigError, match="faces=most"):
+        ensure_pack(tmp_path, "new", source, faces="most")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from fer.faces.detector import FaceBox
+from fer.faces.box import FaceBox
 from fer.inference.annotate import COLOURS, annotated, contact_sheet, ink
 from fer.inference.predictor import Prediction
 from fer.inference.stream import make_preview

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer.errors import ConfigError, DataError, RunError
-from fer.faces.detector import FaceBox
+from fer.faces.box import FaceBox
 from fer.inference.frames import open_video, read_frames
 from fer.inference.inputs import Options
 from fer.inference.predict import predict

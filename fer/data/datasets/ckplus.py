@@ -79,7 +79,7 @@ def list_samples(source: Source, votes: bool = False) -> Listing | None:
             samples += [RawSample(name, emotion, "all", sequence[0]) for name in ordered[-PEAK_FRAMES:]]
     if not samples:
         raise DataError(f"{source.where}: no labelled sequence of CK+ has its frames")
-    return Listing("original CK+ sequences", samples, rejected, faces="all")
+    return Listing("original CK+ sequences", samples, rejected, faces="detector")
 
 
 def _label_files(source: Source) -> dict[Sequence, str]:

@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refused(HTTPStatus.BAD_REQUEST, "The picture arrived in part only.")
             with self.server.turn:
                 answer = self.server.answers.faces(
-                    content, "all" if "camera" in options else "auto", maps="maps" in options
+                    content, "detector" if "camera" in options else "auto", maps="maps" in options
                 )
         finally:
             self.server.slots.release()
