@@ -20,6 +20,7 @@ def main(cfg: DictConfig) -> None:
             batch_size=cfg.batch_size,
             annotate=cfg.annotate,
             contact_sheet=cfg.contact_sheet,
+            page=cfg.page,
             frames_per_second=cfg.video.frames_per_second,
             smoothing=cfg.video.smoothing,
         ),

@@ -24,7 +24,7 @@ from fer.faces.box import FaceBox, crop_face, overlap
 BOX_SIDE = 0.90  # side of the detector's box as a fraction of the side of FER2013's crop
 BOX_CENTRE = (0.5, 0.5)  # its centre (x, y) as fractions of FER2013's crop
 SMALLEST = 24.0  # pixels of the side of a face that is searched
-CLEAR = 38.0  # pixels to which the smallest faces are enlarged for the search
+CLEAR = 44.0  # pixels to which the smallest faces are enlarged for the search
 MAX_SEARCHED = 22e6  # pixels of the largest size at which a picture is searched
 STEP = 4  # between the sizes at which a picture is searched
 OVERVIEW = 320  # pixels of the longer side: smaller pictures are enlarged to it, and larger ones searched down to it
@@ -32,7 +32,7 @@ TILE, SHARED = 1600, 128  # side of the parts in which a picture is searched, an
 LOOK = 256  # side of what a second look sees, pixels
 NEAR, NEARER, FAR = 144, 190, (100, 72)  # sides of the candidate within it
 WORTH_ANOTHER_LOOK = 0.5  # score from near
-MIN_SCORE, MIN_SCORE_FAR = 0.74, 0.35  # mean score from near and nearer; best score from afar
+MIN_SCORE, MIN_SCORE_FAR = 0.78, 0.35  # mean score from near and nearer; best score from afar
 MAX_CANDIDATES = 400
 SURROUNDINGS = 0.3  # border that is added where nothing was found, of the longer side
 TURNS = (-35.0, 35.0)  # degrees by which the picture is turned where nothing was found

@@ -27,6 +27,7 @@ class Options:
     batch_size: int = 64  # faces that go through the network at once
     annotate: bool = True  # draw boxes and labels into copies of the pictures, or into a copy of the video
     contact_sheet: bool = True  # draw sheets of the faces of pictures
+    page: bool = True  # write results.html
     frames_per_second: float | None = 10.0  # of a video that are searched for faces; None: every frame
     smoothing: float = 0.5  # seconds over which the probabilities of a video are averaged; 0: not at all
 

@@ -21,6 +21,7 @@ from fer.inference.results import (
     ANNOTATED_FOLDER,
     FACE_COLUMNS,
     FACES_FILE,
+    PAGE_FILE,
     SHEET_FILES,
     SKIPPED_FILE,
     TIMELINE_FILE,
@@ -29,6 +30,7 @@ from fer.inference.results import (
     print_summary,
     progress_bar,
 )
+from fer.inference.results_page import ResultsPage, picture_item, results_json
 from fer.inference.stream import stream
 from fer.inference.video import predict_video
 from fer.models.shipped import DEFAULT
@@ -128,28 +130,44 @@ def predict_pictures(
         with (
             replacing(folder / FACES_FILE) as file,
             Gallery(folder, options.annotate, options.contact_sheet) as gallery,
+            results_json(folder, {"classes": classifier.classes}, "pictures") as items,
             progress_bar("pictures") as progress,
         ):
+            page = ResultsPage() if options.page else None
             table = csv.writer(file, lineterminator="\n")
             table.writerow([*FACE_COLUMNS, *classifier.classes])
             smallest = options.smallest_face or SMALLEST
             results = stream(classifier, paths, options.faces, smallest, options.batch_size, previews=options.annotate)
             for number, result in enumerate(progress.track(results, len(paths), description="predicting"), 1):
+                items.add(picture_item(result))
                 if result.error:
                     _skip(summary, printable(result.path), result.error)
                     continue
                 table.writerows(picture_rows(result.path, result.predictions, classifier.classes))
                 gallery.add(number, result)
+                if page is not None:
+                    page.add(result)
                 summary.add(result.predictions)
             _end(summary, folder, len(paths))
+            if page is not None:
+                page.write(folder, _facts(summary))
     except OSError as error:
         raise DataError(UNWRITABLE.format(folder=folder, error=error)) from error
     summary.seconds = time.perf_counter() - started
     summary.files.append(("per face", folder / FACES_FILE))
+    summary.files += [("page", folder / PAGE_FILE)] if options.page else []
     summary.files += [("skipped", folder / SKIPPED_FILE)] if summary.skipped else []
     summary.files += [("annotated", folder / ANNOTATED_FOLDER)] if options.annotate else []
     summary.files += [("faces", folder / SHEET_FILES[0])] if options.contact_sheet and summary.faces else []
     return summary
+
+
+def _facts(summary: Summary) -> dict[str, str]:
+    """Counts for the page, by their names."""
+    counts = {"pictures": summary.pictures, "faces": summary.faces, "without a face": summary.faceless}
+    counts["that could not be read"] = len(summary.skipped)
+    shown = {name: f"{count:,}" for name, count in counts.items() if count}
+    return shown | {"emotions": ", ".join(f"{name} {count:,}" for name, count in summary.emotions.most_common())}
 
 
 def _skip(summary: Summary, path: str, reason: str) -> None:

@@ -18,7 +18,9 @@ from fer.inference.predictor import Prediction
 # Pictures; a predictions.csv of faces has other columns than that of a run.
 FACES_FILE, SKIPPED_FILE, ANNOTATED_FOLDER = "predictions.csv", "skipped.csv", "annotated"
 SHEET_FILES = ("contact_sheet.png", "contact_sheet_{}.png")  # the first, and those from the second on
-TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png", "annotated.mp4"  # a video
+TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png", "annotated.webm"  # a video
+
+PAGE_FILE, RESULTS_FILE = "results.html", "results.json"  # for a person, and for programs
 
 BOX_COLUMNS = ("x", "y", "width", "height")  # pixels; empty if the whole picture is the face
 FACE_COLUMNS = ("picture", "face", *BOX_COLUMNS, "face_score", "emotion", "probability")  # then a column for each class

@@ -1,6 +1,7 @@
 """Faces followed from frame to frame, their probabilities smoothed over time, and both as a figure."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -14,7 +15,9 @@ from fer.inference.annotate import colour
 from fer.reporting.figures import STYLE
 
 MIN_OVERLAP = 0.3  # intersection over union of one face in two frames
-FORGET_SECONDS = 1.0  # a face that was away for longer gets a new number; more if fewer frames are searched
+FAR = 1.0  # the farthest that a face moves between two looks, of its side, where no other face is nearer
+FORGET_SECONDS, FORGET_LOOKS = 1.5, 2.5  # a face that was away for longer, in seconds and looks, gets a new number
+RECENT_LOOKS = 3  # that tell how often frames are searched
 MAX_PANELS = 4  # of the figure: the faces that were seen most
 LINES = ("-", "--", "-.", ":")
 
@@ -35,29 +38,43 @@ class Tracks:
 
     Args:
         smoothing: seconds after which a frame weighs 1/e of the present one; 0 does not smooth.
-        every: seconds between searched frames. A face may be missed in one of them and keep its number.
+        every: seconds between searched frames, until their times tell. A face may be missed in one of them and keep its
+            number.
     """
 
     def __init__(self, smoothing: float, every: float = 0.0) -> None:
         self.smoothing = smoothing
-        self.forgotten = max(FORGET_SECONDS, 2.5 * every)
+        self._gaps, self.last_look = deque([every], maxlen=RECENT_LOOKS), -math.inf
         self.count = 0
         self._live: list[Track] = []
+
+    @property
+    def every(self) -> float:
+        """Seconds between the last looks, a pause left out."""
+        return min(self._gaps)
+
+    @property
+    def forgotten(self) -> float:
+        """Seconds after which a face that is away gets a new number."""
+        return max(FORGET_SECONDS, FORGET_LOOKS * self.every)
 
     def update(self, time: float, boxes: Sequence[FaceBox], probabilities: np.ndarray) -> list[Track]:
         """The faces of a frame, in the order of `boxes`.
 
         Args:
-            time: of the frame, seconds.
+            time: of the frame, seconds; every frame that is searched counts, with faces or without.
             boxes: of its faces.
             probabilities: of each, float [n, K].
         """
+        if self.last_look > -math.inf:
+            self._gaps.append(max(time - self.last_look, 0.0))
+        self.last_look = time
         self._live = [track for track in self._live if time - track.time <= self.forgotten]
         free, found = list(self._live), {}
-        pairs = [(overlap(track.box, box), t, b) for t, track in enumerate(free) for b, box in enumerate(boxes)]
+        pairs = [(closeness(track.box, box), t, b) for t, track in enumerate(free) for b, box in enumerate(boxes)]
         taken = set()
         for shared, t, b in sorted(pairs, key=lambda pair: -pair[0]):
-            if shared >= MIN_OVERLAP and t not in taken and b not in found:
+            if shared > 0 and t not in taken and b not in found:
                 taken.add(t)
                 found[b] = free[t]
         return [self._seen(found.get(b), time, box, probabilities[b]) for b, box in enumerate(boxes)]
@@ -76,6 +93,16 @@ class Tracks:
         track.smoothed = kept * track.smoothed + (1 - kept) * raw
         track.box, track.time, track.raw = box, time, raw
         return track
+
+
+def closeness(one: FaceBox, other: FaceBox) -> float:
+    """How likely two boxes of two frames are one face: their overlap, or less for those that are near; else 0."""
+    shared, side = overlap(one, other), max(one.side, other.side)
+    if shared >= MIN_OVERLAP:
+        return shared
+    if 2 * min(one.side, other.side) < side:
+        return 0.0
+    return MIN_OVERLAP * max(0.0, 1 - math.dist(one.centre, other.centre) / (FAR * side))
 
 
 @dataclass

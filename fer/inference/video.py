@@ -19,7 +19,7 @@ from fer.faces import detector
 from fer.faces.box import FaceBox, central_square
 from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import grey_if_grey
-from fer.files import replacing
+from fer.files import printable, replacing
 from fer.inference.annotate import colour, draw_face
 from fer.inference.frames import CONVERT_HELP, Frame, VideoFacts, open_video, read_frames, video_copy
 from fer.inference.inputs import Options
@@ -27,6 +27,7 @@ from fer.inference.predictor import EmotionClassifier
 from fer.inference.results import (
     ANNOTATED_VIDEO,
     BOX_COLUMNS,
+    PAGE_FILE,
     TIMELINE_FIGURE,
     TIMELINE_FILE,
     Summary,
@@ -34,6 +35,7 @@ from fer.inference.results import (
     digits,
     progress_bar,
 )
+from fer.inference.results_page import MAX_SHOWN, bars, results_json, write_video_page
 from fer.inference.stream import in_order
 from fer.inference.tracks import Timeline, Track, Tracks, timeline_figure
 
@@ -60,7 +62,7 @@ class SearchedFrame(NamedTuple):
 def predict_video(classifier: EmotionClassifier, path: str, folder: Path, options: Options | None = None) -> Summary:
     """Write `timeline.csv`, a row for each face in each frame that is searched; its figure; an annotated copy.
 
-    The copy is MPEG-4 without sound.
+    The copy is WebM (VP8) without sound, which browsers play; its time is that of the original.
 
     Raises:
         PictureError: no video, or none that can be read.
@@ -75,14 +77,21 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
         timeline, tracks = _write_timeline(classifier, capture, facts, folder, options, summary)
         with replacing(folder / TIMELINE_FIGURE, "wb") as image:
             timeline_figure(timeline, classifier.classes, tracks.forgotten).savefig(image, format="png")
+        if options.page:
+            figures = {"video": os.path.basename(path), "frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
+            shares = _shares(timeline, classifier.classes)
+            write_video_page(folder, figures, folder / TIMELINE_FIGURE, shares)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:
         capture.release()
     if summary.pictures < 0.95 * facts.frames:
-        log.warning("%s ends early: %d of %d frames can be read", path, summary.pictures, facts.frames)
+        early = tracks.last_look < 0.95 * facts.frames / facts.rate
+        what = "ends early" if early else "is damaged within"
+        log.warning("%s %s: %d of %d frames can be read", path, what, summary.pictures, facts.frames)
     summary.faces, summary.seconds = tracks.count, time.perf_counter() - started
     summary.files = [("timeline", folder / TIMELINE_FILE), ("figure", folder / TIMELINE_FIGURE)]
+    summary.files += [("page", folder / PAGE_FILE)] if options.page else []
     summary.files += [("annotated", folder / ANNOTATED_VIDEO)] if options.annotate else []
     return summary
 
@@ -102,6 +111,7 @@ def _write_timeline(
     with (
         replacing(folder / TIMELINE_FILE) as file,
         video_copy(folder / ANNOTATED_VIDEO, facts, size) if options.annotate else nullcontext() as write,
+        results_json(folder, {"video": printable(facts.path), "classes": [*classes]}, "rows") as items,
         progress_bar("frames") as progress,
     ):
         table = csv.writer(file, lineterminator="\n")
@@ -114,12 +124,15 @@ def _write_timeline(
         for frame, probabilities in _with_probabilities(classifier, searched, options.batch_size):
             progress.advance(task)
             summary.pictures += 1
-            for track in tracks.update(frame.seconds, frame.boxes, probabilities):
+            followed = tracks.update(frame.seconds, frame.boxes, probabilities) if frame.framed is not None else []
+            for track in followed:
                 timeline.add(frame.seconds, track)
                 table.writerow(_row(frame, track, classes))
+                items.add(_item(frame, track, classes))
                 summary.emotions[_best(track, classes)] += 1
             if write:
-                write(_drawn(frame, tracks.seen(frame.seconds, max(BOX_SECONDS, 1.2 * every)), facts, classes))
+                shown = tracks.seen(frame.seconds, max(BOX_SECONDS, 1.2 * tracks.every))
+                write(frame.seconds, _drawn(frame, shown, facts, classes))
         if not summary.pictures:
             raise PictureError(f"no frame of {facts.path} can be read; {CONVERT_HELP}")
     return timeline, tracks
@@ -174,6 +187,31 @@ def _best(track: Track, classes: Sequence[str]) -> str:
 def _row(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> list[Any]:
     values = map(digits, (track.smoothed.max(), *track.smoothed, *track.raw))
     return [f"{frame.seconds:.3f}", frame.number, track.face, *box_cells(track.box), _best(track, classes), *values]
+
+
+def _item(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> dict[str, Any]:
+    """What `results.json` holds of a face in a frame: as `_row`, with the score of the detector."""
+    box, smoothed = track.box, track.smoothed.round(6).tolist()
+    return {
+        "seconds": round(frame.seconds, 3),
+        "face": track.face,
+        "emotion": _best(track, classes),
+        "probabilities": dict(zip(classes, smoothed, strict=True)),
+        "box": [round(value, 1) for value in (box.left, box.top, box.side, box.side)],
+        "face_score": round(box.score, 3),
+    }
+
+
+def _shares(timeline: Timeline, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """For each face, how often each emotion was the most probable one: what the page shows."""
+    faces = np.array(timeline.faces, dtype=int)
+    best = np.array(timeline.smoothed).reshape(-1, len(classes)).argmax(axis=1)
+    found = []
+    for number in np.unique(faces):
+        counts = np.bincount(best[faces == number], minlength=len(classes))
+        shares = dict(zip(classes, (counts / counts.sum()).tolist(), strict=True))
+        found.append({"label": f"face {number}, in {counts.sum():,} frames", "bars": bars(shares)})
+    return found[:MAX_SHOWN]
 
 
 def _drawn(frame: SearchedFrame, tracks: Iterable[Track], facts: VideoFacts, classes: Sequence[str]) -> np.ndarray:

@@ -93,7 +93,7 @@ def seen_face() -> np.ndarray:
     """A drawn face, 160 pixels wide, that the detector sees within a frame, and squares as FER2013 does."""
     for image in draw_faces("demo", faces=(21, 7, 7)).images:
         face = cv2.resize(image, (160, 160), interpolation=cv2.INTER_CUBIC)
-        if any(overlap(box, FaceBox(300, 120, 160)) > 0.7 for box in find_faces(_frame(face))):
+        if any(overlap(box, FaceBox(300, 120, 160)) > 0.85 for box in find_faces(_frame(face))):
             return face
     raise AssertionError("no drawn face is seen")
 

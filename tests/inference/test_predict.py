@@ -1,6 +1,7 @@
 """The command on folders of pictures, good and hostile."""
 
 import csv
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -65,8 +66,35 @@ def test_a_folder_becomes_a_table_and_pictures(trained_run: Path, photographs: P
 
 
 def test_pictures_are_optional(trained_run: Path, photographs: Path, tmp_path: Path) -> None:
-    predict(trained_run, str(photographs), tmp_path / "out", Options(annotate=False, contact_sheet=False), device="cpu")
-    assert os.listdir(tmp_path / "out") == ["predictions.csv"]
+    options = Options(annotate=False, contact_sheet=False, page=False)
+    predict(trained_run, str(photographs), tmp_path / "out", options, device="cpu")
+    assert sorted(os.listdir(tmp_path / "out")) == ["predictions.csv", "results.json"]
+
+
+def test_a_page_and_json_say_what_the_table_says(
+    classifier: EmotionClassifier, photographs: Path, tmp_path: Path
+) -> None:
+    (photographs / "<b>.jpg").write_text("no picture")
+    paths = sorted(str(path) for path in photographs.rglob("*.*"))
+    predict_pictures(classifier, paths, tmp_path / "out", Options(contact_sheet=False))
+    items = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert items["classes"] == classifier.classes
+    assert [item["picture"] for item in items["pictures"]] == paths
+    faces = [face for item in items["pictures"] for face in item.get("faces", [])]
+    rows = [row for row in table_of(tmp_path / "out") if row["face"]]
+    assert [face["emotion"] for face in faces] == [row["emotion"] for row in rows]
+    assert [face["probability"] for face in faces] == pytest.approx(
+        [float(row["probability"]) for row in rows], abs=1e-5
+    )
+    assert [face["face_score"] for face in faces if face["box"]] == [
+        float(row["face_score"]) for row in rows if row["x"]
+    ]
+    assert [item["error"] for item in items["pictures"] if "error" in item] == ["not an image"]
+    page = (tmp_path / "out" / "results.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count('class="bar"') == len(faces) * len(classifier.classes)
+    assert "no face" in page
+    assert "http" not in page.replace("http-equiv", "")
 
 
 def test_the_command_and_python_agree(classifier: EmotionClassifier, photographs: Path, tmp_path: Path) -> None:

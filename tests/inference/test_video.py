@@ -1,6 +1,7 @@
 """Videos: faces followed from frame to frame, probabilities smoothed, copies written."""
 
 import csv
+import json
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 
 from fer.errors import ConfigError, DataError, RunError
 from fer.faces.box import FaceBox
-from fer.inference.frames import open_video, read_frames
+from fer.inference.frames import VideoCopy, open_video, read_frames, video_copy
 from fer.inference.inputs import Options
 from fer.inference.predict import predict
 from fer.inference.predictor import EmotionClassifier
@@ -43,11 +44,96 @@ def test_a_video_becomes_a_timeline_and_a_copy(classifier: EmotionClassifier, cl
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     assert np.allclose(raw.sum(axis=1), 1, atol=1e-4)
     assert [row["emotion"] for row in rows] == [classifier.classes[k] for k in shares.argmax(axis=1)]
-    copy, facts = open_video(str(tmp_path / "annotated.mp4"))
+    copy, facts = open_video(str(tmp_path / "annotated.webm"))
     assert (facts.width, facts.height, facts.frames, facts.rate) == (560, 360, 20, 10)
     copy.release()
     assert (tmp_path / "timeline.png").stat().st_size > 10_000
+    items = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [item["emotion"] for item in items] == [row["emotion"] for row in rows]
+    page = (tmp_path / "results.html").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert page.count("<h3>face ") == 2
     assert not list(tmp_path.glob(".*"))
+
+
+def write_clip(path: Path, pictures: list[np.ndarray], rate: float) -> Path:
+    height, width = pictures[0].shape
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+    for picture in pictures:
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "timeline.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_square_frame_without_a_face_has_none(
+    classifier: EmotionClassifier, seen_faces: list[np.ndarray], put_faces, tmp_path: Path
+) -> None:
+    face = put_faces([(seen_faces[0], 40, 40)], width=240, height=240)
+    path = write_clip(tmp_path / "square.mp4", [face] * 10 + [np.full((240, 240), face[0, 0], np.uint8)] * 15, 10)
+    predict_video(classifier, str(path), tmp_path / "out", Options(annotate=False))
+    rows = table(tmp_path / "out")
+    assert len(rows) >= 9
+    assert max(float(row["seconds"]) for row in rows) < 1.05
+    predict_video(classifier, str(path), tmp_path / "whole", Options(annotate=False, faces="whole"))
+    assert len(table(tmp_path / "whole")) == 25  # asked for
+
+
+def test_a_slow_video_has_one_face_and_its_own_length(
+    classifier: EmotionClassifier, seen_faces: list[np.ndarray], put_faces, tmp_path: Path
+) -> None:
+    pictures = [put_faces([(seen_faces[0], 60 + 3 * number, 40)], width=320, height=240) for number in range(12)]
+    path = write_clip(tmp_path / "lapse.mp4", pictures, 0.5)
+    assert predict_video(classifier, str(path), tmp_path / "out").faces == 1
+    assert float(table(tmp_path / "out")[-1]["seconds"]) == pytest.approx(22, abs=0.1)
+    copy, facts = open_video(str(tmp_path / "out" / "annotated.webm"))
+    copy.release()
+    assert facts.frames / facts.rate == pytest.approx(24, abs=0.5)
+
+
+def test_a_copy_keeps_the_time_of_frames_that_come_irregularly(tmp_path: Path) -> None:
+    copy = VideoCopy(tmp_path / "copy.webm", 10, (64, 48))
+    times = [number / 20 for number in range(20)] + [1.0, 3.0, 4.5]  # twice too many, then too few
+    for number, seconds in enumerate(times):
+        copy.add(seconds, np.full((48, 64, 3), 10 * number, np.uint8))
+    copy.close()
+    capture, facts = open_video(str(tmp_path / "copy.webm"))
+    levels = [frame.pixels.mean() / 10 for frame in read_frames(capture, facts, None)]
+    assert len(levels) == copy.written == 46
+    for seconds in (0.5, 1.0, 2.0, 2.8, 3.5, 4.5):
+        shown = max(number for number, time in enumerate(times) if time <= seconds)
+        assert levels[round(seconds * 10)] == pytest.approx(shown, abs=1.2)
+
+
+def test_a_copy_that_cannot_be_read_back_is_not_there(tmp_path: Path, clip: Path) -> None:
+    capture, facts = open_video(str(clip))
+    capture.release()
+    path = tmp_path / "annotated.webm"
+    with pytest.raises(DataError, match="give annotate=false"), video_copy(path, facts, (64, 48)) as write:
+        write(0.0, np.zeros((48, 64, 3), np.uint8))
+        write(0.1, np.zeros((48, 64, 3), np.uint8))
+        for temporary in tmp_path.glob(".annotated*"):
+            temporary.unlink()  # as if the disk were full
+            temporary.write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hole_within_a_video_is_skipped_and_told(
+    classifier: EmotionClassifier, clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = bytearray(clip.read_bytes())
+    start = content.index(b"mdat") + len(content) // 3
+    noise = np.random.default_rng(0).integers(0, 256, len(content) // 8, dtype=np.uint8).tobytes()
+    content[start : start + len(noise)] = noise
+    (tmp_path / "hole.mp4").write_bytes(content)
+    summary = predict_video(classifier, str(tmp_path / "hole.mp4"), tmp_path / "out", Options(annotate=False))
+    assert summary.pictures >= 10
+    assert float(table(tmp_path / "out")[-1]["seconds"]) > 1.5
+    assert summary.pictures == 20 or f"is damaged within: {summary.pictures} of 20 frames" in caplog.text
 
 
 def test_frames_are_the_same_as_pictures(classifier: EmotionClassifier, clip: Path, tmp_path: Path) -> None:
@@ -59,7 +145,7 @@ def test_frames_are_the_same_as_pictures(classifier: EmotionClassifier, clip: Pa
     with (tmp_path / "timeline.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["frame"] == "0"]
     assert [float(row["probability"]) for row in rows] == pytest.approx([f.probability for f in faces], abs=1e-5)
-    assert not (tmp_path / "annotated.mp4").exists()
+    assert not (tmp_path / "annotated.webm").exists()
 
 
 def test_frames_are_due_at_the_rate_that_was_asked(clip: Path) -> None:
