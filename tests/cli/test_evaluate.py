@@ -125,6 +125,17 @@ def test_classes_are_matched_by_name_and_unknown_ones_left_out(run, data_root, c
     assert metrics["all/images_trained_on"] == 0
 
 
+def test_faces_cut_otherwise_than_in_training_are_told(run, changed, data_root, caplog):
+    def align(checkpoint: dict[str, Any]) -> None:
+        checkpoint["fer"]["framing"]["align"] = True
+
+    asked = ["data=ckplus_all", f"data.root={data_root}", "split=all"]
+    evaluated(f"checkpoint={run}", *asked)
+    assert "was packed with" not in caplog.text
+    evaluated(f"checkpoint={changed('aligned', align)}", *asked)
+    assert "was packed with data.faces=detector or none data.align=false, but the model was trained with" in caplog.text
+
+
 def test_a_folded_set_is_asked_by_fold_or_whole(run, data_root, caplog):
     where = [f"checkpoint={run}", "data=ckplus", "data.folds=7", f"data.root={data_root}"]
     with caplog.at_level(logging.INFO):
