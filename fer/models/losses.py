@@ -22,8 +22,9 @@ class ClassificationLoss(nn.Module):
         class_counts: training images of each of the K classes.
         label_smoothing: share of the target spread over all classes (Szegedy et al., CVPR 2016).
         gamma: of the focal loss, which turns to what is still wrong (Lin et al., ICCV 2017); 0 is cross-entropy.
-        class_weights: `none`; `inverse`, so that each class weighs as much in all; or `effective`, by the effective
-            number of images (Cui et al., CVPR 2019). Their mean over the training images is 1.
+        class_weights: of images by their label, or by the shares of a soft one: `none`; `inverse`, so that each class
+            weighs as much in all; or `effective`, by the effective number of images (Cui et al., CVPR 2019). Their
+            mean over the training images is 1. The answer with the least loss stays the (smoothed) target.
 
     Raises:
         ConfigError: a smoothing outside [0, 1), a negative gamma, an unknown weighting.
@@ -55,27 +56,36 @@ class ClassificationLoss(nn.Module):
             logits: float [B, K].
             targets: classes, int64 [B], or the share of each class, float [B, K].
         """
-        if not self.gamma:
-            smoothing = self.label_smoothing
-            return F.cross_entropy(logits, targets, self.weight, reduction="none", label_smoothing=smoothing).mean()
-        classes = logits.shape[1]
-        shares = targets if targets.is_floating_point() else F.one_hot(targets, classes).to(logits)
-        shares = shares * (1 - self.label_smoothing) + self.label_smoothing / classes
-        if self.weight is not None:
-            shares = shares * self.weight
+        soft = targets.is_floating_point()
+        if self.gamma:
+            loss = self._focal(logits, targets if soft else F.one_hot(targets, logits.shape[1]).to(logits))
+        else:
+            loss = F.cross_entropy(logits, targets, reduction="none", label_smoothing=self.label_smoothing)
+        if self.weight is not None:  # of images, not of terms: what is smoothed goes to all classes evenly
+            weight = self.weight.to(loss)
+            loss = loss * (targets.to(loss) @ weight if soft else weight[targets])
+        return loss.mean()
+
+    def _focal(self, logits: Tensor, shares: Tensor) -> Tensor:
+        """The focal loss of each image, float [B]."""
+        shares = shares * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[1]
         logs = logits.log_softmax(dim=1)
         doubt = (1 - logs.exp()).clamp(min=MIN_DOUBT)
-        return -(shares * doubt**self.gamma * logs).sum(dim=1).mean()
+        return -(shares * doubt**self.gamma * logs).sum(dim=1)
 
 
 def class_weight(class_counts: Sequence[int], weighting: Weighting) -> Tensor | None:
-    """Weight of each class, float [K], with mean 1 over the images counted; None for equal ones."""
+    """Weight of the images of each class, float [K], with mean 1 over the images counted; None for equal ones.
+
+    A class without images, which only soft labels and validation can show, weighs 1.
+    """
     if weighting == "none":
         return None
     counts = torch.tensor(class_counts, dtype=torch.float64)
-    seen = counts.clamp(min=1)  # a class without images has a weight nobody asks for
+    seen = counts.clamp(min=1)
     weight = 1 / seen if weighting == "inverse" else (1 - BETA) / (1 - BETA**seen)
-    return (weight * counts.sum() / (weight * counts).sum()).float()
+    weight = weight * counts.sum() / (weight * counts).sum().clamp(min=1e-300)
+    return torch.where(counts > 0, weight, 1.0).float()
 
 
 def check_loss(loss: Callable[[Tensor, Tensor], Tensor], classes: int, soft: bool) -> None:

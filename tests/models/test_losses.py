@@ -1,9 +1,14 @@
 """Losses against their definitions."""
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
+from fer.cli.app import CONF
 from fer.errors import ConfigError
 from fer.models.losses import ClassificationLoss, class_weight
 
@@ -100,3 +105,63 @@ def test_weights_travel_to_the_device_but_not_into_checkpoints():
 def test_what_cannot_be_is_refused(options, says):
     with pytest.raises(ConfigError, match=says):
         ClassificationLoss(COUNTS, **options)
+
+
+def least_loss(loss, target):
+    """The answer that a loss itself prefers for a picture, without any network: probabilities, float [K]."""
+    classes = 3 if target.ndim == 1 else target.shape[1]
+    logits = torch.zeros(1, classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], lr=0.5, max_iter=300, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(logits, target)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return logits.softmax(1)[0].detach()
+
+
+@cache
+def loss_config(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(f"loss/{name}").loss
+
+
+EVERY_LOSS = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
+UNEVEN = [[300, 300, 6], [1, 28_000, 0]]
+
+
+@pytest.mark.parametrize("counts", UNEVEN)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighting", ["none", "inverse", "effective"])
+@pytest.mark.parametrize("name", EVERY_LOSS)
+def test_the_answer_with_the_least_loss_is_the_true_class(name, weighting, smoothing, counts):
+    """Class weights weigh pictures; what is smoothed goes to the others evenly."""
+    options = {"class_counts": counts, "class_weights": weighting, "label_smoothing": smoothing}
+    loss = instantiate(loss_config(name), **options)
+    for label in range(3):
+        answer = least_loss(loss, torch.tensor([label]))
+        assert answer.argmax() == label
+        shares = answer.tolist()
+        true = shares.pop(label)
+        assert shares[0] == pytest.approx(shares[1], abs=1e-3)  # even
+        if not loss.gamma:
+            assert true == pytest.approx(1 - smoothing * 2 / 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("weighting", ["none", "inverse", "effective"])
+def test_the_answer_with_the_least_loss_has_the_order_of_a_soft_label(weighting, gamma):
+    loss = ClassificationLoss([300, 300, 6], class_weights=weighting, gamma=gamma)
+    shares = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
+    answer = least_loss(loss, shares)
+    assert answer.argsort(descending=True).tolist() == [0, 1, 2]
+    if not gamma:
+        assert torch.allclose(answer, shares[0], atol=1e-3)
+
+
+def test_a_class_without_images_weighs_as_the_mean_image():
+    for weighting in ("inverse", "effective"):
+        assert class_weight([300, 0, 6], weighting)[1] == 1
