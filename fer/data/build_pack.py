@@ -22,6 +22,7 @@ from PIL import Image
 from rich.progress import track
 
 from fer.data.datasets import dataset, list_samples
+from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.left_out import left_out_lines
 from fer.data.pack import AUDIT, DUPLICATES, FORMAT, digest, no_pack, read_manifest
 from fer.data.provenance import fingerprint, is_made_from, is_older_drawing, open_download
@@ -209,7 +210,10 @@ def _decode(source: Source, listing: Listing, row: int) -> np.ndarray:
     if listing.images is not None:
         return np.asarray(listing.images[row])
     name = listing.samples[row].name
-    return decode_picture(source.read(name) if listing.contents is None else listing.contents[name])
+    content = source.read(name) if listing.contents is None else listing.contents[name]
+    if what := not_data(content[:SNIFFED]):
+        raise PictureError(what)
+    return decode_picture(content)
 
 
 class PictureBuffer:

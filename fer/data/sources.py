@@ -1,6 +1,5 @@
 """What a user points at with `data.source`, as a flat list of named files: a folder, an archive, a table."""
 
-import bz2
 import gzip
 import logging
 import lzma
@@ -15,16 +14,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
+from fer.data.file_kinds import COMPRESSED, SNIFFED, STREAMS, is_archive, is_text, not_data
 from fer.errors import DataError, PictureError
 
 LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
 LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; FER2013's table has 3e8
 MAX_NESTING = 3  # archives within archives
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-TABLES = (".csv", ".parquet")
-STREAMS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by first bytes
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2")
+TABLES = (".csv", ".tsv", ".tab", ".parquet")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+PARQUET = b"PAR1"
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
 
 
@@ -240,6 +242,24 @@ class TarSource(Source):
         return self.members[name].size
 
 
+class FileSource(Source):
+    """A single file: a table, perhaps out of a compressed one."""
+
+    largest = None
+
+    def __init__(self, file: IO[bytes], name: str, where: str) -> None:
+        super().__init__([name], where)
+        self.file = file
+
+    def open(self, name: str) -> IO[bytes]:
+        copy = os.fdopen(os.dup(self.file.fileno()), "rb")
+        copy.seek(0)
+        return copy
+
+    def size(self, name: str) -> int:
+        return os.fstat(self.file.fileno()).st_size
+
+
 class NestedSource(Source):
     """An archive with archives in it, as Kaggle ships them: inner files are named below their archive."""
 
@@ -247,8 +267,11 @@ class NestedSource(Source):
         self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
         lost = list(outer.lost)
         for archive, source in inner.items():
-            within = {f"{_without_suffix(archive)}/{name}": (source, name) for name in source.names}
-            lost += [(f"{_without_suffix(archive)}/{name}", reason) for name, reason in source.lost]
+            prefix = f"{_without_suffix(archive)}/"
+            if isinstance(source, FileSource):  # fer2013.csv.gz holds fer2013.csv
+                prefix = archive[: len(archive) - len(PurePosixPath(archive).name)]
+            within = {f"{prefix}{name}": (source, name) for name in source.names}
+            lost += [(f"{prefix}{name}", reason) for name, reason in source.lost]
             lost += [(name, f"{archive} holds another file of this name") for name in within if name in self.of]
             self.of |= {name: place for name, place in within.items() if name not in self.of}
         super().__init__(self.of, outer.where)
@@ -300,7 +323,7 @@ def _is_clutter(name: str) -> bool:
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Open a folder, an archive (with archives in it) or a table.
+    """Open a folder, an archive (with archives in it) or a table; what a file is, its content says, not its name.
 
     Raises:
         DataError: nothing is at `path`, or it is none of these, or damaged.
@@ -311,47 +334,99 @@ def open_source(path: Path) -> Iterator[Source]:
     with ExitStack() as stack:
         if path.is_dir():
             source: Source = FolderSource(path)
-        elif path.name.lower().endswith(TABLES):
-            source = FolderSource(path.parent, [path.name], where)
         else:
-            source = _open_archive(stack.enter_context(path.open("rb")), path.name, where, stack)
+            try:
+                file = stack.enter_context(path.open("rb"))
+            except OSError as error:
+                raise DataError(f"{where} cannot be read ({error.strerror or error})") from error
+            source = _open_file(file, path.name, where, stack)
         yield _with_inner(source, where, stack, 1)
 
 
+def _open_file(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Source:
+    """An archive, or a single table, whose name gets the suffix of one."""
+    head = file.read(SNIFFED)
+    file.seek(0)
+    if what := not_data(head):
+        raise DataError(f"{where} is {what}")
+    suffix = PurePosixPath(name).suffix.lower()
+    if head.startswith(PARQUET) or (suffix == ".parquet" and not is_archive(head)):
+        return FileSource(file, name if suffix == ".parquet" else f"{name}.parquet", where)
+    named_otherwise = suffix in ARCHIVE_SUFFIXES and b"pixels" not in head.replace(b"\0", b"").lower()
+    if is_archive(head) or named_otherwise or not is_text(head):
+        return _open_archive(file, name, where, stack)
+    return FileSource(file, name if suffix in TEXT_SUFFIXES else f"{name}.csv", where)
+
+
 def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Source:
+    file.seek(0)
     start = file.read(6)
     file.seek(0)
     try:
         if zipfile.is_zipfile(file):
-            return ZipSource(stack.enter_context(zipfile.ZipFile(file)), where)
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            if "xl/workbook.xml" in archive.namelist():
+                raise DataError(f"{where} is an Excel workbook: save its sheet as .csv")
+            return ZipSource(archive, where)
         file.seek(0)
         unpack = next((opener for magic, opener in STREAMS.items() if start.startswith(magic)), None)
         if unpack is not None:  # random access into a compressed stream would unpack it for every picture
             with unpack(file) as unpacking:
                 file = _unpacked(unpacking, where, stack)
+            head = file.read(SNIFFED)
+            file.seek(0)
+            if not is_archive(head) and not tarfile.is_tarfile(file):
+                file.seek(0)
+                return _open_file(file, _uncompressed_name(name), where, stack)
+            file.seek(0)
         return TarSource(stack.enter_context(tarfile.open(fileobj=file)), where)
     except (*DAMAGE, NotImplementedError, ValueError, OSError) as error:
         kind = "a damaged .zip archive" if start[:2] == b"PK" else "neither a folder nor a whole archive or table"
         raise DataError(f"{where} is {kind} (is {name} truncated? {' '.join(str(error).split())[:120]})") from error
 
 
+def _uncompressed_name(name: str) -> str:
+    """What a compressed file holds: `fer2013.csv.gz` -> `fer2013.csv`, `fer2013.tgz` that is no archive -> fer2013."""
+    plain = PurePosixPath(name).with_suffix("").as_posix() if name.lower().endswith(COMPRESSED) else name
+    return _without_suffix(plain)
+
+
+def _is_inner(source: Source, name: str) -> bool:
+    """Whether a file is to be opened as an archive; a table's name may hide one."""
+    lower = name.lower()
+    if lower.endswith((*ARCHIVES, *(f"{table}{suffix}" for table in TABLES for suffix in COMPRESSED))):
+        return True
+    if not lower.endswith(TABLES) or isinstance(source, FileSource):
+        return False
+    try:
+        with source.open(name) as file:
+            head = file.read(SNIFFED)
+    except OSError:  # its reader will say so
+        return False
+    return is_archive(head)
+
+
 def _with_inner(source: Source, where: str, stack: ExitStack, depth: int) -> Source:
     """The same source with the archives in it opened."""
-    found = [name for name in source.names if name.lower().endswith(ARCHIVES)]
+    found = [name for name in source.names if _is_inner(source, name)]
     if not found:
         return source
     if depth > MAX_NESTING:
         raise DataError(f"{where}: archives within archives more than {MAX_NESTING} deep ({found[0]})")
     inner, beside = {}, set(source.names)
     for name in found:
-        file = stack.enter_context(source.open(name))
-        if not isinstance(source, FolderSource):
-            try:
+        try:
+            file = stack.enter_context(source.open(name))
+            if not isinstance(source, FolderSource):
                 file = _unpacked(file, where, stack)
-            except DAMAGE as error:
-                reason = " ".join(str(error).split())[:120]
-                raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
-        opened = _open_archive(file, name, f"{where}, {name}", stack)
+        except DAMAGE as error:
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(f"{where}, {name} is damaged ({reason}): download it again") from error
+        except OSError as error:
+            raise DataError(f"{where}, {name} cannot be read ({error.strerror or error})") from error
+        if what := not_data(file.read(SNIFFED)):
+            raise DataError(f"{where}, {name} is {what}")
+        opened = _open_archive(file, PurePosixPath(name).name, f"{where}, {name}", stack)
         if _is_extracted(name, opened, source, beside):
             log.warning("%s: what %s holds is beside it, too; it is read once", where, name)
             continue

@@ -19,37 +19,52 @@ from typing import IO, Any
 
 import numpy as np
 
+from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, LARGEST_MEMBER, LARGEST_STREAM, Source
 from fer.data.split_words import settled, split_word
+from fer.data.table_text import TableFormat, is_table_of_faces, table_format
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
 log = logging.getLogger(__name__)
 
 CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
-LABEL_COLUMNS = ("label", "labels", "emotion", "expression", "class")  # of parquet files
+LABEL_COLUMNS = ("emotion", "label", "labels", "expression", "class")  # the first of them that a table has
 SPLIT_COLUMNS = ("usage", "split", "subset", "partition", "set")  # the first of them that a table has says the split
-MAX_FIELD_CHARACTERS = 1 << 22  # characters: 1024 x 1024 pixels
+TEXT_TABLES = (".csv", ".tsv", ".tab")
 
 
-def pixel_tables(source: Source) -> dict[str, list[str]]:
-    """The tables of a source that hold faces: name -> columns, folded to lower case without spaces."""
+def tables_of(source: Source) -> dict[str, TableFormat]:
+    """The tables of a source, in text, and how to read each.
+
+    Raises:
+        DataError: a damaged archive around one.
+    """
     found = {}
     for name in source.names:
-        if name.lower().endswith(".csv"):
+        if name.lower().endswith(TEXT_TABLES) or (len(source.names) == 1 and name.lower().endswith(".txt")):
             try:
                 with source.open(name) as file:
-                    header = file.readline(1 << 16).decode("utf-8-sig", errors="replace")
+                    found[name] = table_format(file)
             except DAMAGE as error:
                 raise DataError(f"{name} is damaged ({error}): download it again") from error
-            columns = [column.strip().strip('"').strip().lower() for column in header.split(",")]
-            if "pixels" in columns:
-                found[name] = columns
+            except OSError as error:
+                raise DataError(f"{source.where}: {name} cannot be read ({error.strerror or error})") from error
     return found
 
 
-def list_table(source: Source, tables: dict[str, list[str]]) -> Listing:
+def pixel_tables(source: Source) -> dict[str, TableFormat]:
+    """The tables of a source that hold faces.
+
+    Raises:
+        DataError: one holds faces, but its header cannot be read.
+    """
+    tables = tables_of(source)
+    return {name: table for name, table in tables.items() if is_table_of_faces(f"{source.where}: {name}", table)}
+
+
+def list_table(source: Source, tables: dict[str, TableFormat]) -> Listing:
     """The faces of the labelled table that says which split each is of; where none does, of all whose names say it.
 
     Raises:
@@ -57,7 +72,7 @@ def list_table(source: Source, tables: dict[str, list[str]]) -> Listing:
             and line.
     """
     where = source.where
-    labelled = [name for name, columns in tables.items() if "emotion" in columns]
+    labelled = [name for name, table in tables.items() if _label_column(table.columns)]
     if not labelled:
         raise DataError(f"{where}: {next(iter(tables))} has no `emotion` column: faces without labels teach nothing")
     split_of = _chosen(labelled, tables, where)
@@ -66,12 +81,13 @@ def list_table(source: Source, tables: dict[str, list[str]]) -> Listing:
     samples: list[RawSample] = []
     faces: list[np.ndarray] = []
     for name, whole in split_of.items():
-        title = PurePosixPath(name).stem
+        title, label = PurePosixPath(name).stem, _label_column(tables[name].columns)
+        assert label is not None, "labelled tables have one"
         for line, row in _rows(source, name, tables[name]):
             place = f"{where}: {name}, line {line}"
             faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
             split = whole or _split(row, place)
-            samples.append(RawSample(f"{title}/{line:06d}", _emotion(row["emotion"], place), split, ""))
+            samples.append(RawSample(f"{title}/{line:06d}", _emotion(row[label], place), split, ""))
     if not samples:
         raise DataError(f"{where}: {read} has a header and no rows")
     kind = "without splits" if list(split_of.values()) == ["train"] else "with splits"
@@ -80,9 +96,9 @@ def list_table(source: Source, tables: dict[str, list[str]]) -> Listing:
     return Listing(f"pixel table {kind}", samples, rejected, images=np.stack(faces))
 
 
-def _chosen(labelled: list[str], tables: dict[str, list[str]], where: str) -> dict[str, str | None]:
+def _chosen(labelled: list[str], tables: dict[str, TableFormat], where: str) -> dict[str, str | None]:
     """The tables to read, and the split of each; None where its rows say theirs."""
-    if with_usage := sorted(name for name in labelled if _split_column(tables[name])):
+    if with_usage := sorted(name for name in labelled if _split_column(tables[name].columns)):
         return {with_usage[0]: None}
     split_of = {name: split_word(PurePosixPath(name).stem) for name in sorted(labelled)}
     if len(labelled) == 1:
@@ -95,31 +111,29 @@ def _chosen(labelled: list[str], tables: dict[str, list[str]], where: str) -> di
     return dict(split_of)
 
 
+def _label_column(columns: Iterable[str]) -> str | None:
+    return next((column for column in LABEL_COLUMNS if column in columns), None)
+
+
 def _split_column(columns: Iterable[str]) -> str | None:
     return next((column for column in SPLIT_COLUMNS if column in columns), None)
 
 
-def _rows(source: Source, name: str, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(source: Source, name: str, table: TableFormat) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of each row."""
     where = source.where
-    before = csv.field_size_limit(MAX_FIELD_CHARACTERS)
     try:
         with source.open(name) as file:
-            stream = io.BufferedReader(_Bounded(file, where), 1 << 20)
-            reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
-            next(reader)
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(columns):
+            for line, fields in table.rows(_Bounded(file, where)):
+                if len(fields) != len(table.columns):
                     raise DataError(
-                        f"{where}: {name}, line {reader.line_num} has {len(fields)} fields, its header {len(columns)}"
+                        f"{where}: {name}, line {line} has {len(fields)} fields, its header {len(table.columns)}"
                     )
-                yield reader.line_num, dict(zip(columns, fields, strict=True))
-    except (csv.Error, UnicodeDecodeError, StopIteration, *DAMAGE) as error:
+                yield line, dict(zip(table.columns, fields, strict=True))
+    except UnicodeError as error:
+        raise DataError(f"{where}: {name} is damaged or no {table.encoding.upper()} text ({error})") from error
+    except (csv.Error, *DAMAGE) as error:
         raise DataError(f"{where}: {name} is damaged or no table ({error})") from error
-    finally:
-        csv.field_size_limit(before)
 
 
 class _Bounded(io.RawIOBase):
@@ -200,6 +214,9 @@ def list_parquet(source: Source, names: list[str]) -> Listing:
     for name in names:
         place = f"{source.where}: {name}"
         with source.open(name) as file:
+            if what := not_data(file.read(SNIFFED)):
+                raise DataError(f"{place} is {what}")
+            file.seek(0)
             try:
                 table = pyarrow.parquet.read_table(file)
             except (pyarrow.ArrowException, OSError, *DAMAGE) as error:

@@ -33,7 +33,7 @@ def png(image: np.ndarray) -> bytes:
 
 def tar_gz(files: dict[str, bytes], kind: str = "gz") -> bytes:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode=f"w:{kind}") as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=content, mode=f"w:{kind}" if kind else "w") as archive:  # type: ignore[call-overload]
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)

@@ -15,7 +15,8 @@ from fer.data.datasets import DatasetFacts, Reference
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.data.split_words import split_word
-from fer.data.tables import list_table, pixel_tables
+from fer.data.table_text import table_format
+from fer.data.tables import list_table, pixel_tables, tables_of
 from fer.emotions import EMOTIONS, emotion_name
 from fer.errors import DataError
 
@@ -62,13 +63,8 @@ def list_samples(source: Source, votes: bool = False) -> Listing | None:
 
 def _votes_file(source: Source) -> str | None:
     """The table of votes within a source; None where there is none."""
-    for name in source.names:
-        if name.lower().endswith(".csv"):
-            with source.open(name) as file:
-                header = file.readline(1 << 12).decode("utf-8-sig", errors="replace").lower()
-            if {"image name", "contempt", "unknown", "nf"} <= {column.strip() for column in header.split(",")}:
-                return name
-    return None
+    wanted = {"image name", "contempt", "unknown", "nf"}
+    return next((name for name, table in tables_of(source).items() if wanted <= {*table.columns}), None)
 
 
 def with_votes(faces: Listing, source: Source, name: str) -> Listing:
@@ -77,12 +73,13 @@ def with_votes(faces: Listing, source: Source, name: str) -> Listing:
     Raises:
         DataError: tables that are not row-aligned, or a malformed row, named by table and line.
     """
-    text = source.read(name).decode("utf-8-sig", errors="replace")
+    content = source.read(name)
+    table = table_format(io.BytesIO(content))
     try:
-        header, *rows = [fields for fields in csv.reader(io.StringIO(text, newline="")) if fields]
-    except csv.Error as error:
+        rows = [fields for _, fields in table.rows(io.BytesIO(content))]
+    except (csv.Error, UnicodeError) as error:
         raise DataError(f"{source.where}: {name} is damaged or no table ({error})") from error
-    columns = [column.strip().lower() for column in header]
+    columns = table.columns
     if "usage" not in columns:
         raise DataError(
             f"{source.where}: {name} has no column Usage: it is not the table that the authors of FER+ give"

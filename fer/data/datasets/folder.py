@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from fer.data.datasets import DatasetFacts
+from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.data.split_words import settled, split_word
@@ -168,12 +169,21 @@ def _unknown_layout(source: Source) -> str:
     hints = [f"{folder} is near {near}" for folder in folders if (near := nearest_emotion(folder))][:MAX_FOLDERS]
     if numbered:
         hints.append(f"class folders are numbers ({', '.join(numbered[:8])}): rename them to emotions")
+    hints += [f"{name} is {what}" for name in source.names[:MAX_FOLDERS] if (what := _not_data(source, name))]
     hints += [f"{name}: {reason}" for name, reason in source.lost[:MAX_FOLDERS]]
     return (
         f"unknown layout in {source.where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}), "
         "no table with `emotion` and `pixels`, no labels of CK+, RAF-DB or AffectNet; found "
         f"{_first(source.names)}{''.join(f'; {hint}' for hint in hints)}"
     )
+
+
+def _not_data(source: Source, name: str) -> str | None:
+    try:
+        with source.open(name) as file:
+            return not_data(file.read(SNIFFED))
+    except (OSError, DataError, NotImplementedError):  # a source without files: drawn faces
+        return None
 
 
 def _first(names: list[str], count: int = 3) -> str:

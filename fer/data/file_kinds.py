@@ -1,0 +1,53 @@
+"""What a file is by its first bytes, whatever its name says."""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from typing import Any
+
+from fer.data.table_text import encoding_of
+
+SNIFFED = 560  # bytes that tell
+STREAMS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+COMPRESSED = (".gz", ".bz2", ".xz")
+OTHERS = {  # what is not read, and what to do with it
+    b"Rar!": "a RAR archive: unpack it and give the folder",
+    b"7z\xbc\xaf\x27": "a 7z archive: unpack it and give the folder",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run git lfs pull, or download it again",
+    b"%PDF": "a PDF document",
+    b"\x89HDF": "an HDF5 file: convert it to folders of pictures",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save its sheet as .csv",
+    b"SQLite format 3": "an SQLite database: export its table as .csv",
+    b"\x80\x02": "a Python pickle, which is never unpacked",
+    b"\x80\x03": "a Python pickle, which is never unpacked",
+    b"\x80\x04": "a Python pickle, which is never unpacked",
+    b"\x80\x05": "a Python pickle, which is never unpacked",
+}
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file that begins so is a zip or tar archive, or compressed."""
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06", *STREAMS)) or head[257:262] == b"ustar"
+
+
+def not_data(head: bytes) -> str | None:
+    """What a file is that begins so and holds no data that is read, and what to do; None for all else."""
+    for mark, what in OTHERS.items():
+        if head.startswith(mark):
+            return what
+    return "a web page, not the file itself: download it again, signed in" if is_web_page(head) else None
+
+
+def is_web_page(head: bytes) -> bool:
+    """Whether a file that begins so is HTML, as a download becomes where one has to sign in."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return start.startswith((b"<!doctype", b"<html", b"<head")) or b"<html" in start[:256]
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so may be a table as text."""
+    if encoding_of(head).startswith("utf-16") or encoding_of(head) == "utf-32":
+        return True
+    return not any(byte < 9 or 13 < byte < 32 for byte in head)

@@ -1,0 +1,132 @@
+"""What a file is, its content says; what cannot be read is refused by a true sentence."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+
+import pytest
+from given import FACES, pack_of, png, table, tar_gz, zipped
+
+from fer.data.table_text import table_format
+from fer.errors import DataError
+
+COMMAS = table().decode()
+LINES = COMMAS.splitlines()
+SEMICOLONS = "\n".join(line.replace(",", ";") for line in LINES)
+NAMED = {
+    "semicolon.csv": SEMICOLONS.encode(),
+    "quoted.csv": "\n".join(";".join(f'"{field}"' for field in line.split(",")) for line in LINES).encode(),
+    "excel.csv": b"sep=;\r\n" + SEMICOLONS.replace("\n", "\r\n").encode(),
+    "tab.csv": COMMAS.replace(",", "\t").encode(),
+    "table.tsv": COMMAS.replace(",", "\t").encode(),
+    "bar.csv": COMMAS.replace(",", "|").encode(),
+    "fer2013.txt": table(),
+    "no_suffix": table(),
+    "utf8_mark.csv": b"\xef\xbb\xbf" + table(),
+    "utf16.csv": COMMAS.encode("utf-16"),
+    "utf16_be.csv": b"\xfe\xff" + COMMAS.encode("utf-16-be"),
+    "utf16_no_mark.csv": COMMAS.encode("utf-16-le"),
+    "utf32.csv": COMMAS.encode("utf-32"),
+    "old_mac.csv": COMMAS.replace("\n", "\r").encode(),
+    "blank_lines.csv": b"\n\n" + table(),
+    "fer2013.csv.gz": gzip.compress(table()),
+    "fer2013.csv.bz2": bz2.compress(table()),
+    "fer2013.csv.xz": lzma.compress(table()),
+    "gzip.csv": gzip.compress(table()),
+    "tar.csv": tar_gz({"fer2013/fer2013.csv": table()}, kind=""),
+    "tar_gz.csv": tar_gz({"fer2013/fer2013.csv": table()}),
+    "zip.csv": zipped({"fer2013.csv": table()}),
+    "table.tar.gz": gzip.compress(table()),
+    "csv.zip": table(),
+    "tar.zip": tar_gz({"fer2013.csv": table()}),
+    "gz_in_zip.zip": zipped({"deep/fer2013.csv.gz": gzip.compress(table())}),
+    "tar_in_zip.zip": zipped({"fer2013.csv": tar_gz({"fer2013.csv": table()}, kind="")}),
+    "utf16_gz.csv": gzip.compress(COMMAS.encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_table_is_read_by_its_content(name, tmp_path):
+    pack = pack_of(tmp_path, name, NAMED[name])
+    assert (pack.images == FACES).all()
+    assert pack.splits.tolist() == ["train", "val", "test"] * 3
+    assert pack.manifest["rejected"] == []
+
+
+def test_a_zip_named_csv_in_a_folder_and_a_gzip_beside_pictures(tmp_path, write_folder):
+    from fer.data.build_pack import build_pack
+    from fer.data.pack import open_pack
+
+    folder = write_folder(tmp_path / "download", {"sub/fer2013.csv": zipped({"fer2013.csv": table()}), "b.txt": b"x"})
+    pack = open_pack(build_pack(tmp_path / "packs", "set", str(folder)))
+    assert (pack.images == FACES).all()
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["b.txt"]
+
+
+PAGE = b"\n<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46827520\n"
+
+
+def workbook():
+    return zipped({"xl/workbook.xml": b"<x/>", "[Content_Types].xml": b"<x/>"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("fer2013.csv", PAGE, "is a web page, not the file itself: download it again"),
+        ("fer2013.zip", PAGE, "is a web page"),
+        ("fer2013.csv", POINTER, "is a Git LFS pointer"),
+        ("train.parquet", POINTER, "is a Git LFS pointer"),
+        ("fer2013.csv", workbook(), "is an Excel workbook: save its sheet as .csv"),
+        ("fer2013.zip", b"Rar!\x1a\x07\x00" + bytes(99), "is a RAR archive: unpack it"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "is a 7z archive: unpack it"),
+        ("fer2013.csv", b"\x80\x04\x95" + bytes(99), "is a Python pickle, which is never unpacked"),
+        ("fer2013.csv.gz", gzip.compress(PAGE), "is a web page"),
+        ("in.zip", zipped({"data/fer2013.csv": POINTER}), "fer2013.csv is a Git LFS pointer"),
+        ("in.zip", zipped({"data/train.zip": POINTER}), "train.zip is a Git LFS pointer"),
+        ("colon.csv", COMMAS.replace(",", ":").encode(), "separated by none of comma, semicolon, tab"),
+        ("bare.csv", "\n".join(LINES[1:]).encode(), "has no header"),
+        ("cut.csv", COMMAS.encode("utf-16")[:-1], "is damaged or no UTF-16 text"),
+        ("latin.csv", table().replace(b"Training", b"Tr\xe4ining"), "is damaged or no UTF-8 text"),
+        ("none.csv", b"a;b\n1;2\n", "unknown layout"),
+        ("none.csv", b"", "unknown layout"),
+        ("zeros.csv", bytes(5000), "found no file at all"),
+    ],
+)
+def test_what_is_no_table_is_told_as_it_is(name, content, says, tmp_path):
+    with pytest.raises(DataError, match=says) as told:
+        pack_of(tmp_path, name, content)
+    assert "\n" not in str(told.value)
+
+
+def test_pictures_that_are_pointers_or_pages_are_told(tmp_path):
+    files = {"happy/1.png": png(FACES[0]), "happy/2.png": POINTER, "happy/3.jpg": PAGE}
+    pack = pack_of(tmp_path, "a.zip", zipped(files))
+    reasons = {entry["name"]: entry["reason"] for entry in pack.manifest["rejected"]}
+    assert "a Git LFS pointer" in reasons["happy/2.png"]
+    assert "a web page" in reasons["happy/3.jpg"]
+
+
+def test_the_header_says_how_a_table_is_separated():
+    form = table_format(io.BytesIO(b'sep=|\n"Emotion" | pixels |Usage\n'))
+    assert (form.columns, form.separator, form.skipped) == (("emotion", "pixels", "usage"), "|", 1)
+
+
+def test_columns_that_say_the_label_and_the_split_have_other_names_too(tmp_path):
+    renamed = table().replace(b"emotion,pixels,Usage", b"label,pixels,Split").replace(b"PublicTest", b"dev")
+    assert pack_of(tmp_path, "faces.csv", renamed).splits.tolist() == ["train", "val", "test"] * 3
+
+
+def test_a_lone_table_named_after_a_split_is_that_split(tmp_path):
+    assert set(pack_of(tmp_path, "test.csv", table("emotion,pixels")).splits) == {"test"}
+
+
+def test_a_damaged_zip_within_a_zip_named_csv(tmp_path):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.csv", zipped({"fer2013.csv": table()})[:-30])
+    with pytest.raises(DataError, match="damaged"):
+        pack_of(tmp_path, "a.zip", content.getvalue())
