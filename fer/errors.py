@@ -1,6 +1,8 @@
 """Errors that a user can fix: one line that says what was wrong and what to do next."""
 
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,16 +48,47 @@ def shows_tracebacks() -> bool:
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (*FULL, errno.EROFS)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """What a disk refused, in one line, and what to do; None for any other error.
+
+    Args:
+        error: what was raised, perhaps because of the disk's error.
+    """
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    if error is None:
+        return None
+    if error.errno == errno.ENOENT and "temporary directory" in str(error.strerror):
+        return "no folder for temporary files can be written; name one that can in the environment variable TMPDIR"
+    if error.errno not in (*NOT_WRITABLE, *UNUSABLE):
+        return None
+    place = error.filename or f"a file (temporary ones are in {tempfile.gettempdir()})"
+    what = "written" if error.errno in NOT_WRITABLE else "used"
+    space = "free some space, or " if error.errno in FULL else ""
+    return (
+        f"{place} cannot be {what} ({error.strerror}); {space}give another hydra.run.dir (output= for predictions and "
+        "exports, data.root= for packs)"
+    )
+
+
 @contextmanager
 def exit_in_one_line() -> Iterator[None]:
-    """Turn an expected error into its line and exit status 1; HYDRA_FULL_ERROR=1 keeps the traceback.
+    """Turn an expected error, or what a full or read-only disk refuses, into its line and exit status 1.
+
+    HYDRA_FULL_ERROR=1 keeps the traceback.
 
     Raises:
         SystemExit: with the line, which Python prints.
     """
     try:
         yield
-    except FERError as error:
-        if shows_tracebacks():
+    except Exception as error:
+        line = str(error) if isinstance(error, FERError) else disk_error(error)
+        if line is None or shows_tracebacks():
             raise
-        raise SystemExit(f"error: {' '.join(str(error).split())}") from None
+        raise SystemExit(f"error: {' '.join(line.split())}") from None

@@ -1,13 +1,17 @@
 """Files that are whole or absent, and names for them."""
 
+import errno
 import json
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of a disk
 
 
 @contextmanager
@@ -15,6 +19,9 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary sibling for writing; it takes the place of `path` once it is written and flushed.
 
     A failure of any kind leaves the file that stood at `path` as it was.
+
+    Raises:
+        OSError: it cannot be written; `filename` says what.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,9 +34,23 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # writing to a full disk names no file
         raise
+
+
+def new_folder(wanted: Path) -> Path:
+    """Make a folder that nobody else has: `wanted`, or with a number behind it where others were faster."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is always a next number")
 
 
 def printable(path: str) -> str:

@@ -1,10 +1,16 @@
+import errno
 import json
 import os
+import re
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fer.files import replacing, typeable, write_json
+from fer.errors import disk_error, exit_in_one_line
+from fer.files import new_folder, replacing, typeable, write_json
 
 
 def entries(folder):
@@ -77,3 +83,82 @@ def test_json_that_few_readers_take_is_refused(tmp_path, value):
 
 def test_names_hold_nothing_that_the_command_line_reads() -> None:
     assert typeable("data.classes=[happy, sad],x y") == "data.classes-happy-sad-x-y"
+
+
+STEPS = ["tempfile.mkstemp", "os.fdopen", "os.fsync", "os.chmod", "os.replace"]  # of a write, each of which may fail
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("older", [True, False])
+def test_whatever_step_of_a_write_fails_nothing_half_stays(step, code, older, tmp_path, monkeypatch):
+    path = tmp_path / "note.txt"
+    if older:
+        path.write_text("old")
+
+    def refused(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(step, refused)
+        with pytest.raises(OSError, match=os.strerror(code)) as told, replacing(path) as file:
+            file.write("new")
+    if code in (errno.ENOSPC, errno.EROFS, errno.EIO) and step != "tempfile.mkstemp":
+        assert told.value.filename == str(path)
+    assert entries(tmp_path) == (["note.txt"] if older else [])
+    assert not older or path.read_text() == "old"
+    with replacing(path) as file:
+        file.write("new")
+    assert path.read_text() == "new"
+
+
+def test_a_full_disk_in_the_middle_of_a_file_leaves_nothing(tmp_path):
+    """As the kernel says it: a process may not write files of more than some bytes."""
+    script = (
+        "import resource, sys; from fer.files import replacing\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    with replacing(sys.argv[1], 'wb') as file:\n"
+        "        for _ in range(100): file.write(bytes(1000))\n"
+        "except OSError as error: print(error.filename)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "a.bin"], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == str(tmp_path / "a.bin")
+    assert entries(tmp_path) == []
+
+
+def test_folders_that_are_made_at_once_are_all_new(tmp_path):
+    with ThreadPoolExecutor(16) as several:
+        made = list(several.map(lambda _: new_folder(tmp_path / "day" / "12-00-00"), range(40)))
+    assert len(set(made)) == 40
+    assert sorted(made) == sorted((tmp_path / "day").iterdir())
+    assert tmp_path / "day" / "12-00-00" in made
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "/ro/run"), "/ro/run cannot be written (Read-only file system)"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/a"),
+            "/a cannot be written (No space left on device); free",
+        ),
+        (OSError(errno.EACCES, "Permission denied", "/a"), "/a cannot be used (Permission denied); give another"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "a file (temporary ones are in "),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "variable TMPDIR"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a"), None),
+        (OSError("anything"), None),
+        (ValueError("anything"), None),
+    ],
+)
+def test_what_a_disk_refuses_is_one_line(error, says):
+    if says is None:
+        assert disk_error(error) is None
+        with pytest.raises(type(error)), exit_in_one_line():
+            raise error
+        return
+    assert says in disk_error(error)
+    with pytest.raises(SystemExit, match=f"error: .*{re.escape(says)}"), exit_in_one_line():
+        raise ValueError("Unable to configure handler 'file'") from error

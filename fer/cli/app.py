@@ -25,6 +25,7 @@ from fer.cli.help import show_own_help
 from fer.config.check import check_config, check_hydra
 from fer.config.explain import explain, one_line
 from fer.errors import FERError, exit_in_one_line, shows_tracebacks
+from fer.files import new_folder
 from fer.runs.folder import RunFolder
 from fer.sweeps.names import as_given, sweep_name
 
@@ -36,6 +37,9 @@ RENAMED = {
     "hydra/callbacks=[grid]": "hydra/sweeper=grid",
     "hydra/callbacks=[search]": "hydra/sweeper=optuna_search",
 }
+
+ONLY_PRINTING = {"--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--shell-completion", "-sc"}
+ONLY_PRINTING |= {"--multirun", "-m"}  # of which each job has a folder in that of the sweep
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +115,8 @@ def _report(report: Callable[[Callable[[], Any]], Any], config_name: str, act: C
 
     def one_line_or_raise() -> Any:
         try:
-            return act()
+            with exit_in_one_line():  # Hydra makes folders and logs, which a disk may refuse
+                return act()
         except (HydraException, OmegaConfBaseException) as error:
             if shows_tracebacks() or (HydraConfig.initialized() and not isinstance(error, HydraException)):
                 raise
@@ -141,12 +146,24 @@ def register_resolvers() -> None:
 def run_folder(resume: str | None, fresh: str) -> str:
     """The folder of a run: that of the run to resume (given as folder or checkpoint), or a fresh one.
 
-    Where nothing can be resumed the run will say so, and leave nothing in the place that was named.
+    Where nothing can be resumed the run will say so, and leave nothing in the place that was named. Runs that start
+    in the same second get folders of their own.
     """
     if not resume:
-        return fresh
+        return _own_folder(fresh)
     run = RunFolder.of_checkpoint(resume) or RunFolder(resume)
     return str(run) if run.path.is_dir() else fresh
+
+
+@functools.cache
+def _own_folder(wanted: str) -> str:
+    """A new folder for this process, made now, so that no other takes it; commands that only print make none."""
+    if ONLY_PRINTING & {argument.split("=")[0] for argument in sys.argv[1:]}:
+        return wanted
+    try:
+        return str(new_folder(Path(wanted)))
+    except OSError:  # Hydra will meet the same error, and the command say it
+        return wanted
 
 
 def given_overrides() -> list[str]:

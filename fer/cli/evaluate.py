@@ -13,12 +13,13 @@ from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.folds import evaluate_folds, runs_of_folds
 from fer.evaluation.foreign_predictions import evaluate_predictions
 from fer.evaluation.trained_model import TrainedModel
-from fer.files import typeable
+from fer.files import new_folder, typeable
 from fer.reporting.write import clear_evaluation, write_evaluation
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # overrides that metrics.json leaves out
 OTHER_TOOL = "another tool"  # in place of the network, in the config of what it predicted
+WRITER_PATIENCE = 120  # seconds to wait for another evaluation that writes the same folder
 OUTPUTS = Path("outputs/evaluations")  # of ensembles, and of checkpoints without a run folder
 
 
@@ -48,9 +49,10 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     owners: list[Path | None] = [*(run.path for run in runs)] or [model.folder for model in models]
     if folder is None:
         folder = evaluation_folder(owners[0] if len(owners) == 1 else None, _name(models[0], evaluation.metrics))
-    clear_evaluation(RunFolder(folder))
     classifier = models[0].classifier if len(models) == 1 and not runs else None
-    write_evaluation(evaluation, RunFolder(folder), classifier=classifier, figures=cfg.figures)
+    with RunFolder(folder).only_writer("another evaluation", timeout=WRITER_PATIENCE):
+        clear_evaluation(RunFolder(folder))
+        write_evaluation(evaluation, RunFolder(folder), classifier=classifier, figures=cfg.figures)
     return evaluation.metrics
 
 
@@ -64,14 +66,15 @@ def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequen
     datamodule = open_evaluated(cfg, overrides, ())
     evaluation = evaluate_predictions(file, datamodule, cfg.split)
     run = RunFolder(folder or evaluation_folder(None, file.name))
-    if not is_of_other_tool(run):
-        clear_evaluation(run)
-    run.metrics_file.unlink(missing_ok=True)
-    name = file.name.removesuffix(".gz").removesuffix(".csv")
-    data = {**OmegaConf.to_container(cfg.data, resolve=True), "root": None, "source": None}  # type: ignore[dict-item]
-    model = {"_target_": OTHER_TOOL, "backbone": name}
-    run.write_config(OmegaConf.create({"model": model, "data": data, "seed": None}))
-    write_evaluation(evaluation, run, figures=cfg.figures)
+    with run.only_writer("another evaluation", timeout=WRITER_PATIENCE):
+        if not is_of_other_tool(run):
+            clear_evaluation(run)
+        run.metrics_file.unlink(missing_ok=True)
+        name = file.name.removesuffix(".gz").removesuffix(".csv")
+        data = {**OmegaConf.to_container(cfg.data, resolve=True), "root": None, "source": None}  # type: ignore[dict-item]
+        model = {"_target_": OTHER_TOOL, "backbone": name}
+        run.write_config(OmegaConf.create({"model": model, "data": data, "seed": None}))
+        write_evaluation(evaluation, run, figures=cfg.figures)
     return evaluation.metrics
 
 
@@ -101,8 +104,4 @@ def evaluation_folder(run: Path | None, name: str) -> Path:
     """Where an evaluation is written: in the run's folder, or in a new one."""
     if run is not None:
         return RunFolder(run).evaluation(typeable(name)).path
-    new = OUTPUTS / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    number, folder = 2, new
-    while folder.exists():
-        folder, number = Path(f"{new}_{number}"), number + 1
-    return folder
+    return new_folder(OUTPUTS / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("name", "emotion", "split", "subject")
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, DUPLICATES, "twins.png"}  # also of older packs
+FILLED = 0.95  # of a picture; one that a box fills so far is a face crop
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 
 
@@ -184,7 +185,9 @@ def _frame(
         except (PictureError, ValueError, OSError) as error:
             rejected.append((sample.name, f"cannot be read as a picture: {error}"))
             continue
-        pictures.append(record.face(picture))
+        face = _boxed(picture, listing.boxes.get(sample.name))
+        record.searched += face is not None
+        pictures.append(record.face(picture) if face is None else square(face, store_size))
         samples.append(replace(sample, name=printable(sample.name)))
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {source.where} can be read")
@@ -214,6 +217,22 @@ def _decode(source: Source, listing: Listing, row: int) -> np.ndarray:
     if what := not_data(content[:SNIFFED]):
         raise PictureError(what)
     return decode_picture(content)
+
+
+def _boxed(picture: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray | None:
+    """The square around the box of a face, as far as the picture goes; None without a box within a larger picture.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        box: left, top, width, height, pixels.
+    """
+    if box is None:
+        return None
+    left, top, width, height = box
+    side = max(width, height)
+    x, y = left + (width - side) // 2, top + (height - side) // 2
+    face = picture[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)]
+    return face if face.size and min(face.shape[:2]) < FILLED * min(picture.shape[:2]) else None
 
 
 class PictureBuffer:
@@ -316,13 +335,16 @@ def _write(
 def _move_into_place(temporary: Path, folder: Path, before: Identity) -> None:
     """Rename; the pack that was there at the start makes way, one that another process put there since stays."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.old.") as old:
+        older = Path(old) / folder.name
         if before is not None and _identity(folder) == before:
             with suppress(FileNotFoundError):  # another process has just moved it
-                os.replace(folder, Path(old) / folder.name)
+                os.replace(folder, older)
         try:
             os.rename(temporary, folder)
         except OSError:
             if not (folder / "manifest.json").exists():
+                if older.exists():
+                    os.replace(older, folder)
                 raise
 
 

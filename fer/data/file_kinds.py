@@ -40,6 +40,12 @@ def not_data(head: bytes) -> str | None:
     return "a web page, not the file itself: download it again, signed in" if is_web_page(head) else None
 
 
+def not_itself(head: bytes) -> str | None:
+    """What a file that begins so is in place of what its name promises: a web page, a Git LFS pointer; else None."""
+    what = not_data(head)
+    return what if what and what.startswith(("a web page", "a Git LFS")) else None
+
+
 def is_web_page(head: bytes) -> bool:
     """Whether a file that begins so is HTML, as a download becomes where one has to sign in."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -41,7 +41,7 @@ class TableFormat:
     separator: str
     skipped: int
 
-    def rows(self, file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+    def rows(self, file: IO[bytes] | io.RawIOBase) -> Iterator[tuple[int, list[str]]]:
         """Line number and fields of each row below the header, empty ones left out.
 
         Raises:

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import threading
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from fer.data.file_kinds import SNIFFED, is_archive, is_text, not_itself
 from fer.errors import CheckpointError, WeightsError
 from fer.models.shipped import located
 from fer.runs.folder import RunFolder
@@ -93,6 +95,46 @@ def _reachable(endpoint: str) -> bool:
     return opened.is_set()
 
 
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file of weights cannot be read, as the rest of a sentence that begins with its name, and what to do.
+
+    Args:
+        path: of the file.
+        error: of whatever tried to read it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFFED)
+    except OSError as missing:
+        return f"cannot be read ({missing.strerror or missing})"
+    if not head:
+        return "is empty, so damaged: download it again"
+    if what := not_itself(head):
+        return f"is {what}; it holds no weights"
+    if head.startswith(b"\x89HDF"):
+        return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
+    if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
+        return "is no .safetensors file but one of torch.save: name it .pth"
+    if head.startswith(b"PK") and _is_cut(path):
+        return "is damaged or truncated: download it again"
+    if is_archive(head) and not head.startswith(b"PK"):
+        return "is an archive: unpack it and give the file of weights in it"
+    if is_text(head) and path.suffix != ".safetensors":
+        return "is text, no weights: download it again"
+    if "weights_only" in str(error) or "TorchScript" in str(error):
+        return (
+            "holds a whole model or other code, which is never loaded: save its weights alone, where it was made "
+            "(torch.save(model.state_dict(), PATH)) and give that file"
+        )
+    return f"is damaged or no file of weights ({_one_line(error)})"
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether the end of a zip archive, as which torch saves, is missing."""
+    with path.open("rb") as file:
+        return not zipfile.is_zipfile(file)
+
+
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A checkpoint of ours: tensors and plain values.
 
@@ -114,9 +156,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch, zipfile or the restricted unpickler say of a foreign file
-        raise CheckpointError(
-            f"{path} is damaged, or holds more than tensors and plain values, which is never loaded"
-        ) from error
+        raise CheckpointError(f"{path} {why_unreadable(path, error)}") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("fer"), dict):
         raise CheckpointError(f"{path} is no checkpoint of this project")
     if checkpoint["fer"].get("format") != FORMAT:

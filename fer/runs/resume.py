@@ -211,6 +211,8 @@ def with_overrides(
         if not key.startswith("logger") and _is_as_started(override, saved, cfg, overrides, choices):
             continue
         value = OmegaConf.select(cfg, key)
+        if key == "trainer":  # trainer=cpu: where a run is resumed may have another device than where it began
+            value, key = cfg.trainer.accelerator, "trainer.accelerator"
         if key == "logger":
             OmegaConf.update(wanted, key, value, merge=False)
             continue

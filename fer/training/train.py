@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +37,7 @@ from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
 from fer.training.loggers import build_loggers, failure_marked, finish_logging, start_logging
 from fer.training.lr_finder import find_learning_rate
 from fer.training.module import ExpressionModule
-from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, stoppable
+from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, small_batches_told, stoppable
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str
     if trainer.is_global_zero:
         _announce(cfg, data, module, trainer, run)
     if cfg.lr_find:
-        cfg.optimizer.lr = find_learning_rate(module, data, trainer, run)
+        with _small_batches_told(data):
+            cfg.optimizer.lr = find_learning_rate(module, data, trainer, run)
         module.optimizer = build(cfg.optimizer, "optimizer")
         if cfg.lr_find == "only":
             return None
@@ -186,7 +188,7 @@ def _fit(
     module: ExpressionModule, data: FERDataModule, trainer: Trainer, checkpoint: Path | None, run: RunFolder
 ) -> None:
     """Train, from a checkpoint if there is one; a stopped run leaves with the exit status of its signal."""
-    with stoppable() as stop:
+    with stoppable() as stop, _small_batches_told(data):
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as asked:  # how Lightning leaves after Ctrl-C and SIGTERM
@@ -194,6 +196,10 @@ def _fit(
                 log.warning("stopped; resume with: python scripts/train.py resume=%s", run)
             terminated = isinstance(asked, SIGTERMException) and stop.status == TERMINATED
             raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
+
+
+def _small_batches_told(data: FERDataModule) -> AbstractContextManager[None]:
+    return small_batches_told(min(data.batch_size, len(data.splits["train"])), data.train_size(epoch=0))
 
 
 def _best_classifier(module: ExpressionModule, run: RunFolder) -> tuple[ExpressionClassifier, int]:

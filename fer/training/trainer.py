@@ -60,8 +60,17 @@ def build_trainer(
         ConfigError: a device that is not there, another precision, or options that the Trainer refuses.
     """
     kind = accelerator_kind() if accelerator == "auto" else accelerator
-    if kind == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer=gpu: no CUDA GPU is visible here; use trainer=auto or trainer=cpu")
+    here = {
+        "gpu": torch.cuda.is_available(),
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here.get(kind, True):
+        what = "Mac's GPU" if kind == "mps" else "CUDA GPU"
+        raise ConfigError(
+            f"trainer.accelerator={kind}, but no {what} is visible here; give trainer.accelerator=auto or "
+            "trainer.accelerator=cpu, with which a run resumes too"
+        )
     precision = best_precision(kind) if precision == "auto" else known_precision(str(precision))
     if kind == "gpu":
         set_gpu_precision(matmul_precision)
@@ -80,6 +89,28 @@ def build_trainer(
         return Trainer(accelerator=kind, precision=precision, plugins=[AtomicCheckpointIO()], **options)  # type: ignore[arg-type]
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def small_batches_told(batch_size: int, image_size: int) -> Iterator[None]:
+    """Tell of batches that are too small for BatchNorm, which needs more than one value for each channel.
+
+    Args:
+        batch_size: images a training step, on each device.
+        image_size: side of training images, pixels.
+
+    Raises:
+        ConfigError: the network has BatchNorm over single values.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"training steps have {batch_size} image: with images of {image_size} px this network's BatchNorm needs "
+            "data.batch_size=2 or more (and as many training images), or larger images (data.image_size)"
+        ) from error
 
 
 def quiet_lightning() -> None:

@@ -97,3 +97,28 @@ def test_help_shows_each_key_with_its_comment_and_range_and_no_private_file(tmp_
     assert "_base" not in text
     assert "_target_" not in text
     assert "data=" not in call("compare.py", "--help", folder=tmp_path).stdout
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # where a folder is wanted: refused to everybody, also to root
+    for command in (
+        ("train.py", "experiment=demo", f"hydra.run.dir={tmp_path}/file/run"),
+        ("predict.py", "checkpoint=RUN", "input=photo.jpg", f"output={tmp_path}/file/run"),
+        ("train.py", "-m", "experiment=demo", "seed=1,2", f"hydra.sweep.dir={tmp_path}/file/run"),
+        ("prepare.py", "data=demo", f"data.root={tmp_path}/file/run"),
+    ):
+        done = call(*command, folder=tmp_path)
+        assert done.returncode == 1
+        lines = done.stderr.strip().splitlines()
+        assert lines[-1].startswith("error: "), done.stderr
+        assert f"{tmp_path}/file" in lines[-1]
+        assert "Traceback" not in done.stderr
+
+
+def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = "from fer.cli.app import run_folder; print(run_folder(None, 'outputs/day/12-00-00'))"
+    started = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    folders = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert sorted(folders) == [f"outputs/day/12-00-00{end}" for end in ("", "_2", "_3", "_4")]
+    assert all((tmp_path / folder).is_dir() for folder in folders)

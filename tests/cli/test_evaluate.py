@@ -21,6 +21,7 @@ from fer.errors import CheckpointError, ConfigError, DataError, FERError, RunErr
 from fer.evaluation.evaluate import evaluate_models
 from fer.evaluation.split_predictions import softmax
 from fer.evaluation.trained_model import load_trained
+from fer.runs.folder import RunFolder
 from fer.training.train import train
 
 
@@ -207,7 +208,6 @@ def test_a_checkpoint_alone_needs_data_and_goes_to_a_folder_of_its_own(run, tmp_
     assert (metrics["temperature"], metrics["temperature_fitted_on"]) == (1.0, None)  # nor what it was validated on
     monkeypatch.chdir(tmp_path)
     folder = evaluation_folder(load_trained(alone).folder, "fer2013_test")
-    folder.mkdir(parents=True)
     assert folder.parent == Path("outputs/evaluations")
     assert evaluation_folder(load_trained(alone).folder, "fer2013_test") != folder
     assert evaluation_folder(load_trained(run).folder, "my faces_test") == run / "evaluations" / "my-faces_test"
@@ -361,3 +361,19 @@ def test_a_run_of_folds_is_no_model(run, tmp_path):
     (tmp_path / "folds" / "fold0").symlink_to(run)
     with pytest.raises(CheckpointError, match="give one of them"):
         evaluated(f"checkpoint={tmp_path / 'folds'}")
+
+
+def test_evaluations_have_one_writer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer.cli.evaluate.WRITER_PATIENCE", 0.2)
+    cfg, given = evaluation(f"checkpoint={run}", "split=val", "figures=false")
+    folder = run / "evaluations" / "fer2013_val"
+    with RunFolder(folder).only_writer(), pytest.raises(RunError, match="is being written by another evaluation"):
+        evaluate(cfg, overrides=given)
+    assert not RunFolder(folder).is_finished()
+    evaluate(cfg, overrides=given)
+    assert RunFolder(folder).is_finished()
+
+
+def test_evaluations_of_one_second_get_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len({evaluation_folder(None, "any") for _ in range(5)}) == 5

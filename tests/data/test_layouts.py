@@ -187,6 +187,27 @@ def test_rafdb(tmp_path: Path, write_folder) -> None:
         build_pack(tmp_path, "other", str(source))
 
 
+def test_rafdb_in_numbered_folders_as_copies_ship_it(tmp_path: Path, write_folder) -> None:
+    names = ["train/5/train_00001_aligned.jpg", "train/7/train_00002_aligned.jpg", "test/1/test_0001_aligned.jpg"]
+    files = {f"DATASET/{name}": colour_face(i, 100) for i, name in enumerate([*names, "val/4/train_00003_aligned.jpg"])}
+    files["DATASET/train/2/train_00004_aligned.jpg"] = colour_face(9, 100)
+    files["train_labels.csv"] = b"image,label\ntrain_00001_aligned.jpg,5\ntrain_00004_aligned.jpg,3\n"
+    pack = open_pack(build_pack(tmp_path, "mine", str(write_folder(tmp_path / "raf", files))))
+    assert pack.manifest["counts"] == {"train": {"sad": 1, "neutral": 1}, "val": {"happy": 1}, "test": {"surprise": 1}}
+    assert pack.manifest["dataset"] == "rafdb"
+    assert pack.manifest["rejected"] == [
+        {"name": "DATASET/train/2/train_00004_aligned.jpg", "reason": "its folder and its table say 2 and 3"}
+    ]
+
+
+def test_rafdb_with_tables_beside_flat_folders(tmp_path: Path, write_folder) -> None:
+    files = {f"train/train_0000{i}_aligned.jpg": colour_face(i, 100) for i in range(3)}
+    files["train_labels.csv"] = b"image,label\ntrain_00000_aligned.jpg,5\ntrain_00001_aligned.jpg,4\n"
+    pack = open_pack(build_pack(tmp_path, "rafdb", str(write_folder(tmp_path / "raf", files))))
+    assert pack.manifest["counts"] == {"train": {"happy": 1, "sad": 1}}
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["train/train_00002_aligned.jpg"]
+
+
 def test_affectnet(tmp_path: Path, write_folder) -> None:
     def code(value: object) -> bytes:
         content = io.BytesIO()
@@ -205,6 +226,67 @@ def test_affectnet(tmp_path: Path, write_folder) -> None:
         "train_set/images/2.jpg": "expression 9 is none of the eight",
         "val_set/images/6.jpg": "no expression",
     }
+
+
+def annotations(rows: list[tuple[object, ...]]) -> bytes:
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+    lines = [header, *(f"{path},{x},{y},{w},{h},1.0;2.0,{code},0.1,-2" for path, x, y, w, h, code in rows)]
+    return "\n".join(lines).encode()
+
+
+def test_affectnet_as_it_was_shipped_first(tmp_path: Path, write_folder, caplog) -> None:
+    """Tables, whole pictures of any size, the box of each face; codes from 8 are no emotion."""
+    picture = np.zeros((80, 120), np.uint8)
+    picture[20:60, 50:90] = 255
+    files = {f"Manually_Annotated_Images/{i % 2}/{i}.jpg": colour_face(i, 96) for i in range(9)}
+    files["Manually_Annotated_Images/7/face.png"] = png(picture)
+    files["Automatically_Annotated_Images/0/90.jpg"] = colour_face(90, 96)
+    train = [(f"{i % 2}/{i}.jpg", 0, 0, 96, 96, i) for i in range(5)] + [("0/8.jpg", 0, 0, 96, 96, 8)]
+    files["training.csv"] = annotations([*train, ("7/face.png", 50, 20, 40, 40, 6), ("9/none.jpg", 0, 0, 9, 9, 1)])
+    files["validation.csv"] = annotations([("1/5.jpg", 0, 0, 96, 96, 5), ("0/6.jpg", 0, 0, 96, 96, 7)])
+    files["automatically_annotated.csv"] = annotations([("0/90.jpg", 0, 0, 96, 96, 1)])
+    source = write_folder(tmp_path / "affect", files)
+    pack = open_pack(build_pack(tmp_path, "affectnet", str(source), store_size=32))
+    assert pack.manifest["counts"] == {
+        "train": {"angry": 1, "fear": 1, "happy": 1, "sad": 1, "surprise": 1, "neutral": 1},
+        "test": {"disgust": 1, "contempt": 1},
+    }
+    assert pack.manifest["dataset"] == "affectnet"
+    assert pack.images[pack.names.tolist().index("Manually_Annotated_Images/7/face.png")].min() > 250
+    reasons = {entry["name"]: entry["reason"] for entry in pack.manifest["rejected"]}
+    assert reasons == {
+        "automatically_annotated.csv": "labelled by a program: give it alone to train on it",
+        "training/9/none.jpg": "an annotation without its face",
+        "Manually_Annotated_Images/0/8.jpg": "expression 8 is none of the eight",
+        "Manually_Annotated_Images/1/7.jpg": "a picture without annotation",
+        "Automatically_Annotated_Images/0/90.jpg": "a picture without annotation",
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([("0/0.jpg", 0, 0, "x", 96, 1)], r"training\.csv, line 2: the box of its face is no four numbers"),
+        ([("0/none.jpg", 0, 0, 96, 96, 1)], "no picture that it names: put Manually_Annotated_Images beside it"),
+        ([("0/0.jpg,3", 0, 0, 96, 96, 1)], r"line 2 has 10 fields, its header 9"),
+    ],
+)
+def test_a_malformed_table_of_affectnet(rows, says, tmp_path: Path, write_folder) -> None:
+    files = {"Manually_Annotated_Images/0/0.jpg": colour_face(0, 96), "training.csv": annotations(rows)}
+    with pytest.raises(DataError, match=says):
+        build_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files)))
+
+
+@pytest.mark.parametrize(("train", "val"), [("train", "val"), ("Training", "validation"), ("train_set", "val_set")])
+def test_the_parts_of_affectnet_have_several_names(train: str, val: str, tmp_path: Path, write_folder) -> None:
+    content = io.BytesIO()
+    np.save(content, np.array(1))
+    files = {}
+    for number, part in enumerate((train, val)):
+        files[f"{part}/images/{number}.jpg"] = colour_face(number, 24)
+        files[f"{part}/annotations/{number}_exp.npy"] = content.getvalue()
+    pack = open_pack(build_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files))))
+    assert pack.manifest["counts"] == {"train": {"happy": 1}, "test": {"happy": 1}}
 
 
 def test_a_folder_within_a_folder_opens_its_archives(tmp_path: Path) -> None:

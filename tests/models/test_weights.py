@@ -1,9 +1,14 @@
 """Weights from checkpoints of ours, and checkpoints that are refused."""
 
+import gzip
+import io
+import pickle
+
 import pytest
 import torch
+from torch import nn
 
-from fer.errors import CheckpointError, WeightsError
+from fer.errors import CheckpointError, FERError, WeightsError
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
 from fer.models.weights import FORMAT, load_own_weights, read_checkpoint
@@ -98,3 +103,74 @@ def test_a_missing_checkpoint_is_told(tmp_path):
         read_checkpoint(tmp_path / "none.ckpt")
     with pytest.raises(CheckpointError, match=r"checkpoints.best\.ckpt"):
         read_checkpoint(tmp_path)
+
+
+PAGE = b"<!DOCTYPE html><title>warning</title>"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46827520\n"
+
+
+def saved(value):
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+def scripted():
+    content = io.BytesIO()
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors", ".ckpt"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (PAGE, "is a web page, not the file itself: download it again"),
+        (POINTER, "is a Git LFS pointer, not the file itself"),
+        (b"", "is empty"),
+        (saved({"a": torch.ones(9)})[:300], "damaged"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_told_as_it_is(content, says, suffix, tmp_path):
+    file = tmp_path / f"weights{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(FERError, match=says if suffix != ".safetensors" else "") as error:
+        timm_network("test_resnet", num_classes=7, weights=file)
+    assert_no_bad_advice(error)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".ckpt"])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: saved(nn.Linear(2, 2)),
+            r"save its weights alone, where it was made .torch\.save.model\.state_dict.., PATH.. and give",
+        ),
+        (lambda: saved({"model": nn.Linear(2, 2), "epoch": 3}), "save its weights alone"),
+        (lambda: pickle.dumps({"model": nn.Linear(2, 2)}), "save its weights alone"),
+        (scripted, "save its weights alone"),
+        (lambda: gzip.compress(saved({})), "is an archive: unpack it"),
+        (lambda: b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file, as Keras writes"),
+        (lambda: b"epoch,loss\n1,2\n", "is text, no weights"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:.*torch.jit", "ignore:.*jit.script")
+def test_whole_models_are_refused_with_what_to_save_instead(make, says, suffix, tmp_path):
+    file = tmp_path / f"model{suffix}"
+    file.write_bytes(make())
+    with pytest.raises(FERError, match=says) as error:
+        timm_network("test_resnet", num_classes=7, weights=file)
+    assert_no_bad_advice(error)
+
+
+def test_a_torch_file_named_safetensors_is_told(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(saved({"a": torch.ones(2)}))
+    with pytest.raises(WeightsError, match=r"is no \.safetensors file but one of torch\.save: name it \.pth"):
+        timm_network("test_resnet", num_classes=7, weights=tmp_path / "a.safetensors")
+
+
+def assert_no_bad_advice(error):
+    """Nothing tells people to switch safety off."""
+    assert "weights_only" not in str(error.value)
+    assert "trusted" not in str(error.value)

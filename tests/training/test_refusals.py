@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from fer.errors import ConfigError, RunError, WeightsError
+from fer.runs.resume import resumed_config
 from fer.training.train import train
 
 
@@ -36,6 +38,8 @@ def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_confi
         (["trainer.max_epochs=0"], "ConfigError", "trainer.max_epochs=0"),
         (["trainer.precision=bf17"], "ConfigError", "bf17"),
         (["trainer.precision=bf16-true"], "ConfigError", "choose auto, 32-true"),
+        (["data.batch_size=1"], "ConfigError", "images of 32 px this network's BatchNorm needs data.batch_size=2"),
+        (["data.batch_size=1", "lr_find=only"], "ConfigError", "needs data.batch_size=2 or more"),
         (["data.batch_size=0"], "ConfigError", "batch_size=0"),
         (["data.classes=[happy,contempt]"], "DataError", "contempt"),
         (["data.folds=10"], "DataError", "no subject"),
@@ -59,8 +63,19 @@ def test_what_cannot_work_is_said_in_one_line(
 def test_gpu_that_is_not_there(tiny_config: Callable, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(ConfigError, match="no CUDA GPU"):
+    with pytest.raises(
+        ConfigError, match=r"no CUDA GPU .*trainer\.accelerator=auto or trainer\.accelerator=cpu, with which"
+    ):
         train(tiny_config("trainer=gpu"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("override", ["trainer=cpu", "trainer.accelerator=cpu"])
+def test_a_run_that_a_gpu_began_resumes_on_a_cpu(override: str, tiny_config: Callable, tmp_path: Path) -> None:
+    saved = tiny_config("trainer=gpu", "trainer.max_epochs=7")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(saved, resolve=True))
+    wanted = resumed_config(tiny_config(f"resume={tmp_path}", override), tmp_path, [override])
+    assert wanted.trainer.accelerator == "cpu"
+    assert wanted.trainer.max_epochs == 7
 
 
 def test_imagenet_weights_without_cache_or_network(

@@ -1,18 +1,32 @@
-"""AffectNet (Mollahosseini et al. 2017): colour faces, an annotation file beside each."""
+"""AffectNet (Mollahosseini et al. 2017): colour faces, as its owners shipped it first and as they ship it now.
 
+First: `training.csv`, `validation.csv` and whole pictures in `Manually_Annotated_Images/`, with the box of each face.
+Now: face crops in `train_set/images/` and `val_set/images/`, an annotation file for each in `annotations/` beside.
+"""
+
+import csv
 import io
 import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from fer.data.datasets import DatasetFacts, Reference
 from fer.data.samples import Listing, RawSample
-from fer.data.sources import Source
+from fer.data.sources import DAMAGE, Source
+from fer.data.split_words import split_word
+from fer.data.table_text import table_format
+from fer.data.tables import tables_of
 from fer.errors import DataError
+from fer.faces.pictures import PICTURES
 
 EMOTION_OF_CODE = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
-LABEL = re.compile(r"(?:^|/)(train|val)_set/annotations/(\d+)_exp\.npy$")
-FACE = re.compile(r"(?:^|/)(train|val)_set/images/(\d+)\.(?:jpg|jpeg|png)$", re.IGNORECASE)
+PART = r"(?:^|/)(train|val)(?:ing|idation)?(?:_set)?"  # of the data set, as a folder
+LABEL = re.compile(rf"{PART}/annotations/(\d+)_exp\.npy$", re.IGNORECASE)
+FACE = re.compile(rf"{PART}/images/(\d+)\.(?:jpg|jpeg|png)$", re.IGNORECASE)
+TABLE_COLUMNS = {"subdirectory_filepath", "expression"}
+BOX_COLUMNS = ("face_x", "face_y", "face_width", "face_height")
 ON_TEST = "its validation set, as is usual; in the code: the best of the epochs on it"
 
 FACTS = DatasetFacts(
@@ -34,38 +48,115 @@ FACTS = DatasetFacts(
         Reference("63.77 %", "POSTER++, 8 classes (Mao 2023)", ON_TEST),
         Reference("72.39 %", "ResEmoteNet, 7 classes (Roy 2024)", ON_TEST),
     ),
-    layouts=("AffectNet",),
+    layouts=("AffectNet", "AffectNet with tables"),
 )
 
 
 def list_samples(source: Source, votes: bool = False) -> Listing | None:
-    """The faces with one of eight expressions; `val_set` is the test split.
+    """The faces with one of eight expressions; the validation part is the test split.
 
     Raises:
-        DataError: no face with an annotation.
+        DataError: no face with an annotation, or a malformed table.
     """
-    if not any(LABEL.search(name) for name in source.names):
-        return None
+    if any(LABEL.search(name) for name in source.names):
+        return _with_annotations(source)
+    tables = [name for name, table in tables_of(source).items() if {*table.columns} >= TABLE_COLUMNS]
+    return _with_tables(source, tables) if tables else None
+
+
+def _with_annotations(source: Source) -> Listing:
     faces, samples, rejected = {}, [], []
     for name in source.names:
         if match := FACE.search(name):
-            faces[match[1], match[2]] = name
+            faces[match[1].lower(), match[2]] = name
     for name in source.names:
         match = LABEL.search(name)
         if not match:
             continue
-        face = faces.pop((match[1], match[2]), None)
+        part = match[1].lower()
+        face = faces.pop((part, match[2]), None)
         code = _code(source.read(name))
         if face is None:
             rejected.append((name, "an annotation without its face"))
         elif code is None or not 0 <= code < len(EMOTION_OF_CODE):
-            rejected.append((face, f"expression {code} is none of the eight" if code is not None else "no expression"))
+            rejected.append((face, _no_emotion(code)))
         else:
-            samples.append(RawSample(face, EMOTION_OF_CODE[code], "train" if match[1] == "train" else "test", ""))
+            samples.append(RawSample(face, EMOTION_OF_CODE[code], "train" if part == "train" else "test", ""))
     rejected += [(name, "a face without annotation") for name in faces.values()]
     if not samples:
         raise DataError(f"{source.where}: annotations of AffectNet, but no face with one (train_set/images/0.jpg)")
     return Listing("AffectNet", sorted(samples, key=lambda sample: sample.name), rejected)
+
+
+def _with_tables(source: Source, tables: list[str]) -> Listing:
+    """The faces that tables label; those that a program labelled only where they are given alone."""
+    by_people = [name for name in tables if "automatic" not in name.lower()]
+    rejected = [
+        (name, "labelled by a program: give it alone to train on it") for name in tables if name not in by_people
+    ]
+    if not by_people:
+        by_people, rejected = tables, []
+    pictures = {_key(name): name for name in source.names if name.lower().endswith(PICTURES)}
+    samples, boxes = {}, {}
+    for table in by_people:
+        word = split_word(PurePosixPath(table).stem)
+        split = {"train": "train", None: "train" if len(by_people) == 1 else "all"}.get(word, "test")
+        for place, row in _rows(source, table):
+            path = row["subdirectory_filepath"].strip()
+            name = pictures.get(_key(path))
+            code = row["expression"].strip()
+            if name is None:
+                rejected.append((f"{PurePosixPath(table).stem}/{path}", "an annotation without its face"))
+            elif name in samples:
+                rejected.append((name, "labelled twice: the first label counts"))
+            elif not code.isdecimal() or int(code) >= len(EMOTION_OF_CODE):
+                rejected.append((name, _no_emotion(code)))
+            else:
+                samples[name] = RawSample(name, EMOTION_OF_CODE[int(code)], split, "")
+                if (box := _box(row, place)) is not None:
+                    boxes[name] = box
+    told = {*samples, *by_people, *(name for name, _ in rejected)}
+    rejected += [(name, "a picture without annotation") for name in pictures.values() if name not in told]
+    if not samples:
+        raise DataError(
+            f"{source.where} holds {by_people[0]} of AffectNet, but no picture that it names: put "
+            "Manually_Annotated_Images beside it"
+        )
+    return Listing("AffectNet with tables", [samples[name] for name in sorted(samples)], rejected, boxes=boxes)
+
+
+def _rows(source: Source, name: str) -> Iterator[tuple[str, dict[str, str]]]:
+    with source.open(name) as file:
+        table = table_format(file)
+    try:
+        with source.open(name) as file:
+            for line, fields in table.rows(file):
+                place = f"{source.where}: {name}, line {line}"
+                if len(fields) != len(table.columns):
+                    raise DataError(f"{place} has {len(fields)} fields, its header {len(table.columns)}")
+                yield place, dict(zip(table.columns, fields, strict=True))
+    except (csv.Error, UnicodeError, *DAMAGE) as error:
+        raise DataError(f"{source.where}: {name} is damaged or no table ({error})") from error
+
+
+def _box(row: dict[str, str], place: str) -> tuple[int, int, int, int] | None:
+    """Left, top, width and height of a face, pixels; None where the table does not say them."""
+    if not {*BOX_COLUMNS} <= row.keys():
+        return None
+    try:
+        left, top, width, height = (round(float(row[column])) for column in BOX_COLUMNS)
+    except (ValueError, OverflowError):
+        raise DataError(f"{place}: the box of its face is no four numbers") from None
+    return (left, top, width, height) if width > 0 and height > 0 else None
+
+
+def _key(path: str) -> str:
+    """What a path in a table and a name in the source share: the last folder and the file."""
+    return "/".join(PurePosixPath(path.replace("\\", "/")).parts[-2:])
+
+
+def _no_emotion(code: int | str | None) -> str:
+    return f"expression {code} is none of the eight" if code not in (None, "") else "no expression"
 
 
 def _code(content: bytes) -> int | None:

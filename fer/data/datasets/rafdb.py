@@ -1,13 +1,24 @@
-"""RAF-DB (Li et al. 2017): aligned colour faces, their labels in a list beside them."""
+"""RAF-DB (Li et al. 2017): aligned colour faces, their labels in a list beside them.
 
+Copies have them in folders named by the codes (`train/5/train_00001_aligned.jpg`), or `train_labels.csv` beside.
+"""
+
+import csv
+import re
 from pathlib import PurePosixPath
 
 from fer.data.datasets import DatasetFacts, Reference
 from fer.data.samples import Listing, RawSample
-from fer.data.sources import Source
+from fer.data.sources import DAMAGE, Source
+from fer.data.split_words import split_word
+from fer.data.table_text import table_format
+from fer.data.tables import tables_of
 from fer.errors import DataError
+from fer.faces.pictures import PICTURES
 
-LABEL_LIST = "list_patition_label.txt"  # its authors spell it so
+LABEL_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # its authors spell it the first way
+FACE = re.compile(r"(?P<key>(?P<split>train|test)_\d{4,5})(_aligned)?$")
+LABEL_COLUMNS = {"image", "label"}  # of the tables of copies
 EMOTION_OF_CODE = {"1": "surprise", "2": "fear", "3": "disgust", "4": "happy", "5": "sad", "6": "angry", "7": "neutral"}
 ON_TEST = "in the code: the best of the epochs on the test images"
 
@@ -35,14 +46,60 @@ FACTS = DatasetFacts(
 
 
 def list_samples(source: Source, votes: bool = False) -> Listing | None:
-    """The aligned faces, split by the prefix of their names.
+    """The aligned faces, split by the prefix of their names; those in a folder named `val` validate.
 
     Raises:
         DataError: a malformed line of the label list, or no aligned face.
     """
-    labels = next((name for name in source.names if PurePosixPath(name).name == LABEL_LIST), None)
-    if labels is None:
+    labels = next((name for name in source.names if PurePosixPath(name).name.lower() in LABEL_LISTS), None)
+    if labels is not None:
+        return _with_list(source, labels)
+    tables = [name for name, table in tables_of(source).items() if {*table.columns} >= LABEL_COLUMNS]
+    code_of = {key: code for name in tables for key, code in _table(source, name).items()}
+    faces = {name: match for name in source.names if (match := _face(name))}
+    if not any(_folder_code(name) or match["key"] in code_of for name, match in faces.items()):
         return None
+    samples, rejected = [], []
+    for name in source.names:
+        match = faces.get(name)
+        found = {code for code in (_folder_code(name), code_of.get(match["key"])) if code} if match else set()
+        if match and len(found) == 1:
+            samples.append(RawSample(name, EMOTION_OF_CODE[found.pop()], _split(name, match), ""))
+        elif name not in tables:
+            several = f"its folder and its table say {' and '.join(sorted(found))}"
+            rejected.append((name, several if found else "not an aligned face with a label"))
+    return Listing("RAF-DB, aligned", samples, rejected)
+
+
+def _face(name: str) -> re.Match[str] | None:
+    return FACE.match(PurePosixPath(name).stem) if name.lower().endswith(PICTURES) else None
+
+
+def _folder_code(name: str) -> str | None:
+    """The code that the folder of a picture is named by."""
+    folder = PurePosixPath(name).parent.name
+    return folder if folder in EMOTION_OF_CODE else None
+
+
+def _split(name: str, match: re.Match[str]) -> str:
+    folders = PurePosixPath(name).parts[:-1]
+    return "val" if any(split_word(folder) == "val" for folder in folders) else match["split"]
+
+
+def _table(source: Source, name: str) -> dict[str, str]:
+    """The codes of a table of a copy; nothing where it is another table."""
+    with source.open(name) as file:
+        table = table_format(file)
+    try:
+        with source.open(name) as file:
+            rows = [dict(zip(table.columns, fields, strict=False)) for _, fields in table.rows(file)]
+    except (csv.Error, UnicodeError, *DAMAGE) as error:
+        raise DataError(f"{source.where}: {name} is damaged or no table ({error})") from error
+    matches = ((_face(row.get("image", "").strip()), row.get("label", "").strip()) for row in rows)
+    return {match["key"]: code for match, code in matches if match and code in EMOTION_OF_CODE}
+
+
+def _with_list(source: Source, labels: str) -> Listing:
     emotion_of = {}
     for number, line in enumerate(source.read(labels).decode("utf-8-sig", errors="replace").splitlines(), 1):
         if not line.strip():
