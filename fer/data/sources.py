@@ -4,7 +4,6 @@ import gzip
 import logging
 import lzma
 import os
-import stat
 import tarfile
 import tempfile
 import zipfile
@@ -17,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fer.data.file_kinds import COMPRESSED, SNIFFED, STREAMS, is_archive, is_text, not_data
-from fer.errors import DataError, PictureError
+from fer.data.folder_source import FolderSource, Source, is_clutter, where_of
+from fer.errors import DataError
 
-LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
 LARGEST_STREAM = 1 << 34  # bytes of a table or an inner archive once unpacked; FER2013's table has 3e8
 MAX_NESTING = 3  # archives within archives
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -33,145 +32,6 @@ DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip
 log = logging.getLogger(__name__)
 
 
-class Source:
-    """Files by relative POSIX path, in sorted order; nothing is ever extracted to disk.
-
-    Attributes:
-        names: of the files.
-        where: what errors call the source.
-        links: names of links to files that `names` holds already -> the name of that file.
-        lost: what is there and cannot be listed, with the reason.
-    """
-
-    largest: int | None = LARGEST_MEMBER  # bytes that `read` takes; None: any number
-
-    def __init__(self, names: Iterable[str], where: str) -> None:
-        self.names, self.where = sorted(names), where
-        self.links: dict[str, str] = {}
-        self.lost: list[tuple[str, str]] = []
-
-    def open(self, name: str) -> IO[bytes]:
-        raise NotImplementedError
-
-    def size(self, name: str) -> int:
-        raise NotImplementedError
-
-    def read(self, name: str) -> bytes:
-        """The content of a file.
-
-        Raises:
-            PictureError: it is larger than any face picture.
-        """
-        if self.largest is not None and self.size(name) > self.largest:
-            raise PictureError(f"{name} has {self.size(name):,} bytes once unpacked, more than any face picture")
-        with self.open(name) as file:
-            return file.read()
-
-
-class FolderSource(Source):
-    """Every regular file under a folder, clutter left out; or those that are named.
-
-    Links that lead out of the folder are followed, as a hub's cache and people with several disks have them. What
-    links lead to within it is listed already, so those are in `links`; but a file whose name says what it is by its
-    link alone, as in a hub's cache, is listed by the link. Whatever cannot be listed is in `lost`.
-    """
-
-    largest = None
-
-    def __init__(self, folder: Path, names: Iterable[str] | None = None, where: str = "") -> None:
-        super().__init__((), where or _where(folder))
-        self.folder, self._root = folder, os.path.realpath(folder)
-        self._entered: dict[tuple[int, int], str] = {}
-        found = list(self._files(str(folder), "") if names is None else names)
-        listed = set(found)
-        alone = [
-            link
-            for link, target in self.links.items()
-            if target not in listed or PurePosixPath(link).suffix.lower() != PurePosixPath(target).suffix.lower()
-        ]
-        self.links = {link: target for link, target in self.links.items() if link not in alone}
-        self.names = sorted([*found, *alone])
-
-    def _files(self, folder: str, inside: str, real: str | None = None) -> Iterator[str]:
-        """The files under a folder; those that are read under another name go into `links`.
-
-        Args:
-            folder: its path.
-            inside: what names begin with.
-            real: where the folder is reached by a link, what the names of its own files begin with.
-        """
-        try:
-            status = os.stat(folder)
-            key = status.st_dev, status.st_ino
-            if real is None and key in self._entered:
-                self._lose(inside, f"the same folder as {self._entered[key] or '.'}, which is read")
-                return
-            if real is None:
-                self._entered[key] = inside.rstrip("/")
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            if not inside:
-                raise DataError(f"{self.where} cannot be read ({error.strerror or error})") from error
-            self._lose(inside, f"a folder that cannot be read ({error.strerror or error}), with all that is in it")
-            return
-        for entry in entries:
-            if not _is_clutter(entry.name):
-                yield from self._entry(entry, f"{inside}{entry.name}", None if real is None else f"{real}{entry.name}")
-
-    def _entry(self, entry: os.DirEntry[str], name: str, real: str | None) -> Iterator[str]:
-        try:
-            kind = os.stat(entry.path).st_mode
-        except OSError as error:  # a dead link, or one to itself
-            into = f"a link into {os.path.dirname(os.readlink(entry.path)) or '.'} that " if entry.is_symlink() else ""
-            self._lose(name, f"{into}cannot be opened ({error.strerror or error})")
-            return
-        within = entry.is_symlink() and not self._leads_out(entry.path)
-        if stat.S_ISDIR(kind) and (within or (real is not None and entry.is_symlink())):
-            yield from self._linked_folder(entry.path, name, real)
-        elif stat.S_ISDIR(kind):
-            yield from self._files(entry.path, f"{name}/", None if real is None else f"{real}/")
-        elif not stat.S_ISREG(kind):
-            self._lose(name, "neither a file nor a folder")
-        elif within:
-            self.links[name] = self._inside(entry.path)
-        elif real is not None:
-            self.links[name] = real
-        else:
-            yield name
-
-    def _linked_folder(self, link: str, name: str, real: str | None) -> Iterator[str]:
-        """The files behind a link to a folder within this one: they are links, too."""
-        target = os.path.realpath(link)
-        if real is not None:
-            self._lose(name, "a link in a linked folder, which is not followed")
-        elif os.path.commonpath([target, os.path.realpath(os.path.dirname(link))]) == target:
-            self._lose(name, "a link to a folder that holds it, which is not followed")
-        else:
-            yield from self._files(link, f"{name}/", f"{self._inside(link)}/")
-
-    def _inside(self, link: str) -> str:
-        """What a link leads to, as a name of this source."""
-        return Path(os.path.relpath(os.path.realpath(link), self._root)).as_posix()
-
-    def _lose(self, name: str, reason: str) -> None:
-        self.lost.append((name.rstrip("/"), reason))
-
-    def _leads_out(self, link: str) -> bool:
-        """Whether a link leads elsewhere: neither into the folder nor to one that holds it."""
-        target = os.path.realpath(link)
-        try:
-            return os.path.commonpath([self._root, target]) not in (self._root, target)
-        except ValueError:  # on another drive
-            return True
-
-    def open(self, name: str) -> IO[bytes]:
-        return (self.folder / name).open("rb")
-
-    def size(self, name: str) -> int:
-        return (self.folder / name).stat().st_size
-
-
 class ZipSource(Source):
     """The members of a zip archive, read in memory."""
 
@@ -181,7 +41,7 @@ class ZipSource(Source):
         self.sizes = {entry.filename: entry.file_size for entry in files}
         _check_names(self.sizes, where)
         self.members = {name.removeprefix("./").replace("\\", "/"): name for name in self.sizes}
-        super().__init__((name for name in self.members if not _is_clutter(name)), where)
+        super().__init__((name for name in self.members if not is_clutter(name)), where)
         self.lost += _twice(name.filename.removeprefix("./").replace("\\", "/") for name in files)
 
     def open(self, name: str) -> IO[bytes]:
@@ -221,7 +81,7 @@ class TarSource(Source):
             if member.islnk() and (linked := self.members.get(member.linkname.removeprefix("./"))):
                 self.members.setdefault(every[id(member)], linked)
         _check_names(self.members, where)
-        super().__init__((name for name in self.members if not _is_clutter(name)), where)
+        super().__init__((name for name in self.members if not is_clutter(name)), where)
         self.lost += _twice(every[id(member)] for member in files)
         unfollowed = (member for member in archive if not member.isdir() and every[id(member)] not in self.members)
         self.lost += [
@@ -230,7 +90,7 @@ class TarSource(Source):
                 f"a link to {member.linkname}, which is not followed in an archive" if member.issym() else "no file",
             )
             for member in unfollowed
-            if not _is_clutter(every[id(member)])
+            if not is_clutter(every[id(member)])
         ]
 
     def open(self, name: str) -> IO[bytes]:
@@ -291,10 +151,6 @@ class NestedSource(Source):
         return source.size(inner)
 
 
-def _where(path: Path) -> str:
-    return f"data.source={path}"
-
-
 def _check_names(names: Iterable[str], where: str) -> None:
     """Nothing is extracted, but names go into the pack's table, where a path must not lead out of the data set."""
     for name in names:
@@ -305,7 +161,7 @@ def _check_names(names: Iterable[str], where: str) -> None:
 
 def _twice(names: Iterable[str]) -> list[tuple[str, str]]:
     """Names that an archive has more than once, but for the last, which is the one that is read."""
-    counts = Counter(name for name in names if not _is_clutter(name))
+    counts = Counter(name for name in names if not is_clutter(name))
     return [
         (name, "is in the archive more than once: the last is read") for name, number in counts.items() if number > 1
     ]
@@ -316,11 +172,6 @@ def _without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix)]
 
 
-def _is_clutter(name: str) -> bool:
-    """Whether a path holds a hidden file or folder, or what macOS adds to archives."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in name.split("/"))
-
-
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
     """Open a folder, an archive (with archives in it) or a table; what a file is, its content says, not its name.
@@ -328,7 +179,7 @@ def open_source(path: Path) -> Iterator[Source]:
     Raises:
         DataError: nothing is at `path`, or it is none of these, or damaged.
     """
-    where = _where(path)
+    where = where_of(path)
     if not path.exists():
         raise DataError(f"{where} does not exist")
     with ExitStack() as stack:

@@ -20,8 +20,9 @@ from typing import IO, Any
 import numpy as np
 
 from fer.data.file_kinds import SNIFFED, not_data
+from fer.data.folder_source import LARGEST_MEMBER, Source
 from fer.data.samples import Listing, RawSample
-from fer.data.sources import DAMAGE, LARGEST_MEMBER, LARGEST_STREAM, Source
+from fer.data.sources import DAMAGE, LARGEST_STREAM
 from fer.data.split_words import settled, split_word
 from fer.data.table_text import TableFormat, is_table_of_faces, table_format
 from fer.emotions import emotion_name

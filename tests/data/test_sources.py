@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fer.data.folder_source import LARGEST_MEMBER
 from fer.data.provenance import fingerprint
-from fer.data.sources import LARGEST_MEMBER, open_source
+from fer.data.sources import open_source
 from fer.errors import DataError, PictureError
 
 
