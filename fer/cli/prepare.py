@@ -84,7 +84,7 @@ def counts_table(pack: Pack) -> Table:
 
 def audit_table(numbers: dict[str, Any]) -> Table:
     """Exact and near duplicates side by side."""
-    table = Table(title="duplicates", box=None)
+    table = Table(title="duplicates (of photographs at least so many)", box=None)
     for heading in ("", "same pixels", "same photograph"):
         table.add_column(heading, justify="left" if not heading else "right")
     for key, meaning in (

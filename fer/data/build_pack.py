@@ -24,7 +24,7 @@ from rich.progress import track
 from fer.data.datasets import dataset, list_samples
 from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.left_out import left_out_lines
-from fer.data.pack import AUDIT, DUPLICATES, FORMAT, digest, no_pack, read_manifest
+from fer.data.pack import AUDIT, DUPLICATES, FORMAT, PHOTOGRAPHS, digest, no_pack, read_manifest
 from fer.data.provenance import fingerprint, is_made_from, is_older_drawing, open_download
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
@@ -37,7 +37,8 @@ from fer.files import printable, write_json
 log = logging.getLogger(__name__)
 
 COLUMNS = ("name", "emotion", "split", "subject")
-FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", AUDIT, DUPLICATES, "twins.png"}  # also of older packs
+ADDED = {AUDIT, DUPLICATES, PHOTOGRAPHS, "twins.png"}  # beside a pack; the last one by older versions
+FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", *ADDED}
 FILLED = 0.95  # of a picture; one that a box fills so far is a face crop
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 

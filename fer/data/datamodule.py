@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fer.data.augment import Augment, Mix
 from fer.data.build_pack import ensure_pack
-from fer.data.duplicates import has_exact_duplicate, has_near_duplicate, signatures
 from fer.data.image_store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.loader import DeviceLoader, class_shares
+from fer.data.near_duplicates import have_duplicate, photograph_groups
 from fer.data.pack import Pack, open_pack
 from fer.data.splits import (
     held_out,
@@ -222,10 +222,10 @@ class FERDataModule(LightningDataModule):
         return pack.splits
 
     def _drop_leaks(self, pack: Pack) -> None:
-        marks = signatures(pack.images)
+        groups = photograph_groups(pack)
         for split, later in (("train", ("val", "test")), ("val", ("test",))):
             rows, others = self.splits[split], np.concatenate([self.splits[name] for name in later])
-            leaks = has_exact_duplicate(pack.images, rows, others) | has_near_duplicate(marks, rows, others)
+            leaks = have_duplicate(groups, rows, others)
             self.splits[split] = rows[~leaks]
             where = " or ".join(later)
             log.info("data.drop_leaks: %d of %d %s images have a duplicate in %s", leaks.sum(), len(rows), split, where)

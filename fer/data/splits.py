@@ -57,7 +57,8 @@ def subject_fold_splits(subjects: np.ndarray, fold: int, folds: int) -> np.ndarr
 def with_validation(splits: np.ndarray, emotions: np.ndarray, subjects: np.ndarray) -> np.ndarray:
     """Official splits, where there is no `val` one, with a ninth of `train` taken as `val`.
 
-    By subject where all training images have one; else every ninth image of each emotion, in table order.
+    By subject where all training images have one; else the last block of each emotion, in table order, as `held_out`
+    tests: neighbours by name are often frames of one recording.
     """
     splits = splits.copy()
     train = np.flatnonzero(splits == "train")
@@ -68,7 +69,7 @@ def with_validation(splits: np.ndarray, emotions: np.ndarray, subjects: np.ndarr
     for emotion in np.unique(emotions[train]):
         rows = train[emotions[train] == emotion]
         if len(rows) > 1:  # a single image is worth more in training
-            splits[rows[::VALIDATION_EVERY]] = "val"
+            splits[rows[len(rows) - -(-len(rows) // VALIDATION_EVERY) :]] = "val"
     return splits
 
 

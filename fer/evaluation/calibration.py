@@ -34,7 +34,7 @@ class Gaps:
     def of(cls, p: SplitPredictions, calibrated: bool = False) -> "Gaps":
         confidence = (p.calibrated if calibrated else p.probabilities).max(axis=1)
         bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-        return cls(confidence, p.correct, bins, p.subjects)
+        return cls(confidence, p.correct, bins, p.units)
 
     def by_bin(self, values: np.ndarray) -> np.ndarray:
         """Sums by all images, float [BINS]."""

@@ -13,13 +13,14 @@ from fer.data.pack import read_manifest
 from fer.device import choose_device, choose_precision, device_name, keep_freed_memory, set_gpu_precision
 from fer.emotions import SPLITS
 from fer.errors import ConfigError, DataError
+from fer.evaluation.conformal import fit_set_threshold
 from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.identity import code_facts, pack_digest
 from fer.evaluation.leakage import LeakageChecker
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import fit_temperature
 from fer.evaluation.predict_split import VIEWS, EnsembleMember, ModelOutputs, predict_split
-from fer.evaluation.split_predictions import SplitPredictions
+from fer.evaluation.split_predictions import SplitPredictions, softmax
 from fer.evaluation.test_readings import note_test_reading, split_in_words
 from fer.evaluation.trained_model import (
     OWN_DATA,
@@ -29,6 +30,7 @@ from fer.evaluation.trained_model import (
     training_data,
     training_images,
 )
+from fer.evaluation.votes import votes_of
 from fer.faces.framing import Framing
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
@@ -51,14 +53,17 @@ def evaluate_run(
     member = EnsembleMember(classifier, precision)
     outputs = {split: predict_split([member], datamodule, split, device) for split in ("val", "test")}
     temperature = fit_temperature(outputs["val"].logits, outputs["val"].labels)
+    threshold = fit_set_threshold(softmax(outputs["val"].logits, temperature), outputs["val"].labels)
     leakage = LeakageChecker(datamodule.pack, [training_images(datamodule)])
     found = {
-        split: with_facts(of_split, classifier.classes, datamodule, split, temperature, leakage, split == "val")
+        split: with_facts(
+            of_split, classifier.classes, datamodule, split, temperature, leakage, split == "val", threshold
+        )
         for split, of_split in outputs.items()
     }
     metrics = split_metrics(found["val"], datamodule) | split_metrics(found["test"], datamodule)
     metrics |= {"pack_sha256": pack_digest(datamodule.pack), **code_facts()}
-    return Evaluation(found["test"], metrics, temperature, "val")
+    return Evaluation(found["test"], metrics, temperature, "val", threshold)
 
 
 def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[list[TrainedModel], Evaluation]:
@@ -89,10 +94,10 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
     _report_classes(datamodule, cfg.split, classes, own)
     _prepare_device(device)
     outputs = predict_split(members, datamodule, cfg.split, device, cfg.tta)
-    temperature, fitted_on = _temperature(models, members, datamodule, training, device, cfg.tta)
+    temperature, fitted_on, threshold = _calibration(models, members, datamodule, training, device, cfg.tta)
     leakage = LeakageChecker(datamodule.pack, [training_images(data) for data in training])
     in_sample = fitted_on is not None and own and cfg.split in ("val", ALL)
-    predictions = with_facts(outputs, classes, datamodule, cfg.split, temperature, leakage, in_sample)
+    predictions = with_facts(outputs, classes, datamodule, cfg.split, temperature, leakage, in_sample, threshold)
     if predictions.images_trained_on:
         log.warning(
             "%d of %d images were trained or selected on: trust only the accuracy without duplicates",
@@ -118,7 +123,7 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
     metrics = split_metrics(predictions, datamodule) | facts
     if cfg.split in READ_AS_TEST:
         metrics |= _note_reading(cfg, models, datamodule, facts["fold"], metrics[f"{cfg.split}/accuracy"])
-    return models, Evaluation(predictions, metrics, temperature, fitted_on)
+    return models, Evaluation(predictions, metrics, temperature, fitted_on, threshold)
 
 
 def _note_reading(
@@ -141,6 +146,7 @@ def with_facts(
     temperature: float,
     leakage: LeakageChecker,
     in_sample: bool = False,
+    set_threshold: float | None = None,
 ) -> SplitPredictions:
     """Predictions for the images whose class the model knows, with what is known of each image.
 
@@ -152,6 +158,7 @@ def with_facts(
         temperature: fitted on validation.
         leakage: finds what the model knows from training.
         in_sample: whether the temperature was fitted on these images.
+        set_threshold: of prediction sets, fitted where the temperature was; None where that is unknown.
 
     Raises:
         DataError: no image is of a class that the model knows.
@@ -173,8 +180,11 @@ def with_facts(
         images=lambda positions: images[rows[positions]],
         temperature=temperature,
         temperature_in_sample=in_sample,
+        set_threshold=set_threshold,
+        votes=votes_of(pack, rows, classes),
         exact_duplicates=exact,
         near_duplicates=near,
+        photographs=leakage.photographs[rows],
         images_of_unknown_classes=int((~known).sum()),
         images_trained_on=leakage.trained_on(rows, split),
         split=split,
@@ -264,15 +274,15 @@ def _own_data(models: Sequence[TrainedModel]) -> dict[str, Any]:
     return {"_target_": OWN_DATA, **first, **({"source": None} if packed else {})}
 
 
-def _temperature(
+def _calibration(
     models: Sequence[TrainedModel],
     members: Sequence[EnsembleMember],
     datamodule: FERDataModule,
     training: Sequence[FERDataModule],
     device: torch.device,
     tta: str,
-) -> tuple[float, str | None]:
-    """The temperature, and what it was fitted on; 1 and None where it cannot be fitted.
+) -> tuple[float, str | None, float | None]:
+    """The temperature, what it was fitted on, and the threshold of prediction sets; 1 and None where none is fitted.
 
     A single model with one view has the temperature of its run. An ensemble, of models or views, has its own, fitted
     on validation images of the data of training: those of other data would be a second training set.
@@ -280,7 +290,7 @@ def _temperature(
     single = models[0].temperature if len(models) == 1 else None
     of_run = f"validation images of {models[0].trained_on}, in the run"
     if single is not None and tta == "none":
-        return single, of_run
+        return single, of_run, models[0].set_threshold
     own = bool(training) and all(same_data(data, datamodule) for data in training)
     validation = training[0] if own else datamodule  # with split=all, only training has the fold's own splits
     validation.requested_image_size = datamodule.requested_image_size
@@ -289,8 +299,9 @@ def _temperature(
         known = outputs.labels >= 0
         if known.any():
             temperature = fit_temperature(outputs.logits[known], outputs.labels[known])
-            return temperature, "validation images, evaluated the same way"
-    return (1.0, None) if single is None else (single, of_run)
+            threshold = fit_set_threshold(softmax(outputs.logits[known], temperature), outputs.labels[known])
+            return temperature, "validation images, evaluated the same way", threshold
+    return (1.0, None, None) if single is None else (single, of_run, None)
 
 
 def _report_framing(datamodule: FERDataModule, models: Sequence[TrainedModel]) -> None:

@@ -30,6 +30,7 @@ class Evaluation:
     metrics: dict[str, Any]  # flat, as in metrics.json; may have other splits and facts too
     temperature: float | None = None  # None where each fold has its own
     temperature_fitted_on: str | None = None  # None where no temperature was fitted
+    set_threshold: float | None = None  # of prediction sets; None where none was fitted
 
     @property
     def folds(self) -> list[dict[str, Any]]:

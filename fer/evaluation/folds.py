@@ -86,7 +86,8 @@ def read_fold(folder: RunFolder) -> Fold:
         if folder.subjects_file.exists() and table.subjects is None:
             raise ValueError(f"{folder.subjects_file.name} lacks people of some images")
         subjects = table.subjects if folder.subjects_file.exists() else None
-        predictions = replace(SplitPredictions.of_table(table), subjects=subjects, temperature=temperature)
+        predictions = replace(SplitPredictions.of_table(table), subjects=subjects, temperature=temperature,
+                              set_threshold=folder.read_set_threshold())  # fmt: skip
         return Fold(folder, predictions, temperature, folder.read_metrics(), run_data(folder))
     except (RunError, ValueError) as error:
         raise RunError(f"{folder} is damaged ({error}); remove it and give the same command again") from error
@@ -115,6 +116,7 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
         subjects=_joined([part.subjects for part in parts]),
         images=_images(data, names),
         temperature=np.concatenate([np.full(len(fold.predictions), fold.temperature) for fold in folds]),
+        set_threshold=_joined([_of_each(part.set_threshold, len(part)) for part in parts]),
         folds=np.repeat(np.arange(len(folds)), [len(part) for part in parts]),
         exact_duplicates=_joined([part.exact_duplicates for part in parts]),
         near_duplicates=_joined([part.near_duplicates for part in parts]),
@@ -132,6 +134,11 @@ def _common(folds: Sequence[Fold], name: str) -> Any:
     """A fact of all folds; None where they differ, or one lacks it."""
     values = [fold.metrics.get(name) for fold in folds]
     return values[0] if all(value == values[0] for value in values) else None
+
+
+def _of_each(value: float | np.ndarray | None, count: int) -> np.ndarray | None:
+    """One value for each of so many images."""
+    return None if value is None else np.full(count, value)
 
 
 def _joined(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:

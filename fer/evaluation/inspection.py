@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer.data.augment import resample
@@ -138,7 +139,7 @@ def multiply_accumulates(network: nn.Module, channels: int, image_size: int) -> 
     network.eval()
     counter = FlopCounterMode(display=False)
     try:
-        with counter:
+        with counter, sdpa_kernel(SDPBackend.MATH):  # fused attention is not counted on CPUs
             network(torch.zeros(1, channels, image_size, image_size, device=parameter.device))
     finally:
         for module, mode in training.items():

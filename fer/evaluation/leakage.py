@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from fer.data.duplicates import has_exact_duplicate, has_near_duplicate, signatures
+from fer.data.duplicates import has_exact_duplicate
+from fer.data.near_duplicates import have_duplicate, photograph_groups
 from fer.data.pack import Pack
 
 
@@ -32,7 +34,6 @@ class LeakageChecker:
 
     def __init__(self, pack: Pack, training: Sequence[TrainingImages]) -> None:
         self.pack, self.training = pack, training
-        self._signatures: np.ndarray | None = None
 
     def trained_on(self, rows: np.ndarray, split: str) -> int | None:
         """How many of the images at `rows` were themselves trained (or selected) on; None where unknown."""
@@ -47,7 +48,7 @@ class LeakageChecker:
         """Which images at `rows` equal a known one pixel by pixel, and which show its photograph: bool [n] each.
 
         Exact duplicates are near ones too. Both are None where training is unknown; near ones also where a model was
-        trained on another pack, for signatures of photographs are relative to their data set (`fer.data.duplicates`).
+        trained on another pack, for photographs are looked for within a pack (`fer.data.near_duplicates`).
         """
         if not self.training:
             return None, None
@@ -59,12 +60,15 @@ class LeakageChecker:
         own = self._of_this_pack()
         if len(own) < len(self.training):
             return exact, None
-        if self._signatures is None:
-            self._signatures = signatures(self.pack.images)
         near = exact.copy()
         for training in own:
-            near |= has_near_duplicate(self._signatures, rows, training.known_before(split))
+            near |= have_duplicate(self.photographs, rows, training.known_before(split))
         return exact, near
+
+    @cached_property
+    def photographs(self) -> np.ndarray:
+        """Which images of the pack show the same photograph, int64 [N]."""
+        return photograph_groups(self.pack)
 
     def _of_this_pack(self) -> list[TrainingImages]:
         """Training on this very pack, wherever it was stored."""

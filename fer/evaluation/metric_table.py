@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from fer.evaluation.calibration import Gaps, ece_if_calibrated, ece_interval
+from fer.evaluation.conformal import PROMISED
 from fer.evaluation.identity import images_digest
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import (
@@ -29,13 +30,25 @@ from fer.evaluation.scores import (
     ImageScores,
     auroc_scores,
     balanced_accuracy_scores,
+    class_set_coverages,
     macro_auroc_scores,
     macro_f1_scores,
     recall_scores,
     score_interval,
+    score_value,
+    set_coverage_scores,
     without,
 )
 from fer.evaluation.split_predictions import SplitPredictions
+from fer.evaluation.votes import (
+    agreement_scores,
+    majority_agreement,
+    mean_interval,
+    mean_of,
+    mistakes_with_votes,
+    vote_divergences,
+    vote_likelihoods,
+)
 
 Place = Literal[
     "console",  # the summary that training and evaluate.py print
@@ -121,10 +134,10 @@ METRICS: tuple[Metric, ...] = (
            ("console", "folds"), optional=True),
     Metric("accuracy", "accuracy", lambda p: p.correct.mean(), ".2%",
            (*MOST, "hparams", "folds_spread", "comparison_page")),
-    Metric("accuracy_ci95", "95 % interval", lambda p: accuracy_interval(p.correct, p.subjects, folds=p.folds), ".1%",
+    Metric("accuracy_ci95", "95 % interval", lambda p: accuracy_interval(p.correct, p.units, folds=p.folds), ".1%",
            (*PAGES, "tensorboard"), missing="not estimable"),
     Metric("twins", "exact duplicates", lambda p: _count(p.exact_duplicates), ","),
-    Metric("near_twins", "near duplicates", lambda p: _count(p.near_duplicates), ","),
+    Metric("near_twins", "near duplicates, at least", lambda p: _count(p.near_duplicates), ","),
     Metric("accuracy_deduplicated", "accuracy without exact duplicates",
            lambda p: accuracy_without(p.exact_duplicates, p.correct), ".2%", ("console", "comparison"),
            scores=lambda p: without(p.exact_duplicates, p)),
@@ -152,6 +165,23 @@ METRICS: tuple[Metric, ...] = (
     Metric("ece_calibrated", "calibration error (ECE), calibrated",
            lambda p: expected_calibration_error(p.calibrated_logits, p.labels), shown=(*MOST, "comparison_page"),
            interval=lambda p: ece_interval(Gaps.of(p, calibrated=True))),
+    Metric("vote_agreement", "chance that a voter agrees", lambda p: score_value(agreement_scores(p)), ".2%",
+           ("report", "tensorboard"), optional=True, scores=agreement_scores),
+    Metric("vote_agreement_of_labels", "chance that a voter agrees with the label", majority_agreement, ".2%",
+           ("report",), optional=True),
+    Metric("vote_agreement_of_mistakes", "chance that a voter agrees with a mistake", mistakes_with_votes, ".2%",
+           ("report",), optional=True),
+    Metric("vote_nll", "negative log-likelihood of a vote", lambda p: mean_of(vote_likelihoods(p)), shown=("report",),
+           optional=True, interval=lambda p: mean_interval(vote_likelihoods(p), p)),
+    Metric("vote_kl", "divergence from the votes (KL)", lambda p: mean_of(vote_divergences(p)), shown=("report",),
+           optional=True, interval=lambda p: mean_interval(vote_divergences(p), p)),
+    Metric("set_coverage", f"prediction sets that hold the truth ({PROMISED:.0%} promised)",
+           lambda p: None if p.sets is None else p.sets[np.arange(len(p)), p.labels].mean(), ".1%",
+           ("report", "tensorboard"), optional=True, scores=set_coverage_scores),
+    Metric("set_size", "classes in a prediction set, mean",
+           lambda p: None if p.sets is None else p.sets.sum(axis=1).mean(), ".2f", ("report",), optional=True),
+    Metric("set_coverage_of", "sets that hold it", class_set_coverages, ".3f", ("report",), per_class=True,
+           optional=True),
     Metric(IN_SAMPLE, "temperature fitted on these images", attrgetter("temperature_in_sample")),
     Metric("precision", "precision", lambda p: precisions(p.confusion), ".3f", PAGES, per_class=True),
     Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True, scores=recall_scores),
@@ -221,6 +251,7 @@ def class_rows(place: Place, metrics: Mapping[str, Any], split: str) -> list[lis
     """The table of classes of a place: a heading, then a row for each class; empty where no class has numbers."""
     shown, prefix = shown_in(place, per_class=True), f"{split}/support_"
     classes = [key.removeprefix(prefix) for key in metrics if key.startswith(prefix)]
+    shown = [m for m in shown if not m.optional or any(metrics.get(f"{split}/{m.key}_{name}") for name in classes)]
     rows = [
         [name, *(_with_interval(metric, metrics, f"{split}/{metric.key}_{name}", place) for metric in shown)]
         for name in classes
@@ -232,5 +263,6 @@ def _with_interval(metric: Metric, metrics: Mapping[str, Any], key: str, place: 
     """The text of a metric's value; the console has no room for the intervals of classes."""
     brackets = (metric.scores or metric.interval) and not (metric.per_class and place == "console")
     text = metric.text(metrics.get(key), metrics.get(f"{key}{INTERVAL}") if brackets else None)
-    in_sample = metric.key.endswith("_calibrated") and metrics.get(f"{key.partition('/')[0]}/{IN_SAMPLE}")
+    fitted = metric.key.endswith("_calibrated") or metric.key == "set_coverage"
+    in_sample = fitted and metrics.get(f"{key.partition('/')[0]}/{IN_SAMPLE}")
     return f"{text} (in-sample)" if in_sample else text

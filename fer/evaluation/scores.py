@@ -34,13 +34,17 @@ class ImageScores:
 
 
 def score_interval(scores: ImageScores | None, predictions: SplitPredictions) -> list[float] | None:
-    """95 % interval of a metric, over people where they are known; None where it has none."""
+    """95 % interval of a metric, over people where they are known, else over photographs."""
     if scores is None or not len(scores.values):
         return None
-    subjects, folds = scores.of(predictions.subjects), scores.of(predictions.folds)
+    subjects, folds = scores.of(predictions.units), scores.of(predictions.folds)
     return accuracy_interval(
         scores.values, subjects, folds=folds, equal_to=scores.equal_to, least_variance=scores.least_variance
     )
+
+
+def score_value(scores: ImageScores | None) -> float | None:
+    return None if scores is None else scores.value
 
 
 def without(left_out: np.ndarray | None, predictions: SplitPredictions) -> ImageScores | None:
@@ -48,6 +52,18 @@ def without(left_out: np.ndarray | None, predictions: SplitPredictions) -> Image
     if left_out is None or left_out.all():
         return None
     return ImageScores(predictions.correct[~left_out], ~left_out)
+
+
+def set_coverage_scores(p: SplitPredictions) -> ImageScores | None:
+    """Of the share of prediction sets that hold the true class; None where there are no sets."""
+    return None if p.sets is None else ImageScores(p.sets[np.arange(len(p)), p.labels])
+
+
+def class_set_coverages(p: SplitPredictions) -> np.ndarray:
+    """Of each class the share of its sets that hold it, float [K]; NaN without images or sets."""
+    scores = set_coverage_scores(p)
+    held = [np.array([]) if scores is None else scores.values[p.labels == k] for k in range(len(p.classes))]
+    return np.array([of.mean() if len(of) else np.nan for of in held])
 
 
 def recall_scores(p: SplitPredictions) -> list[ImageScores | None]:

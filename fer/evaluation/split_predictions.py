@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from fer.evaluation.conformal import prediction_sets
 from fer.runs.tables import Predictions
 
 
@@ -25,9 +26,12 @@ class SplitPredictions:
     subjects: np.ndarray | None  # str [N]; None where somebody is unknown
     images: Callable[[np.ndarray], np.ndarray] | None  # positions, int [n] -> uint8 [n, H, W(, 3)]; None: not at hand
     temperature: float | np.ndarray = 1.0  # divisor of the logits, fitted on validation; pooled folds: of each image
+    set_threshold: float | np.ndarray | None = None  # of prediction sets; pooled folds: of each image; None: not fitted
     temperature_in_sample: bool = False  # whether it was fitted on these very images
+    votes: np.ndarray | None = None  # float64 [N, K], shares of people's votes, NaN where there are none; None: unknown
     exact_duplicates: np.ndarray | None = None  # bool [N], of an image known from training; None where unknown
     near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
+    photographs: np.ndarray | None = None  # int [N], the same number for images of one photograph; None where unknown
     images_of_unknown_classes: int = 0  # images that were left out
     images_trained_on: int | None = None  # images that were themselves trained or selected on; None where unknown
     folds: np.ndarray | None = None  # int [N], by whose model each image was predicted; None but for pooled folds
@@ -58,6 +62,14 @@ class SplitPredictions:
             images=None,
         )
 
+    @property
+    def units(self) -> np.ndarray | None:
+        """What was sampled: people where they are known, else photographs, [N]; None where each image stands alone."""
+        if self.subjects is not None or self.photographs is None:
+            return self.subjects
+        several = len(np.unique(self.photographs)) < len(self) > 0
+        return self.photographs if several and len(np.unique(self.photographs)) > 1 else None
+
     @cached_property
     def probabilities(self) -> np.ndarray:
         """As trained, float64 [N, K]."""
@@ -72,6 +84,11 @@ class SplitPredictions:
     def calibrated_logits(self) -> np.ndarray:
         """Logits divided by the temperature, float64 [N, K]."""
         return self.logits / np.asarray(self.temperature, dtype=np.float64).reshape(-1, 1)
+
+    @cached_property
+    def sets(self) -> np.ndarray | None:
+        """Which classes are in the prediction set of each image, bool [N, K]; None where no threshold was fitted."""
+        return None if self.set_threshold is None else prediction_sets(self.calibrated, self.set_threshold)
 
     @cached_property
     def losses(self) -> np.ndarray:

@@ -35,6 +35,7 @@ class TrainedModel:
     data: dict[str, Any] | None  # arguments of the run's FERDataModule; None where they are unknown
     metrics: dict[str, Any] = field(default_factory=dict)  # of the run; empty where they are unknown
     settings: dict[str, Any] | None = None  # of the run, that tell configurations apart; None where unknown
+    set_threshold: float | None = None  # of prediction sets; None where none was fitted for this checkpoint
 
     @property
     def trained_on(self) -> str:
@@ -67,6 +68,7 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         best = path.is_dir() or path.name == run.best_checkpoint.name
         temperature = run.read_temperature() if best else None
         metrics = run.read_metrics() if best and run.is_finished() else {}
+        set_threshold = run.read_set_threshold() if best else None
         precision = run.read_metrics().get("precision") if run.is_finished() else None
     except RunError as error:
         raise CheckpointError(f"{error}; move it away to load the checkpoint without it") from error
@@ -74,7 +76,7 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         classifier.network.to(memory_format=torch.channels_last)
     data = _arguments(config.get("data"))
     settings = settings_of(config) if best else None
-    return TrainedModel(path, classifier, run.path, temperature, precision, data, metrics, settings)
+    return TrainedModel(path, classifier, run.path, temperature, precision, data, metrics, settings, set_threshold)
 
 
 def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:

@@ -204,9 +204,9 @@ def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "te
     bounds = metrics.get(f"{split}/accuracy_ci95")
     if bounds:
         sentences.append(
-            f"One run, one seed: another seed gives another number. A model whose accuracy differs by less than about "
-            f"{100 * (bounds[1] - bounds[0]) / 2:.1f} points may be no better and no worse; compare several seeds of "
-            "each."
+            "One run, one seed: another seed gives another number. Do not compare intervals of two models: they may "
+            "overlap where the difference is clear. Compare them on the same images, several seeds of each "
+            "(scripts/compare.py)."
         )
     sentences += _limits_of_people(metrics, split)
     times = metrics.get(f"{split}/readings", 1)
@@ -226,8 +226,8 @@ def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "te
     duplicates = metrics.get(f"{split}/near_twins")
     if duplicates:
         sentences.append(
-            f"{duplicates:,} of the images have a duplicate among the images of training or selection; the accuracy "
-            "without them is given above."
+            f"At least {duplicates:,} of the images have a duplicate among the images of training or selection; the "
+            "accuracy without them is given above."
         )
     prefix = f"{split}/support_"
     absent = [name.removeprefix(prefix) for name, count in metrics.items() if name.startswith(prefix) and count == 0]

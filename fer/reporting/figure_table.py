@@ -143,9 +143,10 @@ FIGURES: tuple[FigureRow, ...] = (
     ),
     FigureRow(
         "gradcam",
-        "Where the model looks (Grad-CAM)",
-        "Bright parts speak for a class. Above: images that the model got right. Below: images that it got wrong, with "
-        "a map for the predicted class and one for the true class. Maps of small images are coarse.",
+        "What speaks for a class (Grad-CAM)",
+        "Bright: where the deepest layer with 4 x 4 cells or more speaks for a class. It is no proof that the model "
+        "uses these parts. Above: images that the model got right. Below: images that it got wrong, with a map for the "
+        "predicted class and one for the true class. Maps of small images are coarse.",
         draw_gradcam,
         faces=True,
         wide=True,

@@ -37,7 +37,9 @@ def write_evaluation(
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     metrics = evaluation.metrics
     if evaluation.temperature is not None and evaluation.temperature_fitted_on is not None:
-        folder.write_calibration(evaluation.temperature, evaluation.temperature_fitted_on, metrics)
+        folder.write_calibration(
+            evaluation.temperature, evaluation.temperature_fitted_on, metrics, evaluation.set_threshold
+        )
     folder.write_predictions(evaluation.predictions.table())
     if figures:
         drawn = draw_figures(evaluation.predictions, classifier)

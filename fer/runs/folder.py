@@ -193,10 +193,19 @@ class RunFolder:
         """The temperature of the best checkpoint; None where none was fitted."""
         return _read_optional(self.calibration_file, _temperature, None)
 
-    def write_calibration(self, temperature: float, fitted_on: str, metrics: Mapping[str, Any]) -> None:
-        """Write the temperature, on what it was fitted, and of the metrics the calibration errors."""
+    def read_set_threshold(self) -> float | None:
+        """The threshold of prediction sets of the best checkpoint; None where none was fitted."""
+        return _read_optional(self.calibration_file, _set_threshold, None)
+
+    def write_calibration(
+        self, temperature: float, fitted_on: str, metrics: Mapping[str, Any], set_threshold: float | None = None
+    ) -> None:
+        """Write the temperature, the threshold of prediction sets, on what both were fitted, and calibration errors."""
         errors = {name: metrics[name] for name in metrics if name.endswith(("/ece", "/ece_calibrated"))}
-        write_json(self.calibration_file, {"temperature": temperature, "fitted_on": fitted_on, **errors})
+        write_json(
+            self.calibration_file,
+            {"temperature": temperature, "set_threshold": set_threshold, "fitted_on": fitted_on, **errors},
+        )
 
     def read_history(self) -> dict[int, dict[str, float]]:
         """Logged numbers by epoch and name; empty where nothing was logged."""
@@ -277,3 +286,10 @@ def _temperature(file: Path) -> float:
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ValueError(f"it holds no temperature: {temperature}")
     return float(temperature)
+
+
+def _set_threshold(file: Path) -> float | None:
+    threshold = _object(file).get("set_threshold")
+    if threshold is not None and (not isinstance(threshold, int | float) or not 0 <= threshold <= 1):
+        raise ValueError(f"it holds no threshold of prediction sets: {threshold}")
+    return threshold

@@ -82,6 +82,8 @@ def test_without_subjects_a_ninth_of_each_emotion_validates():
     for emotion in ("happy", "sad"):
         assert (emotions[chosen == "val"] == emotion).sum() == 5
         assert (emotions[chosen == "train"] == emotion).sum() == 40
+        of_emotion = chosen[(splits == "train") & (emotions == emotion)]
+        assert (of_emotion[-5:] == "val").all()  # a block: neighbours by name may be frames of one recording
     assert (splits == "train").sum() == 90  # what was given is not changed
 
 
@@ -191,4 +193,4 @@ def test_a_single_training_image_trains():
     splits = with_validation(
         np.array(["train"] * 10 + ["test"]), np.array(["happy"] * 9 + ["sad", "sad"]), np.array([""] * 11)
     )
-    assert splits.tolist() == ["val", *["train"] * 9, "test"]
+    assert splits.tolist() == [*["train"] * 8, "val", "train", "test"]

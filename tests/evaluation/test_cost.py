@@ -44,3 +44,9 @@ def test_peak_memory_is_the_kernels_in_bytes():
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     kilobytes = int(status["VmHWM"].split()[0])
     assert peak_memory_bytes(torch.device("cpu")) == pytest.approx(1024 * kilobytes, rel=0.05)
+
+
+def test_attention_is_counted():
+    """DeiT-tiny has 1.25 billion multiply-accumulates; without those of attention it would be 1.08."""
+    network = timm_network("deit_tiny_patch16_224", num_classes=1000, in_chans=3, weights="none")
+    assert multiply_accumulates(network, 3, 224) == pytest.approx(1.253e9, rel=0.02)

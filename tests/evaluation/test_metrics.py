@@ -125,7 +125,7 @@ def test_the_temperature_touches_the_calibrated_numbers_alone(drawn):
         assert plain[name] == plain[name.removesuffix("_calibrated")]
         expected = classification_metrics(logits / 3, labels)[name.removesuffix("_calibrated")]
         assert cooled[name] == pytest.approx(expected, rel=1e-6)
-    for name in plain.keys() - calibrated:
+    for name in plain.keys() - calibrated - {"ece_calibrated_ci95"}:
         assert cooled[name] == plain[name]
 
 

@@ -50,6 +50,18 @@ def test_a_prediction_says_what_how_sure_and_where(
     assert {round(face.box.left / 360) for face in faces if face.box} == {0, 1}
 
 
+def test_plausible_emotions_are_those_over_the_threshold_of_the_run(
+    classifier: EmotionClassifier, trained_run: Path, seen_faces: list[np.ndarray]
+) -> None:
+    threshold = json.loads((trained_run / "calibration.json").read_text())["set_threshold"]
+    (face,) = classifier.predict(seen_faces[0], faces="none")[0]
+    assert face.plausible is not None
+    assert face.plausible[0] == face.emotion
+    assert set(face.plausible) == {face.emotion} | {name for name, p in face.probabilities.items() if p >= threshold}
+    without = EmotionClassifier(classifier.model, device="cpu").predict(seen_faces[0], faces="none")
+    assert without[0][0].plausible is None
+
+
 def test_kinds_of_pictures_agree(classifier: EmotionClassifier, drawn_folder: Path, tmp_path: Path) -> None:
     path = next(drawn_folder.rglob("*.png"))
     pixels = np.asarray(Image.open(path))
