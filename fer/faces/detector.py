@@ -114,6 +114,8 @@ def _second_look(picture: np.ndarray, candidate: FaceBox) -> FaceBox | None:
     face = _look(picture, candidate, NEAR)
     if face is None or face.score < WORTH_ANOTHER_LOOK:
         return None
+    if abs(face.roll - candidate.roll) > UPRIGHT:  # it was not turned far enough, and its landmarks lean to upright
+        face = _look(picture, face, NEAR) or face
     nearer = _look(picture, face, NEARER, mirrored=True)
     score = (face.score + (0.0 if nearer is None else nearer.score)) / 2
     if score < MIN_SCORE:
