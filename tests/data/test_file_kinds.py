@@ -84,7 +84,7 @@ def workbook():
         ("fer2013.zip", b"Rar!\x1a\x07\x00" + bytes(99), "is a RAR archive: unpack it"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "is a 7z archive: unpack it"),
         ("fer2013.csv", b"\x80\x04\x95" + bytes(99), "is a Python pickle, which is never unpacked"),
-        ("fer2013.csv.gz", gzip.compress(PAGE), "is a web page"),
+        ("fer2013.csv.gz", gzip.compress(PAGE, mtime=0), "is a web page"),
         ("in.zip", zipped({"data/fer2013.csv": POINTER}), "fer2013.csv is a Git LFS pointer"),
         ("in.zip", zipped({"data/train.zip": POINTER}), "train.zip is a Git LFS pointer"),
         ("colon.csv", COMMAS.replace(",", ":").encode(), "separated by none of comma, semicolon, tab"),
