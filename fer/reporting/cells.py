@@ -10,8 +10,10 @@ from PIL import Image
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.files import replacing, typeable
 from fer.reporting.render import Link
+from fer.runs.folder import RunFolder
 from fer.runs.tables import Predictions
 
+PREDICTIONS = RunFolder("").predictions_file.name
 FOLDER = "cells"  # within figures/
 MOST = 24  # images of a cell, those with the largest losses
 COLUMNS, SIDE, GAP = 6, 112, 4  # of a sheet; pixels
@@ -83,6 +85,6 @@ def errors_table(predictions: Predictions) -> dict[str, Any] | None:
         for row in order.tolist()
     ]
     shown = f"the {len(rows)} with the largest losses of " if len(rows) < len(wrong) else ""
-    caption = f"{shown}{len(wrong):,} images that the model got wrong; predictions.csv has all"
+    caption = f"{shown}{len(wrong):,} images that the model got wrong; {PREDICTIONS} has all"
     headings = ["image", "true class", "predicted", "its probability", "loss"]
     return {"headings": headings, "rows": rows, "caption": caption[0].upper() + caption[1:] + "."}

@@ -1,12 +1,15 @@
 """Configs and checkpoints of earlier versions: what they name is translated to the names of today.
 
 Whoever moves a class that configs name adds a line to `MOVED`; whoever removes a key of the config adds it
-to `REMOVED`. Lines are never taken away: runs and checkpoints of any age still resume, evaluate and compare.
+to `REMOVED`, and whoever adds one whose default is not null, to `ADDED`. Lines are never taken away: runs and
+checkpoints of any age still resume, evaluate and compare.
 """
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+OWN_DATA = "fer.data.datamodule.FERDataModule"
 
 # Start of a `_target_` -> what it became. All lines apply in order, so that what moved twice has two.
 MOVED = (
@@ -20,6 +23,8 @@ MOVED = (
 # Keys that no longer exist: runs in which they were off are read as if they had not had them. Where one was on, it
 # stays, so that such a run is no seed of others.
 REMOVED = ("data.match_sharpness",)
+# Keys that came later -> what runs without them did.
+ADDED = {"data.faces": "auto", "data.align": False}
 
 
 def is_removed(override: str) -> bool:
@@ -51,4 +56,10 @@ def translated(config: DictConfig) -> DictConfig:
         node = OmegaConf.select(renamed, parent) if parent else renamed
         if isinstance(node, DictConfig) and not node.get(name):
             node.pop(name, None)
+    for key, value in ADDED.items():
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(renamed, parent)
+        if isinstance(node, DictConfig) and node.get("_target_") == OWN_DATA and name not in node:
+            with open_dict(node):
+                node[name] = value
     return renamed

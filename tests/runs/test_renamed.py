@@ -13,7 +13,7 @@ from fer.data.datamodule import FERDataModule
 from fer.evaluation.trained_model import run_data
 from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated, translated_target
-from fer.runs.resume import resumed_config
+from fer.runs.resume import differences, may_change, resumed_config
 from fer.sweeps.grid import other_settings
 
 # `_target_`s that the version of 27 November 2026 wrote into config.yaml and checkpoints
@@ -130,3 +130,6 @@ def test_a_run_that_the_first_version_began_resumes_by_the_same_command(tmp_path
     assert resumed.model.stem == RunFolder(tmp_path).read_config().model.stem == "default"
     resumed.model.stem = wanted.model.stem = "auto"
     assert resumed == wanted
+    assert all(
+        may_change(key) for key in differences(RunFolder(tmp_path).read_config(), resumed) if key != "model.stem"
+    )
