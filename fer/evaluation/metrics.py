@@ -85,7 +85,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Fit the temperature (Guo et al., On Calibration of Modern Neural Networks, ICML 2017), within [0.05, 20].
 
-    It is the divisor of the logits under which the labels are most likely.
+    It is the divisor of the logits under which the labels are most likely. One of n + 2 labels counts as if it were any
+    of the classes (Platt 1999, section 2.2), so that a few images, all predicted right, do not make the model certain.
     The negative log-likelihood is convex in the inverse temperature, so halving an interval finds its one minimum.
 
     Args:
@@ -94,6 +95,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     scores = torch.from_numpy(logits).double()
     of_labels = scores[torch.arange(len(labels)), torch.from_numpy(labels)]
+    of_labels += (scores.mean(dim=1) - of_labels) / (len(labels) + 2)
     low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
     for _ in range(40):
         middle = (low + high) / 2
