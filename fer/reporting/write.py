@@ -71,3 +71,5 @@ def clear_evaluation(folder: RunFolder) -> None:
             figure.unlink()
     for sheet in folder.figures.glob("cells/*-as-*.png"):
         sheet.unlink()
+    if (cells := folder.figures / "cells").exists() and not any(cells.iterdir()):
+        cells.rmdir()

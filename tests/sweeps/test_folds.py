@@ -146,11 +146,10 @@ def test_what_a_resume_changed_holds_for_the_next(tiny_config: Callable[..., Dic
     with pytest.raises(RunError, match="this fold fails"):
         train_folds(tiny_config(*longer), folder, longer)
     assert OmegaConf.load(folder / "config.yaml").trainer.max_epochs == 9
-    for group in ("trainer=cpu", "data=demo"):  # whose defaults would take the place of what was begun
-        before = (folder / "config.yaml").read_bytes()
-        with pytest.raises(RunError, match="only single values"):
+    for group, told in (("trainer=cpu", "this fold fails"), ("data=demo", "only single values")):
+        with pytest.raises(RunError, match=told):  # a trainer may be another: its device alone is taken from it
             train_folds(tiny_config(f"resume={folder}", group), folder, [f"resume={folder}", group])
-        assert (folder / "config.yaml").read_bytes() == before
+        assert OmegaConf.load(folder / "config.yaml").trainer.max_epochs == 9
     (tmp_path / "run.py").write_text(RUN)
     with suppress(RunError):  # pooling wants predictions, which the stand-in does not make
         train_folds(tiny_config(f"resume={folder}"), folder, [f"resume={folder}"])
