@@ -148,7 +148,7 @@ KEYS: dict[str, Rule] = {
     "callbacks.*.monitor": METRIC,
     "callbacks.*.mode": MODE,
     "callbacks.*.tie": METRIC.or_null(),
-    "callbacks.*.every_minutes": POSITIVE.or_null(),
+    "callbacks.*.every_minutes": NOT_NEGATIVE.or_null(),
     "callbacks.*.refresh_rate": whole(0),
     "callbacks.*.count": COUNT,
     "callbacks.*.every_n_epochs": COUNT,
