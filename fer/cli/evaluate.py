@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import ConfigError
-from fer.evaluation.evaluate import evaluate_models, open_evaluated
+from fer.evaluation.evaluate import evaluate_models
+from fer.evaluation.evaluated_data import open_evaluated
 from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.folds import evaluate_folds, runs_of_folds
 from fer.evaluation.foreign_predictions import evaluate_predictions

@@ -1,46 +1,33 @@
-"""Building packs, once per data set: source -> samples -> decoded pictures -> faces -> files.
+"""Building packs, once per data set: source -> samples -> decoded pictures -> faces -> files."""
 
-A pack is written to a temporary sibling and renamed: it is whole or absent.
-"""
-
-import csv
-import hashlib
-import io
 import logging
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from PIL import Image
 from rich.progress import track
 
 from fer.data.datasets import dataset, list_samples
 from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.left_out import left_out_lines
-from fer.data.pack import AUDIT, DUPLICATES, FORMAT, PHOTOGRAPHS, digest, no_pack, read_manifest
+from fer.data.pack import FORMAT, no_pack, read_manifest
 from fer.data.provenance import fingerprint, is_made_from, is_older_drawing, open_download
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
+from fer.data.write_pack import PictureBuffer, identity, is_pack_folder, write_pack
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
 from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces, square
 from fer.faces.pictures import decode_picture
-from fer.files import printable, write_json
+from fer.files import printable
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("name", "emotion", "split", "subject")
-ADDED = {AUDIT, DUPLICATES, PHOTOGRAPHS, "twins.png"}  # beside a pack; the last one by older versions
-FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", *ADDED}
 FILLED = 0.95  # of a picture; one that a box fills so far is a face crop
-BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 
 
 def ensure_pack(
@@ -127,9 +114,9 @@ def build_pack(
     """
     check_faces(faces)
     folder = Path(root) / name
-    if folder.exists() and not _is_ours(folder):
+    if folder.exists() and not is_pack_folder(folder):
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
-    before, made_from = _identity(folder), fingerprint(source)
+    before, made_from = identity(folder), fingerprint(source)
     with open_download(source) as files, PictureBuffer() as pictures:
         listing = _with_lost(list_samples(files, votes), files)
         listing = listing if faces == "auto" else replace(listing, faces=faces)
@@ -147,7 +134,7 @@ def build_pack(
         if framing.method == "detector" or not pictures.uniform:
             manifest["store_size"] = store_size
         try:
-            _write(folder, listing, pictures, manifest, store_size, before)
+            write_pack(folder, listing, pictures, manifest, store_size, before)
         except OSError as error:
             raise DataError(
                 f"the pack {folder} cannot be written ({error}); free some space or move data.root"
@@ -171,7 +158,7 @@ def _with_lost(listing: Listing, source: Source) -> Listing:
 
 
 def _frame(
-    source: Source, listing: Listing, pictures: "PictureBuffer", store_size: int, align: bool
+    source: Source, listing: Listing, pictures: PictureBuffer, store_size: int, align: bool
 ) -> tuple[Listing, Framing]:
     """Decode the pictures of a listing and put the face of each into the buffer.
 
@@ -236,129 +223,8 @@ def _boxed(picture: np.ndarray, box: tuple[int, int, int, int] | None) -> np.nda
     return face if face.size and min(face.shape[:2]) < FILLED * min(picture.shape[:2]) else None
 
 
-class PictureBuffer:
-    """Takes pictures one by one and writes them as one array, once their common shape is known."""
-
-    def __init__(self) -> None:
-        self.file = tempfile.SpooledTemporaryFile(max_size=BUFFER_BYTES, prefix="fer-")  # noqa: SIM115 - see __exit__
-        self.shapes: list[tuple[int, ...]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def append(self, picture: np.ndarray) -> None:
-        """Take a picture: uint8 [H, W] or [H, W, 3]."""
-        self.file.write(picture.tobytes())
-        self.shapes.append(picture.shape)
-
-    @property
-    def uniform(self) -> bool:
-        """Whether all pictures have one size, and keep it."""
-        return len({shape[:2] for shape in self.shapes}) == 1
-
-    def save(self, path: Path, store_size: int) -> tuple[int, ...]:
-        """Write `.npy`: colour if most pictures have some, native size where uniform, else central squares.
-
-        Args:
-            path: uint8 [N, H, W] or [N, H, W, 3] goes there.
-            store_size: side of the squares where sizes differ, pixels.
-
-        Returns:
-            The shape of the array.
-        """
-        colour = 2 * sum(len(shape) == 3 for shape in self.shapes) > len(self.shapes)
-        size = self.shapes[0][:2] if self.uniform else (store_size, store_size)
-        shape = (len(self.shapes), *size, *((3,) if colour else ()))
-        self.file.seek(0)
-        with path.open("wb") as file:  # not memory-mapped: on a full disk that would end the process
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for own in self.shapes:
-                picture = np.frombuffer(self.file.read(int(np.prod(own))), np.uint8).reshape(own)
-                if colour and picture.ndim == 2:
-                    picture = np.repeat(picture[..., None], 3, axis=2)
-                elif not colour and picture.ndim == 3:
-                    picture = np.asarray(Image.fromarray(picture).convert("L"))
-                file.write((picture if picture.shape[:2] == size else square(picture, store_size)).tobytes())
-        return shape
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but a pack's files, so that it may be replaced."""
-    return folder.is_dir() and {entry.name for entry in folder.iterdir() if entry.name[0] != "."} <= FILES
-
-
-Identity = tuple[int, int] | None
-
-
-def _identity(folder: Path) -> Identity:
-    """Tells a pack from one that is put in its place later; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _write(
-    folder: Path,
-    listing: Listing,
-    pictures: PictureBuffer,
-    manifest: dict[str, Any],
-    store_size: int,
-    before: Identity,
-) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        manifest["shape"] = list(pictures.save(temporary / "images.npy", store_size))
-        if listing.votes is not None:
-            np.save(temporary / "votes.npy", listing.votes)
-        table = _table(listing.samples)
-        (temporary / "table.csv").write_bytes(table)
-        manifest["sha256"] = {
-            "table.csv": hashlib.sha256(table).hexdigest(),
-            "images.npy": digest(temporary / "images.npy"),
-        }
-        write_json(temporary / "manifest.json", manifest)
-        temporary.chmod(0o755)
-        _move_into_place(temporary, folder, before)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _move_into_place(temporary: Path, folder: Path, before: Identity) -> None:
-    """Rename; the pack that was there at the start makes way, one that another process put there since stays."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.old.") as old:
-        older = Path(old) / folder.name
-        if before is not None and _identity(folder) == before:
-            with suppress(FileNotFoundError):  # another process has just moved it
-                os.replace(folder, older)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not (folder / "manifest.json").exists():
-                if older.exists():
-                    os.replace(older, folder)
-                raise
-
-
 def count(samples: Iterable[RawSample]) -> dict[str, dict[str, int]]:
     """Images by split and emotion, in the vocabulary's order, absent ones left out."""
     tally = Counter((sample.split, sample.emotion) for sample in samples)
     splits = [split for split in (*SPLITS, "all") if any(key[0] == split for key in tally)]
     return {s: {e: tally[s, e] for e in EMOTIONS if (s, e) in tally} for s in splits}
-
-
-def _table(samples: list[RawSample]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows((s.name, s.emotion, s.split, s.subject) for s in samples)
-    return text.getvalue().encode("utf-8")

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from fer.data.datamodule import FERDataModule
-from fer.data.pack import read_manifest
 from fer.device import choose_device, choose_precision, device_name, keep_freed_memory, set_gpu_precision
 from fer.emotions import SPLITS
-from fer.errors import ConfigError, DataError
+from fer.errors import ConfigError
 from fer.evaluation.conformal import fit_set_threshold
+from fer.evaluation.evaluated_data import ALL, no_known_class, open_evaluated, report_classes, report_framing
 from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.identity import code_facts, pack_digest
 from fer.evaluation.leakage import LeakageChecker
@@ -23,7 +23,6 @@ from fer.evaluation.predict_split import VIEWS, EnsembleMember, ModelOutputs, pr
 from fer.evaluation.split_predictions import SplitPredictions, softmax
 from fer.evaluation.test_readings import note_test_reading, split_in_words
 from fer.evaluation.trained_model import (
-    OWN_DATA,
     TrainedModel,
     load_trained,
     same_data,
@@ -31,13 +30,10 @@ from fer.evaluation.trained_model import (
     training_images,
 )
 from fer.evaluation.votes import votes_of
-from fer.faces.framing import Framing
-from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
 
 log = logging.getLogger(__name__)
 
-ALL = "all"
 READ_AS_TEST = ("test", ALL)
 
 
@@ -90,8 +86,8 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
     assert datamodule.pack is not None, "set up"
     training = training_data(models, datamodule)
     own = any(same_data(data, datamodule) for data in training)
-    _report_framing(datamodule, models)
-    _report_classes(datamodule, cfg.split, classes, own)
+    report_framing(datamodule, models)
+    report_classes(datamodule, cfg.split, classes, own)
     _prepare_device(device)
     outputs = predict_split(members, datamodule, cfg.split, device, cfg.tta)
     temperature, fitted_on, threshold = _calibration(models, members, datamodule, training, device, cfg.tta)
@@ -167,7 +163,7 @@ def with_facts(
     assert pack is not None, "setup comes first"
     known = outputs.labels >= 0
     if not known.any():
-        raise _no_known_class(datamodule, split, classes)
+        raise no_known_class(datamodule, split, classes)
     rows, images = outputs.rows[known], pack.images
     exact, near = leakage.duplicates(rows, split)
     subjects = pack.subjects[rows]
@@ -232,48 +228,6 @@ def _member(model: TrainedModel, precision: str, device: torch.device) -> Ensemb
     return EnsembleMember(model.classifier, precision, model.temperature or 1.0, str(model.path))
 
 
-def open_evaluated(cfg: DictConfig, overrides: Sequence[str], models: Sequence[TrainedModel]) -> FERDataModule:
-    """The data to evaluate on, set up: those of the config, or of the models' own run where it names none.
-
-    Images have the models' own size, unless the command line gives another.
-
-    Raises:
-        ConfigError: no data named, and none known of the models, or different ones.
-        DataError: see `FERDataModule`; no images in the split.
-    """
-    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    given = {key.removeprefix("data."): OmegaConf.select(cfg, key) for key in keys if key.startswith("data.")}
-    node = cfg.data.copy() if cfg.data.name is not None else OmegaConf.create(_own_data(models) | given)
-    if "image_size" not in given:
-        node.image_size = None
-    datamodule: FERDataModule = build(node, "data")
-    datamodule.prepare_data()
-    split, splits = cfg.split, read_manifest(datamodule.folder)["counts"]
-    own = datamodule.pack_name in {(model.data or {}).get("pack") or model.trained_on for model in models}
-    if split == ALL or (datamodule.folds is None and "train" not in splits and not own):
-        datamodule.setup_whole()
-    else:
-        datamodule.setup()
-    if len(datamodule.splits[split]) == 0:
-        raise DataError(
-            f"data={datamodule.name} has no {split} images of its classes ({', '.join(splits)}: "
-            f"{', '.join(datamodule.classes) or 'none'}); split=all evaluates every image"
-        )
-    return datamodule
-
-
-def _own_data(models: Sequence[TrainedModel]) -> dict[str, Any]:
-    first = models[0].data
-    if first is None:
-        raise ConfigError(f"{models[0].path} does not say what data it was trained on: give data=NAME")
-    for model in models[1:]:
-        other = model.data or {}
-        if any(other.get(key) != first.get(key) for key in ("name", "pack", "folds", "fold", "subject", "classes")):
-            raise ConfigError(f"{model.path} and {models[0].path} were trained on different data: give data=NAME")
-    packed = (Path(str(first.get("root", "data"))) / str(first.get("pack") or first["name"])).exists()
-    return {"_target_": OWN_DATA, **first, **({"source": None} if packed else {})}
-
-
 def _calibration(
     models: Sequence[TrainedModel],
     members: Sequence[EnsembleMember],
@@ -302,53 +256,3 @@ def _calibration(
             threshold = fit_set_threshold(softmax(outputs.logits[known], temperature), outputs.labels[known])
             return temperature, "validation images, evaluated the same way", threshold
     return (1.0, None, None) if single is None else (single, of_run, None)
-
-
-def _report_framing(datamodule: FERDataModule, models: Sequence[TrainedModel]) -> None:
-    """Warn where faces of the data were cut out otherwise than those of training."""
-    of_models = {Framing.from_dict(m.classifier.framing).options for m in models if m.classifier.framing is not None}
-    for trained in sorted(of_models - {datamodule.framing.options}):
-        log.warning(
-            "data=%s was packed with %s, but the model was trained with %s: its faces look different, and the accuracy "
-            "suffers; pack them as the model needs them, under another name (data.pack=NAME)",
-            datamodule.name,
-            datamodule.framing.options,
-            trained,
-        )
-
-
-def _report_classes(datamodule: FERDataModule, split: str, classes: Sequence[str], own: bool) -> None:
-    """Log which classes model and data do not share, and which fold is evaluated.
-
-    Raises:
-        DataError: the models know no class of the data.
-    """
-    labels = datamodule.labels[datamodule.splits[split]]
-    counts = {emotion: int((labels == k).sum()) for k, emotion in enumerate(datamodule.classes)}
-    unknown = [emotion for emotion, count in counts.items() if count and emotion not in classes]
-    absent = [emotion for emotion in classes if not counts.get(emotion)]
-    if len(absent) == len(classes):
-        raise _no_known_class(datamodule, split, classes)
-    if unknown:
-        left_out = sum(counts[emotion] for emotion in unknown)
-        log.warning(
-            "%d of %d images are %s, which the model does not know: they are left out",
-            left_out,
-            len(labels),
-            " or ".join(unknown),
-        )
-    if absent:
-        log.info("no image is %s; the model may still predict it", " or ".join(absent))
-    if datamodule.folds and split != ALL and not own:
-        log.info(
-            "data=%s is folded: these are the %s images of fold %d; split=all evaluates every image",
-            datamodule.name,
-            split,
-            datamodule.fold,
-        )
-
-
-def _no_known_class(datamodule: FERDataModule, split: str, classes: Sequence[str]) -> DataError:
-    return DataError(
-        f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
-    )

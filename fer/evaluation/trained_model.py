@@ -67,15 +67,15 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         config = _content(run)
         best = path.is_dir() or path.name == run.best_checkpoint.name
         temperature = run.read_temperature() if best else None
-        metrics = run.read_metrics() if best and run.is_finished() else {}
+        metrics = run.read_metrics() if run.is_finished() else {}
         set_threshold = run.read_set_threshold() if best else None
-        precision = run.read_metrics().get("precision") if run.is_finished() else None
     except RunError as error:
         raise CheckpointError(f"{error}; move it away to load the checkpoint without it") from error
     if config.get("module", {}).get("channels_last", True):  # sums in another order round differently
         classifier.network.to(memory_format=torch.channels_last)
     data = _arguments(config.get("data"))
     settings = settings_of(config) if best else None
+    precision, metrics = metrics.get("precision"), metrics if best else {}
     return TrainedModel(path, classifier, run.path, temperature, precision, data, metrics, settings, set_threshold)
 
 

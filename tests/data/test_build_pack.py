@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer.data.build_pack import PictureBuffer, build_pack
+from fer.data.build_pack import build_pack
 from fer.data.pack import open_pack
+from fer.data.write_pack import PictureBuffer
 from fer.faces.framing import square
 
 
 @pytest.mark.parametrize("in_memory", [1 << 20, 10])
 def test_pictures_come_back(in_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fer.data.build_pack.BUFFER_BYTES", in_memory)
+    monkeypatch.setattr("fer.data.write_pack.BUFFER_BYTES", in_memory)
     pictures = np.random.default_rng(0).integers(0, 256, (7, 5, 6), dtype=np.uint8)
     with PictureBuffer() as buffer:
         for picture in pictures:

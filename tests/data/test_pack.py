@@ -12,8 +12,9 @@ import pytest
 from given import PACK_FILES, content_of, entries
 from PIL import Image
 
-from fer.data.build_pack import PictureBuffer, build_pack, ensure_pack
+from fer.data.build_pack import build_pack, ensure_pack
 from fer.data.pack import open_pack
+from fer.data.write_pack import PictureBuffer
 from fer.errors import DataError
 
 
