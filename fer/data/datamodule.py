@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fer.data.augment import Augment, Mix
 from fer.data.build_pack import ensure_pack
+from fer.data.classes import choose_classes, described, numbered, vocabulary
 from fer.data.image_store import RESIDENCIES, ImageStore, Residency, open_store
 from fer.data.loader import DeviceLoader, class_shares
 from fer.data.near_duplicates import have_duplicate, photograph_groups
@@ -25,7 +26,7 @@ from fer.data.splits import (
     warn_of_own_splits,
     with_validation,
 )
-from fer.emotions import EMOTIONS, SPLITS, emotion_name
+from fer.emotions import EMOTIONS, SPLITS
 from fer.epochs import schedule, schedule_value
 from fer.errors import ConfigError, DataError
 from fer.faces.framing import Faces
@@ -100,8 +101,8 @@ class FERDataModule(LightningDataModule):
         super().__init__()
         self.name, self.source, self.root = name, source, root
         self.pack_name = pack or name
-        self.requested_classes = None if classes is None else [_vocabulary(word) for word in classes]
-        self.default_classes = [_vocabulary(word) for word in default_classes]
+        self.requested_classes = None if classes is None else [vocabulary(word) for word in classes]
+        self.default_classes = [vocabulary(word) for word in default_classes]
         self.folds, self.fold, self.subject = folds, fold, subject
         self.requested_image_size, self.store_size = image_size, store_size
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or 4 * batch_size
@@ -127,14 +128,14 @@ class FERDataModule(LightningDataModule):
         if self.pack is not None:
             return
         pack = self._open_pack()
-        self._set_facts(pack, self._choose_classes(pack))
+        self._set_facts(pack, choose_classes(pack, str(self.name), self.requested_classes, self.default_classes))
         splits = self._choose_splits(pack)
         self.splits = {split: np.flatnonzero((splits == split) & (self.labels >= 0)) for split in SPLITS}
         if self.drop_leaks:
             self._drop_leaks(pack)
         for split, rows in self.splits.items():
             if len(rows) == 0:
-                raise DataError(f"data={self.name} leaves no {split} images: {self._describe(pack)}")
+                raise DataError(f"data={self.name} leaves no {split} images: {described(pack)}")
         self.mean, self.std = pixel_statistics(pack.images, self.splits["train"])
         self.class_counts = np.bincount(self.labels[self.splits["train"]], minlength=len(self.classes)).tolist()
         if unseen := [emotion for emotion, seen in zip(self.classes, self.class_counts, strict=True) if not seen]:
@@ -162,7 +163,7 @@ class FERDataModule(LightningDataModule):
 
     def _set_facts(self, pack: Pack, classes: list[str]) -> None:
         """Classes, labels and sizes of the images."""
-        self.classes, self.labels = classes, _numbered(pack.emotions, classes)
+        self.classes, self.labels = classes, numbered(pack.emotions, classes)
         self.channels = 3 if pack.images.ndim == 4 else 1
         self.stored_size, self.framing = pack.stored_size, pack.framing
         self.image_size = self.requested_image_size or pack.stored_size
@@ -170,28 +171,6 @@ class FERDataModule(LightningDataModule):
     def _open_pack(self) -> Pack:
         pack = open_pack(self.folder)
         return pack if self.subject is None else replace(pack, subjects=named_subjects(pack.names, self.subject))
-
-    def _choose_classes(self, pack: Pack) -> list[str]:
-        present = set(pack.emotions.tolist())
-        if self.requested_classes is not None:
-            absent = [emotion for emotion in self.requested_classes if emotion not in present]
-            if absent:
-                raise DataError(
-                    f"data.classes names {', '.join(absent)}, of which {pack.folder} has no image; "
-                    f"it has {', '.join(e for e in EMOTIONS if e in present)}"
-                )
-            if len(set(self.requested_classes)) != len(self.requested_classes):
-                raise ConfigError(f"data.classes names an emotion twice: {', '.join(self.requested_classes)}")
-            if len(self.requested_classes) < 2:
-                raise ConfigError("data.classes names fewer than two emotions: there is nothing to distinguish")
-            return self.requested_classes
-        classes = [emotion for emotion in self.default_classes if emotion in present]
-        absent = [emotion for emotion in self.default_classes if emotion not in present]
-        if absent:
-            log.warning("%s has no %s images: %d classes remain", self.name, " or ".join(absent), len(classes))
-        if len(classes) < 2:
-            raise DataError(f"data={self.name} has images of {len(classes)} class(es): {self._describe(pack)}")
-        return classes
 
     def _choose_splits(self, pack: Pack) -> np.ndarray:
         if self.folds is not None:
@@ -212,7 +191,7 @@ class FERDataModule(LightningDataModule):
             return held_out(pack.splits, pack.emotions)
         if not {"train", "test"} <= named:
             raise DataError(
-                f"data={self.name} has no official split ({self._describe(pack)}); give data.folds=10 for "
+                f"data={self.name} has no official split ({described(pack)}); give data.folds=10 for "
                 f"subject-exclusive folds{', or name folders train and test and pack them again' if named else ''}"
             )
         warn_of_own_splits(pack, self.name)
@@ -229,10 +208,6 @@ class FERDataModule(LightningDataModule):
             self.splits[split] = rows[~leaks]
             where = " or ".join(later)
             log.info("data.drop_leaks: %d of %d %s images have a duplicate in %s", leaks.sum(), len(rows), split, where)
-
-    def _describe(self, pack: Pack) -> str:
-        counts = pack.manifest["counts"]
-        return "; ".join(f"{split}: {sum(by.values())} images, {', '.join(by)}" for split, by in counts.items())
 
     def train_dataloader(self) -> DeviceLoader:
         trainer = self._trainer()
@@ -343,16 +318,3 @@ def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[list[float],
     mean = share @ levels
     std = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1))
     return mean.tolist(), [value or 1.0 for value in std.tolist()]
-
-
-def _numbered(emotions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """The number of each image's class, int64 [N]; -1 for any other emotion."""
-    class_of = {emotion: index for index, emotion in enumerate(classes)}
-    return np.array([class_of.get(emotion, -1) for emotion in emotions], dtype=np.int64)
-
-
-def _vocabulary(word: str) -> str:
-    emotion = emotion_name(str(word))
-    if emotion is None:
-        raise ConfigError(f"{word!r} is no emotion of the vocabulary: {', '.join(EMOTIONS)}")
-    return emotion

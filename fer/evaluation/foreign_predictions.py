@@ -1,18 +1,19 @@
 """What any other tool predicts for a data set, from its CSV: evaluated as our own models are, image by image."""
 
 import csv
-import gzip
 import hashlib
-import io
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
 
 from fer.data.datamodule import FERDataModule
+from fer.data.file_kinds import SNIFFED, STREAMS, not_data
+from fer.data.table_text import table_format
 from fer.emotions import emotion_name
 from fer.errors import DataError
 from fer.evaluation.evaluate import READ_AS_TEST, split_metrics, with_facts
@@ -42,8 +43,8 @@ def evaluate_predictions(file: Path, datamodule: FERDataModule, split: str) -> E
     """Evaluate a CSV with a row per image: `name`, optionally `label`, and the probability of each emotion.
 
     Args:
-        file: the CSV, plain or gzip. Names are those of the data set's images, or for `fer2013.csv` the number of the
-            row, from 0.
+        file: the table, whatever its separator, encoding and compression. Names are those of the data set's images, or
+            for `fer2013.csv` the number of the row, from 0.
         datamodule: set up.
         split: one of its splits. Images that the file lacks are left out, and counted in a warning.
 
@@ -92,21 +93,26 @@ def _read(file: Path) -> _Answers:
         DataError: it cannot be read, or is of another form.
     """
     try:
-        content = file.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        header, *lines = [line for line in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if line]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        with file.open("rb") as opened:
+            head = opened.read(SNIFFED)
+        unpack = next((stream for mark, stream in STREAMS.items() if head.startswith(mark)), open)
+        if unpack is open and (what := not_data(head)):
+            raise DataError(f"{file} is {what}")
+        with unpack(file, "rb") as opened:
+            table = table_format(opened)
+        with unpack(file, "rb") as opened:
+            lines = [fields for _, fields in table.rows(opened)]
+    except (OSError, EOFError, UnicodeError, csv.Error, LZMAError) as error:
         raise DataError(f"{file} cannot be read as a CSV of predictions ({error})") from error
-    columns = [column.strip().lower() for column in header]
+    columns = table.columns
     emotions = {index: emotion_name(column) for index, column in enumerate(columns)}
     by_class = {emotion: index for index, emotion in emotions.items() if emotion is not None}
     if "name" not in columns or len(by_class) < 2:
         raise DataError(
-            f"{file} has the columns {','.join(header)[:80]}; needed are name, then one of each emotion with its "
+            f"{file} has the columns {table.header[:80]}; needed are name, then one of each emotion with its "
             "probability (a tool that only names an emotion: 1 for that, 0 for the others); label is optional"
         )
-    if not lines or any(len(line) != len(header) for line in lines):
+    if not lines or any(len(line) != len(columns) for line in lines):
         raise DataError(f"{file} has {'rows of other lengths than its header' if lines else 'no rows'}")
     try:
         probabilities = np.array([[float(line[index]) for index in by_class.values()] for line in lines])

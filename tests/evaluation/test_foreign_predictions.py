@@ -37,7 +37,8 @@ def run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def data(tiny_overrides: list[str]) -> list[str]:
+def data(run: Path, tiny_overrides: list[str]) -> list[str]:
+    """Of the run, whose pack stands."""
     return [override for override in tiny_overrides if override.startswith(("data=", "data.root"))]
 
 
@@ -118,7 +119,9 @@ def test_rows_of_fer2013_csv_are_found_by_their_number(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "cannot be read"),
+        ("", "needed are name"),
+        ("<html><body>sign in</body></html>", "a web page"),
+        ("\x00\x01\x02", "needed are name"),
         ("a,b\n1,2\n", "needed are name"),
         ("name,happy,sad\n", "no rows"),
         ("name,happy,sad\nx,1\n", "other lengths"),
