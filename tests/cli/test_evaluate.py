@@ -1,72 +1,23 @@
-"""A finished run evaluated again, on its own data and on others; what cannot be evaluated is said in one line."""
+"""A finished run evaluated again, on its own data and on others."""
 
 import html
 import json
 import logging
-import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from evaluations import evaluated, evaluation
+from omegaconf import OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
 from fer.cli.evaluate import evaluate, evaluation_folder
-from fer.errors import CheckpointError, ConfigError, DataError, FERError, RunError
-from fer.evaluation.evaluate import evaluate_models
+from fer.errors import CheckpointError, ConfigError, DataError, RunError
 from fer.evaluation.split_predictions import softmax
 from fer.evaluation.trained_model import load_trained
 from fer.runs.folder import RunFolder
-from fer.training.train import train
-
-
-def evaluation(*overrides: str) -> tuple[DictConfig, tuple[str, ...]]:
-    """The config of `evaluate.py`, and the command line that made it."""
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", list(overrides)), overrides
-
-
-def evaluated(*overrides: str) -> tuple[Any, dict[str, Any]]:
-    cfg, given = evaluation(*overrides)
-    _models, found = evaluate_models(cfg, given)
-    return found.predictions, found.metrics
-
-
-@pytest.fixture(scope="module")
-def run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on the drawn faces: 210 of training, 42 of validation, 42 of test."""
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*tiny_overrides, "trainer.max_epochs=2"])
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    assert train(cfg, folder) is not None
-    return folder
-
-
-@pytest.fixture(scope="module")
-def numbers(run: Path) -> dict[str, Any]:
-    return json.loads((run / "metrics.json").read_text())
-
-
-@pytest.fixture
-def changed(run: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Copies the run with its checkpoint changed."""
-
-    def make(name: str, change: Callable[[dict[str, Any]], None] = lambda checkpoint: None) -> Path:
-        folder = tmp_path / name
-        shutil.copytree(run, folder, ignore=shutil.ignore_patterns("figures", "tensorboard", "last.ckpt"))
-        checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-        change(checkpoint)
-        torch.save(checkpoint, folder / "checkpoints" / "best.ckpt")
-        return folder
-
-    return make
 
 
 def other_weights(checkpoint: dict[str, Any]) -> None:
@@ -273,87 +224,6 @@ def test_classes_that_the_model_does_not_know_at_all(run, picture, write_folder,
             f"data.root={tmp_path / 'packs'}",
             "split=all",
         )
-
-
-class Code:
-    """What a pickle can make its reader do."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> Any:
-        return (Path.touch, (self.marker,))
-
-
-def truncated(path: Path, run: Path) -> None:
-    content = (run / "checkpoints" / "best.ckpt").read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def of_another_project(path: Path, run: Path) -> None:
-    torch.save({"state_dict": {"fc.weight": torch.zeros(7, 512)}, "epoch": 3}, path)
-
-
-def with_code(path: Path, run: Path) -> None:
-    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    torch.save({**checkpoint, "extra": Code(path.with_name("executed"))}, path)
-
-
-def bare_pickle(path: Path, run: Path) -> None:
-    path.write_bytes(pickle.dumps(Code(path.with_name("executed"))))
-
-
-def of_no_numbers(path: Path, run: Path) -> None:
-    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    checkpoint["state_dict"]["network.fc.bias"].fill_(float("nan"))
-    torch.save(checkpoint, path)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (lambda path, run: None, "no checkpoint at"),
-        (truncated, "damaged"),
-        (of_another_project, "no checkpoint of this project"),
-        (with_code, "never loaded"),
-        (bare_pickle, "never loaded"),
-        (of_no_numbers, "no numbers"),
-    ],
-)
-def test_a_checkpoint_that_is_none_is_told_in_one_line(run, tmp_path, spoil, told):
-    path = tmp_path / "model.ckpt"
-    spoil(path, run)
-    data = OmegaConf.load(run / "config.yaml").data
-    with pytest.raises(FERError, match=told) as error:
-        evaluated(f"checkpoint={path}", "data=fer2013", f"data.root={data.root}")
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "executed").exists()
-
-
-def test_a_run_folder_may_not_name_code_that_we_run(run, changed):
-    folder = changed("hostile")
-    config = OmegaConf.load(folder / "config.yaml")
-    config.data = {"_target_": "pathlib.Path.touch", "self": str(folder / "executed"), "name": "fer2013"}
-    OmegaConf.save(config, folder / "config.yaml")
-    with pytest.raises(ConfigError, match="give data=NAME"):
-        evaluated(f"checkpoint={folder}")
-    assert not (folder / "executed").exists()
-
-
-@pytest.mark.parametrize(
-    ("overrides", "told"),
-    [
-        ([], "give checkpoint=RUN_OR_CKPT"),
-        (["checkpoint=RUN", "split=tests"], "split=tests: choose train, val, test, all"),
-        (["checkpoint=RUN", "tta=flips"], "tta=flips: choose none, flip, tencrop"),
-        (["checkpoint=[RUN,RUN/checkpoints/../]"], "two votes"),
-        (["checkpoint=RUN", "device=gpus"], "device=gpus"),
-        (["checkpoint=RUN", "data.classes=[happy,smug]"], "smug"),
-    ],
-)
-def test_what_cannot_be_asked_is_told_in_one_line(run, overrides, told):
-    with pytest.raises(ConfigError, match=told):
-        evaluated(*(override.replace("RUN", str(run)) for override in overrides))
 
 
 def test_a_run_of_folds_is_no_model(run, tmp_path):
