@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluations import evaluation
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -21,9 +22,7 @@ SYNONYMS = {"angry": "Anger", "happy": "happiness", "sad": "Sadness"}
 
 
 def config(*overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", ["figures=false", *overrides])
+    return evaluation("figures=false", *overrides)[0]
 
 
 @pytest.fixture(scope="module")

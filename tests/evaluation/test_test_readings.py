@@ -6,20 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from evaluations import evaluation
 
-from fer.cli.app import CONF, register_resolvers
 from fer.cli.evaluate import evaluate
 from fer.comparison.compare import compare
 from fer.evaluation.test_readings import Readings, note_test_reading, settings_of, split_in_words
 from fer.training.train import train
-
-
-def config(*overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", list(overrides))
 
 
 def lines(pack: Path) -> list[dict[str, str]]:
@@ -72,9 +64,9 @@ def test_training_and_evaluation_note_the_test_and_reports_say_so(tiny_config, t
     found = train(tiny_config(*data, "seed=1"), tmp_path / "runs" / "two")
     assert found is not None
     assert (found["test/readings"], found["test/configurations_read"]) == (2, 1)
-    again = evaluate(config(f"checkpoint={tmp_path / 'runs' / 'one'}", "tta=flip", "figures=false"))
+    again = evaluate(evaluation(f"checkpoint={tmp_path / 'runs' / 'one'}", "tta=flip", "figures=false")[0])
     assert (again["test/readings"], again["test/configurations_read"]) == (3, 2)
-    evaluate(config(f"checkpoint={tmp_path / 'runs' / 'one'}", "split=val", "figures=false"))
+    evaluate(evaluation(f"checkpoint={tmp_path / 'runs' / 'one'}", "split=val", "figures=false")[0])
     assert len(lines(tmp_path / "packs" / "fer2013")) == 3
     report = next((tmp_path / "runs" / "one").rglob("evaluations/*flip*/report.html"))
     assert "was scored 3 times" in report.read_text()
