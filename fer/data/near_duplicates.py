@@ -22,7 +22,7 @@ def photograph_groups(pack: Pack) -> np.ndarray:
     Drawn faces are no photographs: there are few kinds of them, and only those with the same pixels are grouped.
     """
     exact = exact_groups(pack.images)
-    if str(pack.manifest["source"].get("path", "")).startswith(DRAWN):
+    if len(pack) < 2 or str(pack.manifest["source"].get("path", "")).startswith(DRAWN):
         return exact
     file = pack.folder / PHOTOGRAPHS
     known = _read(file, pack)
