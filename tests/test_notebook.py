@@ -1,10 +1,14 @@
-"""The Colab notebook, run as a user runs it: killed in the middle of training, and its cell run again."""
+"""The Colab notebook, run as a user runs it: killed in the middle of training, and its cells run again."""
 
+import csv
 import json
 import os
+import re
 import signal
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -21,6 +25,7 @@ def home(tmp_path: Path, tiny_overrides: list[str], monkeypatch: pytest.MonkeyPa
         "FER_PROJECT": str(ROOT),
         "FER_HOME": str(tmp_path / "drive"),
         "FER_OVERRIDES": " ".join([*tiny_overrides, "figures=true"]),
+        "FER_SWEEP": " ".join([*tiny_overrides, "trainer.max_epochs=1", "augment=none,light", "logger=none"]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")]),
         "IPYTHONDIR": str(tmp_path / "ipython"),
         "TMPDIR": str(tmp_path),
@@ -41,30 +46,49 @@ def printed(cell: nbformat.NotebookNode) -> str:
 def test_the_notebook_survives_its_runtime(home: Path) -> None:
     notebook = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
     cells = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    (training, train), *after = [entry for entry in cells if "scripts/train.py" in entry[1].source] + [
-        entry for entry in cells if "metrics" in entry[1].source or "%tensorboard" in entry[1].source
-    ]
+    (train,) = (cell for _, cell in cells if "hydra.run.dir" in cell.source)
     client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(home.parent)}})
     with client.setup_kernel():
         for index, cell in cells:
-            if index < training:
+            if cell is train:
+                train_through_a_kill(client, cell, index, home / "runs" / "first")
+            else:
                 client.execute_cell(cell, index)
-        source = train.source
-        train.source = source.replace(
-            "scripts/train.py {OVERRIDES}", "scripts/train.py {OVERRIDES} '{os.environ['KILL']}'"
-        )
-        assert train.source != source
-        client.execute_cell(train, training)
-        run = home / "runs" / "first"
-        assert (run / "checkpoints" / "last.ckpt").exists(), printed(train)
-        assert not (run / "metrics.json").exists()
-        train.source = source
-        client.execute_cell(train, training)
-        assert (run / "metrics.json").exists()
-        client.execute_cell(train, training)
-        assert printed(train).startswith("finished:")
-        for index, cell in after:
-            if index > training:
-                client.execute_cell(cell, index)
-    shown = {key for _, cell in after for output in cell.outputs for key in output.get("data", {})}
-    assert {"image/png", "text/html"} <= shown
+    shown = {key for _, cell in cells for output in cell.outputs for key in output.get("data", {})}
+    assert {"image/png", "image/jpeg", "text/html", "text/markdown"} <= shown
+    with (home / "photo" / "predictions.csv").open(newline="") as file:
+        (face,) = csv.DictReader(file)  # the photo has one
+    assert float(face["face_score"]) > 0.8
+    compared = next(cell for _, cell in cells if "-m {SWEEP}" in cell.source).outputs[-1]["data"]["text/markdown"]
+    assert {"augment=none", "augment=light"} <= set(re.findall(r"augment=\w+", compared))
+    assert len(list((home / "runs" / "sweep").glob("*/metrics.json"))) == 2
+
+
+def train_through_a_kill(client: NotebookClient, train: nbformat.NotebookNode, index: int, run: Path) -> None:
+    """The training cell, whose process is killed, then run again, then run when there is nothing left to do."""
+    source = train.source
+    train.source = source.replace("scripts/train.py {OVERRIDES}", "scripts/train.py {OVERRIDES} '{os.environ['KILL']}'")
+    assert train.source != source
+    client.execute_cell(train, index)
+    assert (run / "checkpoints" / "last.ckpt").exists(), printed(train)
+    assert not (run / "metrics.json").exists()
+    train.source = source
+    client.execute_cell(train, index)
+    assert (run / "metrics.json").exists()
+    client.execute_cell(train, index)
+    assert printed(train).startswith("finished:")
+
+
+def test_without_a_project_the_notebook_says_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
+    (install,) = (cell.source for cell in notebook.cells if "importlib" in cell.source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FER_PROJECT", raising=False)
+    plain = re.sub(r"^( *)!.*$", r"\1raise AssertionError('nothing is to be run')", install, flags=re.MULTILINE)
+    with pytest.raises(SystemExit, match="address of the project in REPOSITORY"):
+        exec(compile(plain, "install", "exec"), {})
+    with zipfile.ZipFile(tmp_path / "fer-experiments.zip", "w") as archive:
+        archive.writestr("fer-experiments-main/scripts/train.py", "")
+    names: dict[str, Any] = {}
+    exec(compile(plain, "install", "exec"), names)
+    assert names["PROJECT"] == tmp_path / "unpacked" / "fer-experiments-main"
