@@ -1,6 +1,6 @@
 """Emotions in one's own pictures: python scripts/predict.py checkpoint=outputs/DATE/TIME input=photos"""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from fer.cli.app import command, output_folder
 
@@ -12,7 +12,7 @@ def main(cfg: DictConfig) -> None:
 
     predict(
         cfg.checkpoint,
-        cfg.input if cfg.input is None or isinstance(cfg.input, str) else list(cfg.input),
+        [str(one) for one in cfg.input] if isinstance(cfg.input, ListConfig) else cfg.input,
         output_folder(),
         Options(
             faces=cfg.faces,
@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> None:
             page=cfg.page,
             frames_per_second=cfg.video.frames_per_second,
             smoothing=cfg.video.smoothing,
+            seconds=cfg.video.seconds,
         ),
         device=cfg.device,
         precision=cfg.precision,

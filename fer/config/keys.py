@@ -186,6 +186,7 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "precision": PRECISION,
         "video.frames_per_second": POSITIVE.or_null(),
         "video.smoothing": NOT_NEGATIVE,
+        "video.seconds": POSITIVE.or_null(),
     },
     "compare": {
         "runs": PATHS.or_null(),

@@ -1,41 +1,50 @@
-"""Frames of a video file, and frames into one."""
+"""Frames of a video file, a camera or a stream."""
 
 import logging
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
-from pathlib import Path
+from itertools import count
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
-from fer.errors import DataError, PictureError
+from fer.errors import PictureError
 from fer.faces.pictures import MAX_PIXELS
 
 log = logging.getLogger(__name__)
 
 DEFAULT_RATE = 25.0  # frames per second, if the file does not say
-RATE_FRAMES, MAX_COPY_RATE = 25, 60.0  # frames whose time stamps tell the rate at the start; frames a second of a copy
 MAX_FAILURES = 50  # frames in a row that cannot be read: the end
-# Set before FFmpeg opens anything: a file may be a playlist, and no playlist may send us to the network.
-FFMPEG_SETTINGS = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+PATIENCE = 15.0  # seconds that a camera or stream may be silent
+PROTOCOLS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "srt")  # of addresses
+# Set when FFmpeg opens something: a file may be a playlist, and none may send us to the network, nor a stream to files.
+FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+FILE_OPTIONS = "protocol_whitelist;file"
+STREAM_OPTIONS = "rtsp_transport;tcp|protocol_whitelist;crypto,tls,httpproxy,rtmpt,rtmps," + ",".join(PROTOCOLS)
 CONVERT_HELP = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video file says of itself."""
+    """What a video says of itself."""
 
     path: str
     width: int  # pixels
     height: int
     rate: float  # frames a second
     frames: int  # 0 where unknown
+    live: bool = False  # a camera, or a stream without an end: frames that nobody waits for are lost
+
+    @property
+    def name(self) -> str:
+        """The path, without passwords and what else is secret of an address."""
+        return shown_name(self.path)
 
 
 class Frame(NamedTuple):
@@ -47,41 +56,136 @@ class Frame(NamedTuple):
     due: bool  # whether it is to be searched for faces
 
 
+def is_camera(path: str) -> bool:
+    """Whether it is the number of a camera."""
+    return path.isascii() and path.isdigit()
+
+
+def is_stream(path: str) -> bool:
+    """Whether it is an address."""
+    return path.lower().startswith(tuple(f"{protocol}://" for protocol in PROTOCOLS))
+
+
+def shown_name(path: str) -> str:
+    """How a video is named in results: an address without user, password and query; `camera 0`."""
+    if is_camera(path):
+        return f"camera {path}"
+    if not is_stream(path):
+        return path
+    parts = urlsplit(path)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
-    """Open a video file.
+    """Open a video file, a camera by its number, or the address of a stream.
 
     Raises:
         PictureError: missing, or nothing that FFmpeg can read.
     """
-    if not os.path.isfile(path):
+    name = shown_name(path)
+    if not (is_camera(path) or is_stream(path) or os.path.isfile(path)):
         raise PictureError(f"there is no video {path}")
-    for name, value in FFMPEG_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    capture = _opened(path)
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not capture.isOpened() or width * height <= 0:
-        raise PictureError(f"{path} cannot be read as a video; {CONVERT_HELP}")
+        if is_camera(path):
+            raise PictureError(f"{name} cannot be opened: is it there, may you use it, does another program have it?")
+        what = "is it the address of a video, and can this machine reach it?" if is_stream(path) else CONVERT_HELP
+        raise PictureError(f"{name} cannot be read as a video; {what}")
     if width * height > MAX_PIXELS:
         raise PictureError(
-            f"{path} has frames of {width}x{height} pixels, over the limit of {MAX_PIXELS // 10**6} million"
+            f"{name} has frames of {width}x{height} pixels, over the limit of {MAX_PIXELS // 10**6} million"
         )
-    rate, frames = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return capture, VideoFacts(path, width, height, rate if 1e-3 <= rate <= 480 else DEFAULT_RATE, max(frames, 0))
+    rate, frames = capture.get(cv2.CAP_PROP_FPS), max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    live = is_camera(path) or (is_stream(path) and not frames)
+    return capture, VideoFacts(path, width, height, rate if 1e-3 <= rate <= 480 else DEFAULT_RATE, frames, live)
 
 
-def read_frames(capture: cv2.VideoCapture, facts: VideoFacts, per_second: float | None) -> Iterator[Frame]:
-    """All frames in order, of which `per_second` are due (None: all); damaged ones are left out."""
-    seconds = next_due = 0.0
+def _opened(path: str) -> cv2.VideoCapture:
+    if is_camera(path):
+        return cv2.VideoCapture(int(path))
+    own = os.environ.get(FFMPEG_OPTIONS)  # of the user: it counts
+    os.environ[FFMPEG_OPTIONS] = own or (STREAM_OPTIONS if is_stream(path) else FILE_OPTIONS)
+    try:
+        if is_stream(path):
+            milliseconds = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC]
+            limits = [value for key in milliseconds for value in (key, round(1000 * PATIENCE))]
+            return cv2.VideoCapture(path, cv2.CAP_FFMPEG, limits)
+        return cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
+    finally:
+        if own is None:
+            del os.environ[FFMPEG_OPTIONS]
+
+
+def read_frames(
+    capture: cv2.VideoCapture,
+    facts: VideoFacts,
+    per_second: float | None,
+    seconds: float | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Frame]:
+    """All frames in order, of which `per_second` are due (None: all); damaged ones are left out.
+
+    Args:
+        capture: of `open_video`.
+        facts: likewise.
+        per_second: frames that are searched for faces.
+        seconds: after which it ends; None: with the video.
+        stop: ends it.
+    """
+    next_due = 0.0
+    for number, (at, pixels) in enumerate(_live(capture, stop) if facts.live else _recorded(capture, facts)):
+        if (seconds is not None and at >= seconds) or (stop is not None and stop.is_set()):
+            return
+        due = per_second is None or at >= next_due - 1e-6
+        if due and per_second is not None:
+            next_due = (math.floor(at * per_second + 1e-6) + 1) / per_second
+        yield Frame(number, at, pixels, due)
+
+
+def _recorded(capture: cv2.VideoCapture, facts: VideoFacts) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames and their seconds, by the time stamps where they grow."""
+    seconds = 0.0
     for number in count():
         pixels = _next_pixels(capture)
         if pixels is None:
             return
         stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         seconds = stated if stated > seconds or number == 0 else max(number / facts.rate, seconds)
-        due = per_second is None or seconds >= next_due - 1e-6
-        if due and per_second is not None:
-            next_due = (math.floor(seconds * per_second + 1e-6) + 1) / per_second
-        yield Frame(number, seconds, pixels, due)
+        yield seconds, pixels
+
+
+def _live(capture: cv2.VideoCapture, stop: threading.Event | None) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames as they come, and the seconds since the first one. Of those that come while nobody asks, the newest."""
+    newest: list[tuple[float, np.ndarray]] = []
+    arrived, done = threading.Condition(), threading.Event()
+
+    def watch() -> None:
+        while not done.is_set() and (pixels := _next_pixels(capture)) is not None:
+            with arrived:
+                newest[:] = [(time.monotonic(), pixels)]
+                arrived.notify()
+
+    thread = threading.Thread(target=watch, name="camera", daemon=True)
+    thread.start()
+    began, last = None, time.monotonic()
+    try:
+        while not (stop is not None and stop.is_set()):
+            with arrived:
+                arrived.wait_for(lambda: newest, timeout=0.2)
+                frame = newest.pop() if newest else None
+                ended = frame is None and not thread.is_alive()
+            if frame is not None:
+                last = frame[0]
+                began = last if began is None else began
+                yield last - began, frame[1]
+            elif ended or time.monotonic() - last > PATIENCE:
+                log.warning("no frame comes any more: this is the end")
+                return
+    finally:
+        done.set()
+        thread.join(PATIENCE)  # nobody may release the capture while it is read
 
 
 def _next_pixels(capture: cv2.VideoCapture) -> np.ndarray | None:
@@ -91,98 +195,3 @@ def _next_pixels(capture: cv2.VideoCapture) -> np.ndarray | None:
         if whole:
             return np.asarray(pixels)
     return None
-
-
-def copy_rate(facts: VideoFacts) -> float:
-    """Frames a second of a copy: that of the file, or of its start where time stamps there say that it is higher.
-
-    Telephones and conference programs record at a rate that changes; the mean, which the file gives, may be far lower.
-    """
-    capture, _ = open_video(facts.path)
-    try:
-        times = [frame.seconds for frame in islice(read_frames(capture, facts, None), RATE_FRAMES)]
-    finally:
-        capture.release()
-    steps = np.diff(times)
-    at_start = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else 0.0
-    return facts.rate if at_start < 1.1 * facts.rate else min(at_start, MAX_COPY_RATE)
-
-
-class VideoCopy:
-    """Frames in a WebM file (VP8, no sound), each shown at its time: repeated, or left out, as the rate wants it.
-
-    Args:
-        path: of the file.
-        rate: of the copy, frames a second.
-        size: width and height, pixels, both even.
-
-    Raises:
-        DataError: OpenCV cannot write it.
-    """
-
-    def __init__(self, path: Path, rate: float, size: tuple[int, int]) -> None:
-        self.rate, self.written = rate, 0
-        self._waiting: np.ndarray | None = None  # the last frame, until it is known for how long it is shown
-        self._start: float | None = None
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), rate, size)
-        if not self._writer.isOpened():
-            raise DataError("this OpenCV cannot write WebM video (VP8); give annotate=false")
-
-    def add(self, seconds: float, pixels: np.ndarray) -> None:
-        """Take the next frame, uint8 [h, w, 3] (RGB), and the time at which it is shown."""
-        self._start = seconds if self._start is None else self._start
-        self._fill(round((seconds - self._start) * self.rate))
-        self._waiting = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-
-    def close(self) -> None:
-        self._fill(self.written + 1)
-        self._writer.release()
-
-    def _fill(self, count: int) -> None:
-        while self._waiting is not None and self.written < count:
-            self._writer.write(self._waiting)
-            self.written += 1
-
-
-@contextmanager
-def video_copy(path: Path, facts: VideoFacts, size: tuple[int, int]) -> Iterator[Callable[[float, np.ndarray], None]]:
-    """Write frames, their seconds and uint8 [h, w, 3] (RGB), as WebM; the file can be read, or is absent.
-
-    Args:
-        path: ends in .webm.
-        facts: of the original.
-        size: width and height of the frames, pixels, both even.
-
-    Raises:
-        DataError: the file cannot be written, or not be read back.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    copy = None
-    try:
-        copy = VideoCopy(Path(temporary), copy_rate(facts), size)
-        yield copy.add
-        copy.close()
-        _check_copy(temporary, size, copy)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        if copy is not None:
-            copy._writer.release()
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _check_copy(path: str, size: tuple[int, int], copy: VideoCopy) -> None:
-    """Raises DataError where a written video does not open, or lacks its last frames (a full disk, as a rule)."""
-    if not copy.written:
-        return
-    try:
-        capture, facts = open_video(path)
-    except PictureError as error:
-        raise DataError("the annotated video cannot be read back; free some space or give annotate=false") from error
-    capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, copy.written - 1))
-    whole, _ = capture.read()
-    capture.release()
-    if not whole or (facts.width, facts.height) != size:
-        raise DataError("the annotated video is not whole; free some space or give annotate=false")

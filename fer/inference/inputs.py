@@ -10,10 +10,14 @@ from pathlib import Path
 from fer.errors import ConfigError, DataError
 from fer.faces.framing import Faces, check_faces
 from fer.faces.pictures import PICTURES
+from fer.inference.frames import is_camera, is_stream
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv", ".flv", ".ts")
 LISTS = (".txt", ".lst")
-INPUT_HELP = "give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file or a video"
+INPUT_HELP = (
+    "give input=PATH: a picture, a folder, a pattern as 'photos/*.jpg', a list file, a video, the number of a camera "
+    "(0) or the address of a stream (rtsp://...)"
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ class Options:
     page: bool = True  # write results.html
     frames_per_second: float | None = 10.0  # of a video that are searched for faces; None: every frame
     smoothing: float = 0.5  # seconds over which the probabilities of a video are averaged; 0: not at all
+    seconds: float | None = None  # of a video, camera or stream after which it ends; None: all
 
     def check(self) -> None:
         """Raises ConfigError where an option cannot work."""
@@ -43,6 +48,8 @@ class Options:
                 f"video.frames_per_second={self.frames_per_second}, video.smoothing={self.smoothing}: give a number "
                 "over 0 (null is every frame) and one from 0"
             )
+        if self.seconds is not None and not self.seconds > 0:
+            raise ConfigError(f"video.seconds={self.seconds}: give a number over 0, or null for all")
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ def list_inputs(source: str | Sequence[str]) -> Inputs:
 
     Args:
         source: a file; a folder, of which every picture counts, at any depth, and no video; a glob pattern (`**` is
-            any depth); a list file (.txt, .lst), a path a line, relative to the working directory or to the list; or
-            several.
+            any depth); a list file (.txt, .lst), a path a line, relative to the working directory or to the list; the
+            number of a camera; the address of a stream; or several.
 
     Raises:
         ConfigError: nothing given.
@@ -75,10 +82,12 @@ def list_inputs(source: str | Sequence[str]) -> Inputs:
 
 
 def _is_video(path: str) -> bool:
-    return path.lower().endswith(VIDEOS)
+    return path.lower().endswith(VIDEOS) or is_camera(path) or is_stream(path)
 
 
 def _listed(source: str, among_others: bool) -> list[str]:
+    if is_camera(source) or is_stream(source):
+        return [source]
     if os.path.isdir(source):
         inside = list(_below(source))
         found = [path for path in inside if not _is_video(path)]

@@ -15,6 +15,7 @@ from fer.errors import ConfigError, DataError, PictureError, RunError
 from fer.faces.detector import SMALLEST
 from fer.files import printable, replacing
 from fer.inference.annotate import Gallery, numbered
+from fer.inference.frames import shown_name
 from fer.inference.inputs import INPUT_HELP, Options, list_inputs
 from fer.inference.predictor import EmotionClassifier
 from fer.inference.results import (
@@ -76,7 +77,8 @@ def predict(
     options.check()
     inputs = list_inputs(source)
     alone = len(inputs.videos) == 1 and not inputs.pictures
-    homes = [folder if alone else folder / numbered(n, path) for n, path in enumerate(inputs.videos, 1)]
+    names = [shown_name(path) for path in inputs.videos]
+    homes = [folder if alone else folder / numbered(n, name) for n, name in enumerate(names, 1)]
     if any(path.exists() for path in (folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes)))):
         raise RunError(f"{folder} holds predictions already; give another output=")
     classifier = EmotionClassifier.load(checkpoint or DEFAULT, device, precision, own_network)
@@ -84,8 +86,8 @@ def predict(
         log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
     pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)
     jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []
-    for path, home in zip(inputs.videos, homes, strict=True):
-        jobs.append((path, partial(predict_video, classifier, path, home, options)))
+    for path, name, home in zip(inputs.videos, names, homes, strict=True):
+        jobs.append((name, partial(predict_video, classifier, path, home, options)))
     return _run(jobs)
 
 

@@ -18,7 +18,7 @@ from fer.inference.predictor import Prediction
 # Pictures; a predictions.csv of faces has other columns than that of a run.
 FACES_FILE, SKIPPED_FILE, ANNOTATED_FOLDER = "predictions.csv", "skipped.csv", "annotated"
 SHEET_FILES = ("contact_sheet.png", "contact_sheet_{}.png")  # the first, and those from the second on
-TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png", "annotated.webm"  # a video
+TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png", "annotated"  # a video; with a suffix
 
 PAGE_FILE, RESULTS_FILE = "results.html", "results.json"  # for a person, and for programs
 

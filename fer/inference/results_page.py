@@ -102,12 +102,15 @@ class ResultsPage:
             pictures=self.pictures,
             left_out=self.left_out,
             figure=None,
+            video=None,
         )
         with replacing(folder / PAGE_FILE) as file:
             file.write(page)
 
 
-def write_video_page(folder: Path, facts: Mapping[str, str], figure: Path, faces: Sequence[Mapping[str, Any]]) -> None:
+def write_video_page(
+    folder: Path, facts: Mapping[str, str], figure: Path, faces: Sequence[Mapping[str, Any]], copy: Path | None
+) -> None:
     """Write `results.html` of a video: its timeline, and for each face how often it showed each emotion.
 
     Args:
@@ -115,9 +118,18 @@ def write_video_page(folder: Path, facts: Mapping[str, str], figure: Path, faces
         facts: by their names.
         figure: the timeline, a PNG.
         faces: `label` and `bars` of each.
+        copy: the annotated video, which the page plays where both are in one folder; None without one.
     """
     pictures = [{"name": "", "image": None, "faces": faces}] if faces else []
-    page = render_html("results.html.j2", title="Emotions", facts=facts, pictures=pictures, left_out=0, figure=figure)
+    page = render_html(
+        "results.html.j2",
+        title="Emotions",
+        facts=facts,
+        pictures=pictures,
+        left_out=0,
+        figure=figure,
+        video=copy and copy.name,
+    )
     with replacing(folder / PAGE_FILE) as file:
         file.write(page)
 

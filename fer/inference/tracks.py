@@ -19,6 +19,7 @@ FAR = 1.0  # the farthest that a face moves between two looks, of its side, wher
 FORGET_SECONDS, FORGET_LOOKS = 1.5, 2.5  # a face that was away for longer, in seconds and looks, gets a new number
 RECENT_LOOKS = 3  # that tell how often frames are searched
 MAX_PANELS = 4  # of the figure: the faces that were seen most
+MAX_SIGHTINGS = 20_000  # that are kept for it
 LINES = ("-", "--", "-.", ":")
 
 
@@ -107,18 +108,40 @@ def closeness(one: FaceBox, other: FaceBox) -> float:
 
 @dataclass
 class Timeline:
-    """Each sighting of a face, for the figure."""
+    """Sightings of faces, for the figure: of a long video as many as it can show, evenly over time."""
 
     times: list[float] = field(default_factory=list)  # seconds
     faces: list[int] = field(default_factory=list)  # numbers of the faces
     smoothed: list[np.ndarray] = field(default_factory=list)  # probabilities, float32 [K]
     raw: list[np.ndarray] = field(default_factory=list)  # the same of the frame alone
+    counts: dict[int, np.ndarray] = field(default_factory=dict)  # of each face, how often each class was the best
+    step: float = 0.0  # seconds between sightings of a face that are kept
+    _latest: dict[int, float] = field(default_factory=dict)
 
     def add(self, time: float, track: Track) -> None:
+        best = self.counts.setdefault(track.face, np.zeros(len(track.smoothed), np.int64))
+        best[int(track.smoothed.argmax())] += 1
+        if time - self._latest.get(track.face, -math.inf) < self.step:
+            return
+        self._latest[track.face] = time
         self.times.append(time)
         self.faces.append(track.face)
         self.smoothed.append(track.smoothed.astype(np.float32))
         self.raw.append(track.raw.astype(np.float32))
+        if len(self.times) > MAX_SIGHTINGS:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keep about half of the sightings."""
+        span = self.times[-1] - self.times[0]
+        self.step = 2 * (self.step or span / MAX_SIGHTINGS)
+        old = list(zip(self.times, self.faces, self.smoothed, self.raw, strict=True))
+        self._latest, kept = {}, []
+        for sighting in old:
+            if sighting[0] - self._latest.get(sighting[1], -math.inf) >= self.step:
+                self._latest[sighting[1]] = sighting[0]
+                kept.append(sighting)
+        self.times, self.faces, self.smoothed, self.raw = map(list, zip(*kept, strict=True))
 
 
 def timeline_figure(timeline: Timeline, classes: Sequence[str], gap: float) -> Figure:
@@ -133,6 +156,7 @@ def timeline_figure(timeline: Timeline, classes: Sequence[str], gap: float) -> F
     smoothed, raw = (np.array(rows).reshape(-1, len(classes)) for rows in (timeline.smoothed, timeline.raw))
     numbers, counts = np.unique(faces, return_counts=True)
     shown = sorted(numbers[np.argsort(-counts, kind="stable")[:MAX_PANELS]]) or [0]
+    gap = max(gap, 2.5 * timeline.step)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.9 + 1.9 * len(shown)), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]

@@ -3,9 +3,11 @@
 import csv
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import grey_if_grey
 from fer.files import printable, replacing
 from fer.inference.annotate import colour, draw_face
-from fer.inference.frames import CONVERT_HELP, Frame, VideoFacts, open_video, read_frames, video_copy
+from fer.inference.frames import CONVERT_HELP, Frame, VideoFacts, open_video, read_frames
 from fer.inference.inputs import Options
 from fer.inference.predictor import EmotionClassifier
 from fer.inference.results import (
@@ -38,6 +40,7 @@ from fer.inference.results import (
 from fer.inference.results_page import MAX_SHOWN, bars, results_json, write_video_page
 from fer.inference.stream import in_order
 from fer.inference.tracks import Timeline, Track, Tracks, timeline_figure
+from fer.inference.video_copy import copy_suffix, video_copy
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,14 @@ class SearchedFrame(NamedTuple):
 def predict_video(classifier: EmotionClassifier, path: str, folder: Path, options: Options | None = None) -> Summary:
     """Write `timeline.csv`, a row for each face in each frame that is searched; its figure; an annotated copy.
 
-    The copy is WebM (VP8) without sound, which browsers play; its time is that of the original.
+    The copy is H.264 or VP8 without sound, which browsers play; its time is that of the original. A camera or a stream
+    ends after `options.seconds`, or at Ctrl-C.
+
+    Args:
+        classifier: of the faces.
+        path: of a video file, number of a camera, or address of a stream.
+        folder: of the results.
+        options: how to predict.
 
     Raises:
         PictureError: no video, or none that can be read.
@@ -73,35 +83,60 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
     options.check()
     summary, started = Summary("frames"), time.perf_counter()
     capture, facts = open_video(path)
+    copy = folder / f"{ANNOTATED_VIDEO}{copy_suffix()}" if options.annotate else None
     try:
-        timeline, tracks = _write_timeline(classifier, capture, facts, folder, options, summary)
+        with _until_interrupted() if facts.live else nullcontext() as stop:
+            frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
+            timeline, tracks = _write_timeline(classifier, frames, facts, folder, options, copy, summary)
         with replacing(folder / TIMELINE_FIGURE, "wb") as image:
             timeline_figure(timeline, classifier.classes, tracks.forgotten).savefig(image, format="png")
         if options.page:
-            figures = {"video": os.path.basename(path), "frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
-            shares = _shares(timeline, classifier.classes)
-            write_video_page(folder, figures, folder / TIMELINE_FIGURE, shares)
+            name = facts.name if "://" in facts.name else os.path.basename(facts.name)
+            figures = {"video": name, "frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
+            write_video_page(folder, figures, folder / TIMELINE_FIGURE, _shares(timeline, classifier.classes), copy)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:
         capture.release()
-    if summary.pictures < 0.95 * facts.frames:
-        early = tracks.last_look < 0.95 * facts.frames / facts.rate
-        what = "ends early" if early else "is damaged within"
-        log.warning("%s %s: %d of %d frames can be read", path, what, summary.pictures, facts.frames)
+    length = facts.frames / facts.rate
+    if options.seconds is None and summary.pictures < 0.95 * facts.frames:
+        what = "ends early" if tracks.last_look < 0.95 * length else "is damaged within"
+        log.warning("%s %s: %d of %d frames can be read", facts.name, what, summary.pictures, facts.frames)
     summary.faces, summary.seconds = tracks.count, time.perf_counter() - started
     summary.files = [("timeline", folder / TIMELINE_FILE), ("figure", folder / TIMELINE_FIGURE)]
     summary.files += [("page", folder / PAGE_FILE)] if options.page else []
-    summary.files += [("annotated", folder / ANNOTATED_VIDEO)] if options.annotate else []
+    summary.files += [("annotated", copy)] if copy else []
     return summary
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[threading.Event | None]:
+    """An event that the first Ctrl-C sets, so that what was seen is written; the second one is as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    log.info("Ctrl-C ends it")
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _write_timeline(
     classifier: EmotionClassifier,
-    capture: cv2.VideoCapture,
+    frames: Iterator[Frame],
     facts: VideoFacts,
     folder: Path,
     options: Options,
+    copy: Path | None,
     summary: Summary,
 ) -> tuple[Timeline, Tracks]:
     """Write the table and the annotated copy of a video in one pass, and count its frames and emotions."""
@@ -110,14 +145,13 @@ def _write_timeline(
     timeline, tracks = Timeline(), Tracks(options.smoothing, every)
     with (
         replacing(folder / TIMELINE_FILE) as file,
-        video_copy(folder / ANNOTATED_VIDEO, facts, size) if options.annotate else nullcontext() as write,
-        results_json(folder, {"video": printable(facts.path), "classes": [*classes]}, "rows") as items,
+        video_copy(copy, facts, size) if copy else nullcontext() as write,
+        results_json(folder, {"video": printable(facts.name), "classes": [*classes]}, "rows") as items,
         progress_bar("frames") as progress,
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*COLUMNS, *classes, *(f"raw_{name}" for name in classes)])
-        task = progress.add_task("predicting", total=facts.frames or None)
-        frames = read_frames(capture, facts, options.frames_per_second)
+        task = progress.add_task("predicting", total=None if options.seconds else facts.frames or None)
         faces: Faces = "detector" if options.faces == "auto" else options.faces  # a frame is no face crop
         smallest = options.smallest_face or max(SMALLEST * max(facts.width, facts.height), detector.SMALLEST)
         searched = in_order(frames, partial(_search, classifier, faces, smallest, size), THREADS)
@@ -134,7 +168,7 @@ def _write_timeline(
                 shown = tracks.seen(frame.seconds, max(BOX_SECONDS, 1.2 * tracks.every))
                 write(frame.seconds, _drawn(frame, shown, facts, classes))
         if not summary.pictures:
-            raise PictureError(f"no frame of {facts.path} can be read; {CONVERT_HELP}")
+            raise PictureError(f"no frame of {facts.name} can be read; {CONVERT_HELP}")
     return timeline, tracks
 
 
@@ -204,14 +238,11 @@ def _item(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> dict[st
 
 def _shares(timeline: Timeline, classes: Sequence[str]) -> list[dict[str, Any]]:
     """For each face, how often each emotion was the most probable one: what the page shows."""
-    faces = np.array(timeline.faces, dtype=int)
-    best = np.array(timeline.smoothed).reshape(-1, len(classes)).argmax(axis=1)
     found = []
-    for number in np.unique(faces):
-        counts = np.bincount(best[faces == number], minlength=len(classes))
+    for number, counts in sorted(timeline.counts.items(), key=lambda item: -item[1].sum())[:MAX_SHOWN]:
         shares = dict(zip(classes, (counts / counts.sum()).tolist(), strict=True))
         found.append({"label": f"face {number}, in {counts.sum():,} frames", "bars": bars(shares)})
-    return found[:MAX_SHOWN]
+    return found
 
 
 def _drawn(frame: SearchedFrame, tracks: Iterable[Track], facts: VideoFacts, classes: Sequence[str]) -> np.ndarray:

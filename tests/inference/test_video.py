@@ -1,7 +1,13 @@
 """Videos: faces followed from frame to frame, probabilities smoothed, copies written."""
 
 import csv
+import http.server
 import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -10,12 +16,16 @@ import pytest
 
 from fer.errors import ConfigError, DataError, RunError
 from fer.faces.box import FaceBox
-from fer.inference.frames import VideoCopy, open_video, read_frames, video_copy
+from fer.inference.frames import open_video, read_frames
 from fer.inference.inputs import Options
 from fer.inference.predict import predict
 from fer.inference.predictor import EmotionClassifier
-from fer.inference.tracks import Timeline, Tracks, timeline_figure
+from fer.inference.tracks import MAX_SIGHTINGS, Timeline, Track, Tracks, timeline_figure
 from fer.inference.video import predict_video
+from fer.inference.video_copy import MP4Copy, WebMCopy, copy_suffix, video_copy
+from tests.inference.browser import Browser, chromium
+
+SUFFIXES = (".webm", *([".mp4"] if find_spec("av") else []))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +54,7 @@ def test_a_video_becomes_a_timeline_and_a_copy(classifier: EmotionClassifier, cl
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     assert np.allclose(raw.sum(axis=1), 1, atol=1e-4)
     assert [row["emotion"] for row in rows] == [classifier.classes[k] for k in shares.argmax(axis=1)]
-    copy, facts = open_video(str(tmp_path / "annotated.webm"))
+    copy, facts = open_video(str(tmp_path / f"annotated{copy_suffix()}"))
     assert (facts.width, facts.height, facts.frames, facts.rate) == (560, 360, 20, 10)
     copy.release()
     assert (tmp_path / "timeline.png").stat().st_size > 10_000
@@ -90,13 +100,13 @@ def test_a_slow_video_has_one_face_and_its_own_length(
     path = write_clip(tmp_path / "lapse.mp4", pictures, 0.5)
     assert predict_video(classifier, str(path), tmp_path / "out").faces == 1
     assert float(table(tmp_path / "out")[-1]["seconds"]) == pytest.approx(22, abs=0.1)
-    copy, facts = open_video(str(tmp_path / "out" / "annotated.webm"))
+    copy, facts = open_video(str(tmp_path / "out" / f"annotated{copy_suffix()}"))
     copy.release()
     assert facts.frames / facts.rate == pytest.approx(24, abs=0.5)
 
 
 def test_a_copy_keeps_the_time_of_frames_that_come_irregularly(tmp_path: Path) -> None:
-    copy = VideoCopy(tmp_path / "copy.webm", 10, (64, 48))
+    copy = WebMCopy(tmp_path / "copy.webm", 10, (64, 48))
     times = [number / 20 for number in range(20)] + [1.0, 3.0, 4.5]  # twice too many, then too few
     for number, seconds in enumerate(times):
         copy.add(seconds, np.full((48, 64, 3), 10 * number, np.uint8))
@@ -107,6 +117,164 @@ def test_a_copy_keeps_the_time_of_frames_that_come_irregularly(tmp_path: Path) -
     for seconds in (0.5, 1.0, 2.0, 2.8, 3.5, 4.5):
         shown = max(number for number, time in enumerate(times) if time <= seconds)
         assert levels[round(seconds * 10)] == pytest.approx(shown, abs=1.2)
+
+
+@pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV")
+def test_a_copy_in_h264_has_the_very_times(tmp_path: Path) -> None:
+    copy = MP4Copy(tmp_path / "copy.mp4", 10, (64, 48))
+    times = [7 + seconds for seconds in (*np.arange(20) / 20, 1.0, 3.0, 4.5)]
+    for number, seconds in enumerate(times):
+        copy.add(seconds, np.full((48, 64, 3), 10 * number, np.uint8))
+    copy.close()
+    capture, facts = open_video(str(tmp_path / "copy.mp4"))
+    frames = list(read_frames(capture, facts, None))
+    assert [frame.seconds for frame in frames] == pytest.approx([seconds - 7 for seconds in times], abs=2e-3)
+    assert [frame.pixels.mean() / 10 for frame in frames] == pytest.approx(range(23), abs=0.5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
+def test_a_browser_plays_a_copy_from_the_page_of_results(
+    suffix: str,
+    classifier: EmotionClassifier,
+    seen_faces: list[np.ndarray],
+    put_faces,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fer.inference.video.copy_suffix", lambda: suffix)
+    bright, dark = (np.full((240, 320), level, np.uint8) for level in (220, 30))
+    path = write_clip(tmp_path / "clip.mp4", [bright] * 10 + [dark] * 10, 10)
+    predict_video(classifier, str(path), tmp_path / "out")
+    with Browser() as browser:
+        browser.open((tmp_path / "out" / "results.html").as_uri())
+        video = "document.querySelector('video')"
+        browser.wait_for(f"{video}.readyState >= 2")
+        assert browser.value(f"[{video}.videoWidth, {video}.videoHeight]") == [320, 240]
+        assert browser.value(f"{video}.duration") == pytest.approx(2, abs=0.15)
+        browser.value(f"{video}.play()")
+        browser.wait_for(f"{video}.ended")
+        assert browser.value(f"{video}.getVideoPlaybackQuality().totalVideoFrames") >= 10
+        browser.value(f"new Promise((done) => {{ {video}.onseeked = done; {video}.currentTime = 0.5; }}).then(() => 0)")
+        assert not browser.messages
+
+
+def test_what_stays_of_a_long_video_is_bounded() -> None:
+    timeline, shares = Timeline(), np.array([0.6, 0.4])
+    for number in range(3 * MAX_SIGHTINGS):
+        timeline.add(number / 10, Track(1 + number // (2 * MAX_SIGHTINGS), FaceBox(0, 0, 9), 0.0, shares, shares))
+    assert MAX_SIGHTINGS / 3 < len(timeline.times) <= MAX_SIGHTINGS
+    assert {face: counts.tolist() for face, counts in timeline.counts.items()} == {
+        1: [2 * MAX_SIGHTINGS, 0],
+        2: [MAX_SIGHTINGS, 0],
+    }
+    assert np.diff(timeline.times).max() < 3 * timeline.step  # evenly
+    figure = timeline_figure(timeline, ["happy", "sad"], 1.0)
+    assert not np.isnan(figure.axes[0].lines[1].get_ydata()).any()  # thinning is no absence
+
+
+@pytest.fixture
+def address(clip: Path) -> Iterator[str]:
+    """Of a server with a file, `/clip.mp4`, and a stream without an end of its frames, `/live`."""
+    capture, _ = open_video(str(clip))
+    frames = [cv2.imencode(".jpg", frame)[1].tobytes() for _ in range(20) if (frame := capture.read()[1]) is not None]
+    capture.release()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            live = self.path.startswith("/live")
+            content = clip.read_bytes()
+            first = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+            self.send_response(206 if first else 200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame" if live else "video/mp4")
+            if not live:
+                self.send_header("Accept-Ranges", "bytes")
+                self.send_header("Content-Length", str(len(content) - first))
+                if first:
+                    self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            try:
+                if not live:
+                    self.wfile.write(content[first:])
+                for number in range(10_000 if live else 0):
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(frames[0])}\r\n\r\n"
+                    frame = frames[number % len(frames)]
+                    self.wfile.write(head.replace(str(len(frames[0])), str(len(frame))).encode() + frame + b"\r\n")
+                    time.sleep(0.04)
+            except OSError:
+                pass  # whoever watched has left
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_video_at_an_address_is_as_the_file(
+    classifier: EmotionClassifier, clip: Path, address: str, tmp_path: Path
+) -> None:
+    options = Options(annotate=False, frames_per_second=5)
+    predict_video(classifier, str(clip), tmp_path / "file", options)
+    predict_video(classifier, f"http://me:secret@{address}/clip.mp4?token=hidden", tmp_path / "address", options)
+    assert table(tmp_path / "address") == table(tmp_path / "file")
+    for file in ("results.json", "results.html"):
+        text = (tmp_path / "address" / file).read_text()
+        assert f"http://{address}/clip.mp4" in text
+        assert "secret" not in text
+        assert "token" not in text
+
+
+def test_a_stream_ends_when_it_is_told_to(trained_run: Path, address: str, tmp_path: Path) -> None:
+    options = Options(seconds=2, frames_per_second=5)
+    summary = predict(trained_run, f"http://{address}/live", tmp_path, options, device="cpu")[0]
+    assert summary.pictures >= 3
+    assert 0 < float(table(tmp_path)[-1]["seconds"]) < 2
+    copy, facts = open_video(str(tmp_path / f"annotated{copy_suffix()}"))
+    copy.release()
+    assert facts.frames >= 3
+    with pytest.raises(DataError, match=r"http://127.0.0.1:9/gone\.mp4 cannot be read"):
+        predict(trained_run, "http://me:secret@127.0.0.1:9/gone.mp4", tmp_path / "none", device="cpu")
+
+
+def test_ctrl_c_ends_a_camera_and_keeps_what_it_saw(
+    classifier: EmotionClassifier, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, real, pressed = str(clip), cv2.VideoCapture, threading.Event()
+
+    class Camera:
+        """Number 0 shows the clip again and again, as a camera does."""
+
+        def __init__(self, number: int) -> None:
+            assert number == 0
+            self.file = real(file)
+
+        def __getattr__(self, name: str):
+            return getattr(self.file, name)
+
+        def read(self):
+            time.sleep(0.04)
+            whole, pixels = self.file.read()
+            if not whole:
+                self.file = real(file)
+                whole, pixels = self.file.read()
+                pressed.set() or signal.raise_signal(signal.SIGINT)
+            return whole, pixels
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *given: Camera(*given) if given == (0,) else real(*given))
+    before = signal.getsignal(signal.SIGINT)
+    summary = predict_video(classifier, "0", tmp_path, Options(annotate=False))
+    assert pressed.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert summary.pictures >= 3
+    assert json.loads((tmp_path / "results.json").read_text())["video"] == "camera 0"
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="camera 97 cannot be opened"):
+        predict_video(classifier, "97", tmp_path / "none")
 
 
 def test_a_copy_that_cannot_be_read_back_is_not_there(tmp_path: Path, clip: Path) -> None:
@@ -145,7 +313,7 @@ def test_frames_are_the_same_as_pictures(classifier: EmotionClassifier, clip: Pa
     with (tmp_path / "timeline.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["frame"] == "0"]
     assert [float(row["probability"]) for row in rows] == pytest.approx([f.probability for f in faces], abs=1e-5)
-    assert not (tmp_path / "annotated.webm").exists()
+    assert not list(tmp_path.glob("annotated*"))
 
 
 def test_frames_are_due_at_the_rate_that_was_asked(clip: Path) -> None:
@@ -230,8 +398,8 @@ def test_probabilities_are_averaged_over_time() -> None:
     fine, coarse = Tracks(0.5), Tracks(0.5)
     for rows, step in ((fine, 0.05), (coarse, 0.1)):
         rows.update(0, box, np.array([[1.0, 0.0]]))
-        for time in np.arange(step, 0.55, step):
-            last = rows.update(float(time), box, np.array([[0.0, 1.0]]))[0]
+        for at in np.arange(step, 0.55, step):
+            last = rows.update(float(at), box, np.array([[0.0, 1.0]]))[0]
         assert last.smoothed[0] == pytest.approx(np.exp(-1), abs=1e-6)  # whatever the rate of frames
 
 
