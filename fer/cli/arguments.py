@@ -87,6 +87,8 @@ def path_value(value: str) -> str:
     home = os.path.expanduser(value)
     if home != value and not os.path.lexists(value):
         value = home
+    if _is_number(value):  # the name of a folder, or a camera
+        return quoted_text(value)
     if value.lower() == "null" or (PLAIN.fullmatch(value) and value.lower() not in WORDS) or _is_quoted(value):
         return value
     if os.path.lexists(value):
@@ -94,6 +96,14 @@ def path_value(value: str) -> str:
     if value.startswith("[") and value.endswith("]") and not _parses(f"key={value}"):
         return f"[{','.join(path_value(each.strip()) for each in value[1:-1].split(','))}]"
     return value if _parses(f"key={value}") else quoted_text(value)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_quoted(value: str) -> bool:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -83,7 +83,7 @@ class MP4Copy:
         self._av, self._last, self._each, self.written = av, -1, max(1, round(1000 / rate)), 0
         self._start: float | None = None
         # The index in front: a browser shows the start before it has all of the file.
-        self._file = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._file: Any = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         stream = self._file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
         stream.width, stream.height = size
         stream.pix_fmt, stream.options = "yuv420p", {"preset": "veryfast", "crf": "23"}

@@ -37,7 +37,7 @@ def test_any_file_that_exists_is_taken_as_it_is(name: str, tmp_path: Path, monke
         assert compose("predict", [word]).input == name
 
 
-@pytest.mark.parametrize("name", ["my photo.jpg", "a=b.jpg", "[a.jpg", "Bärbel.jpg"])
+@pytest.mark.parametrize("name", ["my photo.jpg", "a=b.jpg", "[a.jpg", "Bärbel.jpg", "0", "2026", "1e5"])
 def test_a_file_that_does_not_exist_keeps_its_name(name: str) -> None:
     value = parsed(f"input={path_value(name)}")
     assert str(getattr(value, "text", value)) == name
