@@ -104,7 +104,7 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
 
 def _opened(path: str) -> cv2.VideoCapture:
     if is_camera(path):
-        cv2.setLogLevel(2)  # errors alone: what fails is said in one line of ours
+        cv2.utils.logging.setLogLevel(2)  # errors alone: what fails is said in one line of ours
         return cv2.VideoCapture(int(path))
     own = os.environ.get(FFMPEG_OPTIONS)  # of the user: it counts
     os.environ[FFMPEG_OPTIONS] = own or (STREAM_OPTIONS if is_stream(path) else FILE_OPTIONS)
