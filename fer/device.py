@@ -1,16 +1,15 @@
 """The machine at hand: which device, which precision is fast on it, how to keep it busy."""
 
 import ctypes
-import os
 import platform
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
+from fer.cores import cores_to_use
 from fer.errors import ConfigError
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -85,59 +84,7 @@ def choose_threads() -> int:
     Threads that share a core with another busy process wait for one another at every operation: two of them then make
     less than one alone.
     """
-    allowed = torch.get_num_threads()
-    quota = cpu_quota()
-    if quota is not None:
-        allowed = min(allowed, int(quota))
-    return max(1, min(allowed, free_cores()))
-
-
-def free_cores(seconds: float = 0.3) -> int:
-    """How many of the cores that this process may use are idle, measured over a moment; all where that is unknown."""
-    try:
-        cores = os.sched_getaffinity(0)
-        before = _idle_ticks()
-        time.sleep(seconds)
-        after = _idle_ticks()
-    except (AttributeError, OSError, ValueError):  # no Linux
-        return os.cpu_count() or 1
-    ticks = seconds * os.sysconf("SC_CLK_TCK")
-    return round(sum(min(1.0, (after[core] - before[core]) / ticks) for core in cores if core in before))
-
-
-def _idle_ticks() -> dict[int, int]:
-    """Ticks that each core was idle or waited for a disk since the system started."""
-    lines = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()]
-    return {int(words[0][3:]): int(words[4]) + int(words[5]) for words in lines if words[0][:3] == "cpu" != words[0]}
-
-
-def cpu_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Cores' worth of time that containers and schedulers grant this process; None without a limit."""
-    try:
-        groups = [line.split(":", 2) for line in own.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return None
-    quotas = []
-    for _, controllers, path in (group for group in groups if len(group) == 3):
-        folder = root / "cpu" / path.strip("/") if controllers else root / path.strip("/")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        while folder != root.parent:
-            quotas += _quota_in(folder)
-            folder = folder.parent
-    return min(quotas, default=None)
-
-
-def _quota_in(folder: Path) -> list[float]:
-    """Version 2 has both numbers in one file, version 1 each in its own; no or a negative number is no limit."""
-    try:
-        if (folder / "cpu.max").exists():
-            most, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-        else:
-            most, period = ((folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
-        return [int(most) / int(period)] if int(most) > 0 else []
-    except (OSError, ValueError, ZeroDivisionError):
-        return []
+    return max(1, min(torch.get_num_threads(), cores_to_use()))
 
 
 def set_gpu_precision(products: str) -> None:

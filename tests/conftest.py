@@ -156,6 +156,10 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# Of every run a third of a second to count free cores, and a second to draw what few tests look at
+NOT_IN_EVERY_RUN = ("trainer.threads=1", "callbacks.schedule=null")
+
+
 @pytest.fixture(scope="session")
 def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides for a run of seconds: a small network, few images, fp32 on the CPU."""
@@ -175,6 +179,7 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         "callbacks.progress=null",
         "augment=light",
         "figures=false",
+        *NOT_IN_EVERY_RUN,
     ]
 
 

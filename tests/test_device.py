@@ -1,7 +1,5 @@
 """What is said of the machine at hand is true of it."""
 
-import os
-
 import pytest
 import torch
 
@@ -12,10 +10,8 @@ from fer.device import (
     best_precision,
     choose_threads,
     cpu_has_bf16,
-    cpu_quota,
     device_name,
     fp32_without_tf32,
-    free_cores,
     set_gpu_precision,
 )
 
@@ -65,50 +61,8 @@ def test_exact_products_are_for_a_while():
         set_gpu_precision("highest")
 
 
-@pytest.mark.parametrize(
-    ("own", "files", "quota"),
-    [
-        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "max 100000\n"}, 1.5),
-        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n"}, 0.5),  # of a group around it
-        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4.0),
-        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
-        ("0::/\n", {}, None),
-        (
-            "4:cpu,cpuacct:/x\n3:memory:/y\n",
-            {"cpu/x/cpu.cfs_quota_us": "200000", "cpu/x/cpu.cfs_period_us": "100000"},
-            2,
-        ),
-        ("4:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, None),
-        ("nonsense\n", {}, None),
-    ],
-)
-def test_the_quota_of_a_container_counts(tmp_path, own, files, quota):
-    (tmp_path / "own").write_text(own)
-    for name, content in files.items():
-        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "cgroup" / name).write_text(content)
-    assert cpu_quota(tmp_path / "cgroup", tmp_path / "own") == quota
-    assert cpu_quota(tmp_path / "cgroup", tmp_path / "nowhere") is None
-
-
-@pytest.mark.parametrize(
-    ("allowed", "quota", "free", "threads"),
-    [(8, None, 8, 8), (8, 2.5, 8, 2), (8, 0.5, 8, 1), (8, None, 3, 3), (8, None, 0, 1), (1, None, 8, 1)],
-)
-def test_a_training_takes_as_many_threads_as_cores_are_free(monkeypatch, allowed, quota, free, threads):
+@pytest.mark.parametrize(("allowed", "free", "threads"), [(8, 8, 8), (8, 3, 3), (1, 8, 1)])
+def test_a_training_takes_as_many_threads_as_cores_are_free(monkeypatch, allowed, free, threads):
     monkeypatch.setattr(torch, "get_num_threads", lambda: allowed)
-    monkeypatch.setattr(device_module, "cpu_quota", lambda: quota)
-    monkeypatch.setattr(device_module, "free_cores", lambda: free)
+    monkeypatch.setattr(device_module, "cores_to_use", lambda: free)
     assert choose_threads() == threads
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone says how busy a core is")
-def test_free_cores_are_counted(monkeypatch):
-    cores = sorted(os.sched_getaffinity(0))
-    ticks = os.sysconf("SC_CLK_TCK")
-    readings = iter([{core: 0 for core in cores}, {core: ticks if core == cores[0] else 0 for core in cores}])
-    monkeypatch.setattr(device_module, "_idle_ticks", lambda: next(readings))
-    monkeypatch.setattr(device_module.time, "sleep", lambda seconds: None)
-    assert free_cores(1.0) == 1
-    monkeypatch.undo()
-    assert 0 <= free_cores(0.05) <= len(cores)

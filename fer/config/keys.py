@@ -57,6 +57,7 @@ EXPORTS = {
 KEYS: dict[str, Rule] = {
     "seed": whole(0, MAX_SEED),
     "folds": choice("all").or_null(),
+    "jobs": COUNT.or_null(),
     "resume": PATH.or_null(),
     "figures": FLAG,
     "lr_find": FLAG.or_words("only"),

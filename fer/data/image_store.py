@@ -2,12 +2,13 @@
 
 import logging
 import mmap
-import os
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from fer import cores
 
 log = logging.getLogger(__name__)
 
@@ -100,16 +101,7 @@ def free_memory_bytes(device: torch.device) -> int | None:
     """Memory of a device that nothing holds; None where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            available = next(line for line in file if line.startswith("MemAvailable:"))
-        return int(available.split()[1]) * 1024
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return None
+    return cores.free_memory_bytes()
 
 
 def _channels_first(images: Tensor) -> Tensor:

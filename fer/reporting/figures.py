@@ -45,12 +45,15 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     with style():
         with replacing(folder / f"{name}.png", "wb") as file:
             figure.savefig(file, format="png")
+        layout = figure.get_layout_engine()
+        figure.set_layout_engine("none")  # the PNG's holds for the SVG too, and takes as long as drawing
         images = [image for axes in figure.axes for image in axes.images]
         faces = [image for image in images if image.get_interpolation() == "bilinear"]
         for image in faces:
             image.set_interpolation("none")  # else each is resampled to what a screen of some resolution shows
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine(layout)
         for image in faces:
             image.set_interpolation("bilinear")
     with replacing(folder / f"{name}.svg") as file:

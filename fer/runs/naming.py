@@ -14,7 +14,7 @@ from fer.runs.choices import Choices
 
 # Keys that leave what is learned as it is, or that are told apart otherwise
 IGNORED_KEYS = re.compile(
-    r"seed|.*\.seed|resume|figures|logger(\..*)?|lr_find|folds|hydra\..*|sweep.*|experiment|seeds|"
+    r"seed|.*\.seed|resume|figures|logger(\..*)?|lr_find|folds|jobs|hydra\..*|sweep.*|experiment|seeds|"
     r"callbacks\.(?!best\.|early_stopping\.).*|"
     r"data\.(_target_|name|pack|source|root|residency|fold|folds|eval_batch_size|classes|default_classes)|"
     r"model\.backbone|module\.(_target_|compile|channels_last)|"

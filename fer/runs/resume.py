@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 CHOSEN_AT_START = {"model.stem": "auto", "trainer.threads": None}
 MAY_CHANGE = (
     "resume",
+    "jobs",
     "figures",
     "callbacks",
     "logger",

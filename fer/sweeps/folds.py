@@ -14,7 +14,8 @@ from fer.runs.resume import with_overrides
 from fer.runs.status import Status
 from fer.sweeps.grid import Job, key_of, other_settings
 from fer.sweeps.job import make_waiting, objective, train_in_process
-from fer.sweeps.process import stopped_by_signals
+from fer.sweeps.process import StopFile, stopped_by_signals
+from fer.sweeps.side_by_side import share_machine, side_by_side
 from fer.sweeps.watch import Watch
 
 ALL = "all"
@@ -73,16 +74,10 @@ def train_folds(
         _check_settings(cfg, folder, overrides)
         if choices is not None and not _resumes(cfg, folder):
             folder.write_choices(choices)
-        options, overrides, count = _begin_or_resume(cfg, folder, overrides, options)
-        jobs = [_fold_job(folder, number, overrides) for number in range(count)]
-        with stopped_by_signals(path) as stop, Watch(count, Console(soft_wrap=True)) as watch:
-            for job in jobs:
-                if not job.folder.is_finished():
-                    make_waiting(job.folder)
-                    watch.follow([job])
-                watch.ended(job, train_in_process(job.folder, job.overrides, stop.asked, RETRIES, options))
-                if _all_would_fail(jobs, watch.outcomes):
-                    break
+        options, overrides, config = _begin_or_resume(cfg, folder, overrides, options)
+        jobs = [_fold_job(folder, number, overrides) for number in range(config.data.folds)]
+        with stopped_by_signals(path) as stop, Watch(len(jobs), Console(soft_wrap=True)) as watch:
+            _train_all(jobs, config, watch, stop, options)
         if stop.status:
             log.warning("stopped; resume with: python scripts/train.py resume=%s", folder)
             raise SystemExit(stop.status)
@@ -93,6 +88,30 @@ def train_folds(
         write_evaluation(pool_folds([job.folder for job in jobs]), folder)
         scores = [score for job in jobs if (score := objective(job.folder)) is not None]
         return sum(scores) / len(scores) if scores else None
+
+
+def _train_all(jobs: Sequence[Job], config: DictConfig, watch: Watch, stop: StopFile, options: Sequence[str]) -> None:
+    """Train the folds that are not finished, side by side, until all have ended or all would fail."""
+    unfinished = [job for job in jobs if not job.folder.is_finished()]
+    sharing = share_machine([config] * len(unfinished))
+
+    def train(job: Job) -> Status:
+        make_waiting(job.folder)
+        watch.follow([job])
+        return train_in_process(job.folder, job.overrides, stop.asked, RETRIES, options, sharing.cores)
+
+    def first_fold_failed() -> bool:
+        """So that the other of the first two says whether to try the rest."""
+        ended = [watch.outcomes[job.name].state for job in jobs[:2] if job.name in watch.outcomes]
+        return ended == ["failed"]
+
+    for job in jobs:
+        if job not in unfinished:
+            watch.ended(job, Status("skipped"))
+    for job, status in side_by_side(unfinished, train, sharing.at_once, hold=first_fold_failed):
+        watch.ended(job, status)
+        if _all_would_fail(jobs, watch.outcomes):
+            break
 
 
 def _resumes(cfg: DictConfig, folder: RunFolder) -> bool:
@@ -148,24 +167,23 @@ def _check_settings(cfg: DictConfig, folder: RunFolder, overrides: Sequence[str]
 
 def _begin_or_resume(
     cfg: DictConfig, folder: RunFolder, overrides: Sequence[str], options: Sequence[str]
-) -> tuple[list[str], list[str], int]:
-    """Options, overrides and number of folds: of a new run, or of the resumed one with the values given anew."""
+) -> tuple[list[str], list[str], DictConfig]:
+    """Options, overrides and config: of a new run, or of the resumed one with the values given anew."""
     own = _of_user(overrides)
     if not _resumes(cfg, folder):
         with open_dict(cfg):
             cfg.data.fold = 0
         folder.write_config(cfg)
         folder.write_overrides([*options, *own])
-        return list(options), own, int(cfg.data.folds)
+        return list(options), own, cfg
     saved, before = folder.read_config(), folder.read_overrides() or []
     changed = {key_of(override) for override in own}
     options = [word for word in before if word.startswith("--")]
     kept = [word for word in before if word not in options and key_of(word) not in changed]
-    folder.write_config(
-        with_overrides(saved, cfg, own, folder.read_choices())
-    )  # so that the next resume keeps the change
+    config = with_overrides(saved, cfg, own, folder.read_choices())
+    folder.write_config(config)  # so that the next resume keeps the change
     folder.write_overrides([*options, *kept, *own])
-    return options, [*kept, *own], int(saved.data.folds)
+    return options, [*kept, *own], config
 
 
 def _of_user(overrides: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from fer.errors import RunError
 from fer.runs.folder import RunFolder
 from fer.runs.status import Status, cause_of, one_line, read_status
 from fer.sweeps.names import as_given
-from fer.sweeps.process import StopFile, run_process
+from fer.sweeps.process import Ending, StopFile, run_process
 
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 OBJECTIVE = "val/accuracy"  # never of the test
@@ -51,6 +52,7 @@ def train_in_process(
     asked: Callable[[], str | None],
     retries: int = 0,
     options: Sequence[str] = (),
+    cores: int | None = None,
 ) -> Status:
     """Train in a process of its own, from the start or from where the folder's run stopped; skip a finished run.
 
@@ -60,6 +62,7 @@ def train_in_process(
         asked: see `run_process`.
         retries: how often to start again what a signal ended, such as the kernel's when memory runs out.
         options: of the command itself, such as `--config-dir`.
+        cores: see `run_process`.
     """
     if folder.is_finished():
         return Status("skipped")
@@ -73,21 +76,22 @@ def train_in_process(
         if asked():
             status = status.but(state="waiting" if attempt == 0 else "stopped")
             break
-        status = _attempt(command, folder, status.but(state="running", attempts=status.attempts + 1), asked)
+        status = status.but(state="running", attempts=status.attempts + 1)
+        status = _attempt(partial(run_process, command, folder.log_file, asked, cores), folder, status)
         if not (status.state == "failed" and status.signal):
             break
     status.write(folder)
     return status
 
 
-def _attempt(command: Sequence[str], folder: RunFolder, status: Status, asked: Callable[[], str | None]) -> Status:
-    """Run the command once; returns the status with its ending."""
+def _attempt(run: Callable[[], Ending], folder: RunFolder, status: Status) -> Status:
+    """Run a command once; returns the status with its ending."""
     status.write(folder)
     log = folder.log_file
     start = log.stat().st_size if log.exists() else 0
     started = time.monotonic()
     try:
-        ending = run_process(command, log, asked)
+        ending = run()
     except BaseException as error:  # a scheduler ends the watching process; the job is to be resumed
         seconds = status.seconds + time.monotonic() - started
         status.but(state="waiting", seconds=seconds, cause=one_line(str(error))).write(folder)

@@ -10,7 +10,7 @@ from fer.files import typeable
 
 MAX_NAME = 80  # characters of a folder's name
 BRACKETS = "${}[]()'\""
-LOCATION_KEYS = ("data.source", "data.root", "sweep")  # keys that say where things are, not what is run
+LOCATION_KEYS = ("data.source", "data.root", "sweep", "jobs")  # keys that say where and how fast, not what is run
 
 
 def job_name(choices: Mapping[str, Any], seed: Any, varied: Mapping[str, str]) -> str:

@@ -94,7 +94,9 @@ class OptunaSweeper(GridSweeper):
         command = sorted(
             str(override.input_line)
             for key, override in overrides.items()
-            if not (key in ("sweep", "figures") or key.startswith("hydra.") or ("." in key and leaves_result(key)))
+            if not (
+                key in ("sweep", "figures", "jobs") or key.startswith("hydra.") or ("." in key and leaves_result(key))
+            )
         )
         before = study.user_attrs.get(COMMAND)
         if before is not None and before != command and study.get_trials(deepcopy=False):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from fer.cores import CORES
 from fer.files import replacing
 
 PARENT, DRIVER = "FER_PARENT", "FER_SWEEP_DRIVER"
@@ -34,7 +35,7 @@ class Ending:
     stopped: bool  # because it was asked to
 
 
-def run_process(command: Sequence[str], log: Path, asked: Callable[[], str | None]) -> Ending:
+def run_process(command: Sequence[str], log: Path, asked: Callable[[], str | None], cores: int | None = None) -> Ending:
     """Run a command to its end; its output is appended to `log`.
 
     It is a process group of its own, so Ctrl-C in a terminal reaches only the one that watches, which passes it on.
@@ -43,9 +44,12 @@ def run_process(command: Sequence[str], log: Path, asked: Callable[[], str | Non
         command: program and arguments; a command of this project.
         log: file for stdout and stderr.
         asked: None, `stop` (SIGTERM: a run finishes its step and saves) or `kill`.
+        cores: that it may use; None leaves the choice to it.
     """
     _let_the_driver_decide()
     environment = {**os.environ, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    if cores is not None:
+        environment |= {CORES: str(cores), "OMP_NUM_THREADS": str(cores)}
     environment.pop("SLURM_NTASKS", None)  # or Lightning would wait for ranks that srun never starts
     started = time.monotonic()
     stopped = None

@@ -25,8 +25,9 @@ from fer.runs.folder import RunFolder
 from fer.runs.status import Status, one_line, read_status
 from fer.sweeps import grid
 from fer.sweeps.grid import Job
-from fer.sweeps.job import make_waiting, objective, quoted, run_job
+from fer.sweeps.job import command_options, make_waiting, objective, quoted, run_job, train_in_process
 from fer.sweeps.process import StopFile, announce_driver, stopped_by_signals
+from fer.sweeps.side_by_side import share_machine, side_by_side
 
 if TYPE_CHECKING:  # rich takes a tenth of a second, and `--help` needs none of it
     from fer.sweeps.watch import Watch
@@ -146,13 +147,18 @@ class GridSweeper(Sweeper):
     def launch(self, jobs: Sequence[Job]) -> None:
         """Hand jobs to the launcher, those of dead workers again, and wait until all have ended."""
         waiting = [job for job in jobs if self._is_waiting(job)]
-        self.watch.follow(waiting)
+        here = self.config.hydra.runtime.choices.get("hydra/launcher") == "basic"
+        if not here:
+            self.watch.follow(waiting)
         broken = None
         for _ in range(1 + self.retries):
             if not waiting or self.stop.asked():
                 break
             try:
-                self.launcher.launch([self._overrides(job) for job in waiting], initial_job_idx=0)
+                if here:
+                    self._train_here(waiting)
+                else:
+                    self.launcher.launch([self._overrides(job) for job in waiting], initial_job_idx=0)
             except Exception as error:  # a worker that died takes the launcher with it, but not the sweep
                 broken = one_line(f"{type(error).__name__}: {error}")
                 log.debug("launcher", exc_info=True)
@@ -163,6 +169,20 @@ class GridSweeper(Sweeper):
                 cause = f"its worker died: {status.cause or broken or 'no message'}"
                 status = status.but(state="failed", cause=cause)
                 status.write(job.folder)
+            self.watch.ended(job, status)
+
+    def _train_here(self, jobs: Sequence[Job]) -> None:
+        """Train jobs as processes of this machine, side by side, until all have ended."""
+        sharing = share_machine([job.config for job in jobs if job.config is not None])
+        options = command_options(self.config.hydra)
+        ours = "hydra" if sharing.at_once == 1 else ("hydra", "jobs=")  # that of a run of folds is its share of cores
+
+        def train(job: Job) -> Status:
+            self.watch.follow([job])
+            given = [override for override in job.overrides if not override.lstrip("+~").startswith(ours)]
+            return train_in_process(job.folder, given, self.stop.asked, self.retries, options, sharing.cores)
+
+        for job, status in side_by_side(jobs, train, sharing.at_once):
             self.watch.ended(job, status)
 
     def _is_waiting(self, job: Job) -> bool:
@@ -184,7 +204,8 @@ class GridSweeper(Sweeper):
     def _overrides(self, job: Job) -> list[str]:
         """What the launcher composes a job from."""
         where = [f"hydra.sweep.dir={quoted(self.folder)}", f"hydra.sweep.subdir={job.name}", "hydra.mode=MULTIRUN"]
-        return [*job.overrides, *where]
+        alone = [] if "jobs" in map(grid.key_of, job.overrides) else ["jobs=1"]  # the launcher starts several
+        return [*job.overrides, *alone, *where]
 
     def _try(self, failure: str, act: Callable[[], Any]) -> None:
         """Do what must not cost the sweep anything if it fails; its log goes to the console."""

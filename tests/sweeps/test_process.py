@@ -62,6 +62,15 @@ def test_an_exit_status_and_all_output_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["out", "err", "out", "err"]
 
 
+def test_a_run_is_told_how_many_cores_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_CORES", "8")  # of whoever started this command
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    code = "import os; print(os.environ['FER_CORES'], os.environ['OMP_NUM_THREADS'])"
+    for cores in (2, None):
+        run_process(python(code), tmp_path / "log", lambda: None, cores)
+    assert (tmp_path / "log").read_text().splitlines() == ["2 2", "8 8"]
+
+
 def test_a_signal_is_told_by_name(tmp_path: Path) -> None:
     ending = run_process(python("import os; os.kill(os.getpid(), 9)"), tmp_path / "log", lambda: None)
     assert (ending.exit_status, ending.signal, ending.stopped) == (None, "SIGKILL", False)

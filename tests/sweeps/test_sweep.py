@@ -130,6 +130,17 @@ def _names(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+def test_side_by_side_and_one_after_the_other_give_the_same_bits(short: list[str], tmp_path: Path) -> None:
+    given = ["-m", *short, "seed=0,1", "hydra.sweeper.compare=false"]
+    for jobs in (1, 2):
+        done = call(*given, f"jobs={jobs}", f"hydra.sweep.dir=sweep{jobs}", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for name in ("resnet18_fer2013_seed0", "resnet18_fer2013_seed1"):
+        one, two = (tmp_path / f"sweep{jobs}" / name / "predictions.csv" for jobs in (1, 2))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_stopped_sweep_saves_and_the_same_command_goes_on(

@@ -81,6 +81,38 @@ def test_a_sweep_returns_the_accuracy_of_each_job(sweeper: Callable, tmp_path: P
     assert read_status(killed).attempts == 2
 
 
+def test_jobs_side_by_side_are_the_jobs_of_one_after_the_other(
+    sweeper: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second ends only once the first has begun, and the other way round: they run at the same time."""
+    meet = """
+import os, sys, time
+from pathlib import Path
+given = dict(a.partition("=")[::2] for a in sys.argv[1:])
+folder = Path(given["hydra.run.dir"].strip("'"))
+(folder / "begun").write_text(os.environ.get("FER_CORES", "all") + " ".join(sys.argv[1:]))
+until = time.monotonic() + 60
+while len(list(folder.parent.glob("*/begun"))) < 2 and time.monotonic() < until:
+    time.sleep(0.02)
+(folder / "metrics.json").write_text('{"val/accuracy": 0.%s}' % (len(list(folder.parent.glob("*/begun")))))
+"""
+    (tmp_path / "run.py").write_text(meet)
+    monkeypatch.setattr("fer.sweeps.side_by_side.may_have_gpu", lambda: False)
+    monkeypatch.setattr("fer.sweeps.side_by_side.cores_to_use", lambda: 2)
+    assert sweeper("hydra.sweeper.compare=false").sweep(["seed=0,1", "folds=all", "hydra.sweeper.retries=0"]) == [
+        0.2,
+        0.2,
+    ]
+    out = capsys.readouterr().out
+    assert "[1/2]" in out
+    assert "[2/2]" in out
+    for seed in (0, 1):
+        begun = (tmp_path / "sweep" / f"resnet18_demo_seed{seed}" / "begun").read_text()
+        assert begun.startswith("1")  # core each
+        assert {f"seed={seed}", "folds=all", "hydra.mode=RUN"} <= set(begun[1:].split())
+        assert "retries" not in begun
+
+
 def test_a_failed_job_makes_exit_status_1_after_all_others_have_run(
     sweeper: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -213,7 +213,9 @@ def test_the_report_says_what_the_epoch_was_selected_by(
     ids=" ".join,
 )
 def test_every_remedy_trains(remedy: list[str], tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
-    cfg = tiny_config("trainer.max_epochs=2", *remedy)
+    cfg = tiny_config(
+        "trainer.max_epochs=2", "callbacks.schedule={_target_:fer.training.callbacks.ScheduleFigure}", *remedy
+    )
     metrics = train(cfg, tmp_path / "run")
     assert metrics is not None
     losses = [event.value for event in events(tmp_path / "run").Scalars("train/loss")]

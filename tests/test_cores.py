@@ -1,0 +1,75 @@
+"""Cores, quotas and GPUs as the system reports them."""
+
+import os
+
+import pytest
+
+from fer import cores
+from fer.cores import cores_to_use, cpu_quota, free_cores, may_have_gpu
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "quota"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000\n", "a/cpu.max": "max 100000\n"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "50000 100000\n"}, 0.5),  # of a group around it
+        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4.0),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),
+        (
+            "4:cpu,cpuacct:/x\n3:memory:/y\n",
+            {"cpu/x/cpu.cfs_quota_us": "200000", "cpu/x/cpu.cfs_period_us": "100000"},
+            2,
+        ),
+        ("4:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, None),
+        ("nonsense\n", {}, None),
+    ],
+)
+def test_the_quota_of_a_container_counts(tmp_path, own, files, quota):
+    (tmp_path / "own").write_text(own)
+    for name, content in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(content)
+    assert cpu_quota(tmp_path / "cgroup", tmp_path / "own") == quota
+    assert cpu_quota(tmp_path / "cgroup", tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("quota", "left", "free", "usable"),
+    [
+        (None, None, 8, 8),
+        (2.5, None, 8, 2),
+        (0.5, None, 8, 1),
+        (None, None, 0, 1),
+        (None, "3", 8, 3),  # of the command that started this run
+        (2.0, "3", 8, 2),
+    ],
+)
+def test_cores_are_those_that_are_free_and_granted(monkeypatch, quota, left, free, usable):
+    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(cores, "free_cores", lambda: free)
+    monkeypatch.delenv(cores.CORES, raising=False)
+    if left is not None:
+        monkeypatch.setenv(cores.CORES, left)
+    assert cores_to_use() == usable
+
+
+def test_a_gpu_that_is_hidden_does_not_count(monkeypatch):
+    monkeypatch.setattr(cores.sys, "platform", "linux")
+    monkeypatch.setattr(cores.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert may_have_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not may_have_gpu()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone says how busy a core is")
+def test_free_cores_are_counted(monkeypatch):
+    allowed = sorted(os.sched_getaffinity(0))
+    ticks = os.sysconf("SC_CLK_TCK")
+    readings = iter([{core: 0 for core in allowed}, {core: ticks if core == allowed[0] else 0 for core in allowed}])
+    monkeypatch.setattr(cores, "_idle_ticks", lambda: next(readings))
+    monkeypatch.setattr(cores.time, "sleep", lambda seconds: None)
+    assert free_cores(1.0) == 1
+    monkeypatch.undo()
+    assert 0 <= free_cores(0.05) <= len(allowed)
