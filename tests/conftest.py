@@ -156,7 +156,7 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# Of every run a third of a second to count free cores, and a second to draw what few tests look at
+# What costs every run a third of a second (counting free cores) and a second (a figure that few tests look at)
 NOT_IN_EVERY_RUN = ("trainer.threads=1", "callbacks.schedule=null")
 
 
