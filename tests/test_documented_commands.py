@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fer.cli.app import CONF, register_resolvers
 from fer.cli.arguments import understood
@@ -108,6 +111,22 @@ def jobs(words: list[str]) -> list[list[str]]:
         plain.append(f"{override.key_or_group}={override.value().start}" if drawn else given)
     (split,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(plain), None)
     return [list(split[0]), list(split[-1])] if len(split) > 1 else [plain]
+
+
+def test_the_exact_install_pins_all_that_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    versions = {canonicalize_name(pin.name): next(iter(pin.specifier)) for pin in pinned}
+    assert all(specifier.operator == "==" for specifier in versions.values())
+    extras = project["optional-dependencies"]
+    asked = [
+        *project["dependencies"],
+        *(line for name in ("parquet", "heic", "export", "dev", "docs") for line in extras[name]),
+    ]
+    for requirement in map(Requirement, asked):
+        if requirement.name != project["name"]:
+            assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)].version), requirement
 
 
 def test_extras_and_tests_that_docs_name_exist() -> None:

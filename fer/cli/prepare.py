@@ -8,9 +8,10 @@ from rich.table import Table
 
 from fer.data.audit import SHARPNESS_RATIO, Audit, audit_pack
 from fer.data.build_pack import build_pack
+from fer.data.croissant import croissant
 from fer.data.datasets import dataset
 from fer.data.left_out import left_out_lines
-from fer.data.pack import AUDIT, DUPLICATES, Pack, open_pack
+from fer.data.pack import AUDIT, CROISSANT, DUPLICATES, Pack, open_pack
 from fer.emotions import EMOTIONS
 from fer.errors import ConfigError
 from fer.faces.framing import Faces
@@ -53,12 +54,14 @@ def prepare(
     with console.status("looking for duplicates"):
         audit = audit_pack(pack)
     write_json(pack.folder / AUDIT, audit.numbers)
+    write_json(pack.folder / CROISSANT, croissant(pack))
     console.print(audit_table(audit.numbers))
     console.print(_remarks(audit.numbers), highlight=False)
     if len(audit.pairs):
         _draw(pack, audit)
         console.print(f"examples: {pack.folder / DUPLICATES}", highlight=False, soft_wrap=True)
     console.print(f"all numbers: {pack.folder / AUDIT}", highlight=False, soft_wrap=True)
+    console.print(f"metadata: {pack.folder / CROISSANT} (Croissant)", highlight=False, soft_wrap=True)
 
 
 def counts_table(pack: Pack) -> Table:

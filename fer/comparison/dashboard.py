@@ -1,6 +1,7 @@
-"""TensorBoard over many runs, under the names that the comparison gives them; those that crashed are marked."""
+"""TensorBoard over many runs, under the names that the comparison gives them; those whose process ended are marked."""
 
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from fer.reporting.tensorboard import FAILED, declare_columns, hyperparameters, 
 from fer.runs.finished import find_run_folders
 from fer.runs.folder import RunFolder
 from fer.runs.naming import Setup, flat_settings, labels
-from fer.runs.status import read_status
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,13 @@ def link_runs(places: Sequence[Path | str], logdir: Path) -> int:
         if entry.name not in named and entry.is_symlink():
             entry.unlink()  # another run has made its name longer
     for name, (run, _) in named.items():
-        place, status = logdir / name, read_status(run)
-        if status is not None and status.state == "failed":
-            _link_crashed(run, place)
+        place = logdir / name
+        if not run.is_finished() and not run.is_being_written():
+            _link_ended(run, place)
+        elif place.is_dir() and not place.is_symlink():
+            shutil.rmtree(
+                place
+            )  # it is resumed: TensorBoard forgets a run whose folder is gone; it is linked next time
         elif not place.is_symlink():
             place.symlink_to(run.tensorboard.resolve(), target_is_directory=True)
     values: dict[str, list[Any]] = {}
@@ -84,8 +88,8 @@ def link_runs(places: Sequence[Path | str], logdir: Path) -> int:
     return len(named)
 
 
-def _link_crashed(run: RunFolder, place: Path) -> None:
-    """A process that was killed could not say so: beside links to its events there is a file that does."""
+def _link_ended(run: RunFolder, place: Path) -> None:
+    """Crashed, killed or stopped runs could not all say so: beside links to their events there is a file that does."""
     if place.is_symlink():
         place.unlink()
     place.mkdir(exist_ok=True)

@@ -21,6 +21,8 @@ from fer.faces.framing import Framing
 FORMAT = 1
 MAX_CHECKED_BYTES = 1 << 28  # of images whose digest is checked on opening, a fifth of a second at most
 AUDIT, DUPLICATES = "audit.json", "duplicates.png"  # which prepare writes beside
+READINGS = "test_readings.csv"  # how often the test split was read, see `fer.evaluation.test_readings`
+CROISSANT = "croissant.json"  # metadata that other tools read
 PHOTOGRAPHS = "photographs.npz"  # which images show the same photograph, see `fer.data.near_duplicates`
 REQUIRED_KEYS = ("source", "layout", "shape", "counts", "rejected", "sha256")  # of the manifest
 

@@ -16,13 +16,20 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from fer.data.pack import AUDIT, DUPLICATES, PHOTOGRAPHS, digest
+from fer.data.pack import AUDIT, CROISSANT, DUPLICATES, PHOTOGRAPHS, READINGS, digest
 from fer.data.samples import Listing, RawSample
 from fer.faces.framing import square
 from fer.files import write_json
 
 COLUMNS = ("name", "emotion", "split", "subject")
-ADDED = {AUDIT, DUPLICATES, PHOTOGRAPHS, "twins.png"}  # beside a pack; the last one by older versions
+ADDED = {
+    AUDIT,
+    CROISSANT,
+    DUPLICATES,
+    PHOTOGRAPHS,
+    READINGS,
+    "twins.png",
+}  # beside a pack; the last one by older versions
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", *ADDED}
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 Identity = tuple[int, int] | None  # of a pack's folder
@@ -142,6 +149,8 @@ def _move_into_place(temporary: Path, folder: Path, before: Identity) -> None:
         if before is not None and identity(folder) == before:
             with suppress(FileNotFoundError):  # another process has just moved it
                 os.replace(folder, older)
+                if (older / READINGS).exists():  # what was read so far stays read
+                    shutil.copy2(older / READINGS, temporary / READINGS)
         try:
             os.rename(temporary, folder)
         except OSError:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fer.data.pack import READINGS
 from fer.errors import RunError
 from fer.evaluation.identity import code_facts
 from fer.runs.folder import RunFolder
@@ -16,7 +17,6 @@ from fer.runs.tables import read_rows, write_rows
 
 log = logging.getLogger(__name__)
 
-FILE = "test_readings.csv"
 COLUMNS = ("when", "run", "commit", "settings", "split", "accuracy")
 PATIENCE = 30  # seconds to wait for another run that writes its line
 # What changes neither the model nor what is tested: its place, and the seed
@@ -51,7 +51,7 @@ def note_test_reading(
     Returns:
         How often this split was scored; None where the ledger cannot be written, which is logged.
     """
-    file = pack / FILE
+    file = pack / READINGS
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
     code = code_facts()
     row = {

@@ -61,6 +61,7 @@ class RunFolder:
             path / "choices.json"
         )  # config groups and values as they were chosen, see `fer.runs.choices`
         self.lr_find_file = path / "lr_find.json"  # result of the learning-rate range test
+        self.lock_file = path / ".lock"  # held by the process that writes here
         self.figures = path / "figures"
         self.tensorboard = path / "tensorboard"
         self.evaluations = path / "evaluations"
@@ -122,13 +123,15 @@ class RunFolder:
         return not self.best_checkpoint.exists() and self.fold(0).best_checkpoint.exists()
 
     @contextmanager
-    def only_writer(self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0) -> Iterator[None]:
+    def only_writer(
+        self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0.2
+    ) -> Iterator[None]:
         """Lock the folder; the operating system frees it when the process ends, however it ends.
 
         Args:
             what: writes here, for the error.
             key: of the config that names another folder.
-            timeout: seconds to wait for another process that holds the folder.
+            timeout: seconds to wait for another process that holds the folder; one that only looks has it for a moment.
 
         Raises:
             RunError: another process holds it.
@@ -136,9 +139,8 @@ class RunFolder:
         import filelock  # takes longer to import than all other modules that commands load before they parse options
 
         self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / ".lock"
-        file.touch()
-        lock = filelock.FileLock(file, timeout=timeout, fallback_to_soft=False)
+        self.lock_file.touch()
+        lock = filelock.FileLock(self.lock_file, timeout=timeout, fallback_to_soft=False)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -152,6 +154,18 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    def is_being_written(self) -> bool:
+        """Whether a process holds the folder; where that cannot be known, yes."""
+        import filelock
+
+        if not self.lock_file.exists():
+            return False
+        try:
+            with filelock.FileLock(self.lock_file, timeout=0, fallback_to_soft=False):
+                return False
+        except OSError:  # it is held, or there are no locks here
+            return True
 
     def read_config(self) -> DictConfig:
         """The config of the run, as today's version would have written it (see `fer.runs.renamed`)."""

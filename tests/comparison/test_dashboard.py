@@ -1,6 +1,5 @@
 """Runs stand in TensorBoard under the names of the comparison."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from fer.comparison.dashboard import link_runs, named_runs
 from fer.comparison.groups import group_runs
 from fer.errors import RunError
 from fer.runs.finished import find_runs
+from fer.runs.folder import RunFolder
 
 GROUPS = {"model": "resnet18", "data": "fer2013", "freeze": "none", "augment": "standard"}
 PARTS = {"loss": {"label_smoothing": 0.1}, "module": {"ema_decay": None}}
@@ -19,7 +19,7 @@ PARTS = {"loss": {"label_smoothing": 0.1}, "module": {"ema_decay": None}}
 
 @pytest.fixture
 def runs(run_folder, tmp_path: Path) -> Path:
-    """Two finished runs that differ in one choice, and one that was killed."""
+    """Two finished runs that differ in one choice, and one whose process is gone."""
     for name, augment, seed in (("a", "none", 0), ("b", "standard", 0), ("c", "standard", 1)):
         settings = {**PARTS, "augment": {"flip": float(augment == "standard")}}
         choices = {"groups": {**GROUPS, "augment": augment}, "overrides": [f"augment={augment}", f"seed={seed}"]}
@@ -28,7 +28,6 @@ def runs(run_folder, tmp_path: Path) -> Path:
         )
         with SummaryWriter(str(folder / "tensorboard")) as writer:
             writer.add_scalar("val/accuracy", 0.5, 1)
-    (tmp_path / "runs" / "c" / "status.json").write_text(json.dumps({"state": "failed", "signal": "SIGKILL"}))
     return tmp_path / "runs"
 
 
@@ -58,6 +57,22 @@ def test_links_lead_to_the_events_and_crashed_runs_are_marked(runs: Path, tmp_pa
             content = plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
             assert content.session_end_info.status == api_pb2.STATUS_FAILURE
     assert not list((runs / "c").rglob("*.failed"))  # looking leaves the run as it is
+
+
+def test_a_run_is_marked_when_its_process_is_gone_and_unmarked_when_it_resumes(runs: Path, tmp_path: Path) -> None:
+    logdir, killed = tmp_path / "logdir", RunFolder(runs / "c")
+    logdir.mkdir()
+    place = logdir / "ResNet-18 (augment=standard), fer2013, seed 1"
+    with killed.only_writer():
+        link_runs([runs], logdir)
+        assert place.is_symlink()
+    link_runs([runs], logdir)
+    assert list(place.glob("*.failed"))
+    with killed.only_writer():  # resumed, while the dashboard is open
+        link_runs([runs], logdir)
+        assert not place.exists()  # for one reading, so that TensorBoard forgets how it ended
+        link_runs([runs], logdir)
+        assert place.is_symlink()
 
 
 def test_the_table_has_the_columns_of_all_runs(runs: Path, run_folder, tmp_path: Path) -> None:
