@@ -8,7 +8,7 @@ from fer.errors import WeightsError
 DEFAULT = "fer2013"  # what answers where no other model is named
 FOLDER = Path(__file__).parent / "shipped"
 SHA256 = {  # word -> of FOLDER/<word>.safetensors, which `export.py format=safetensors precision=fp16` made
-    "fer2013": "e1586989e062f8a25ebd98c742c609d6de10a7bbd7757e7944c37dba821c66c8",
+    "fer2013": "0b76d5d9eba02d8018a9e9fdfe176866d24bed91ee562a3b18e778fd5899c43e",
 }
 
 

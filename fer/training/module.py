@@ -108,7 +108,12 @@ class ExpressionModule(ExpressionClassifier, LightningModule):
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         # Dropout goes by the step, not by what was drawn before it; accumulation repeats a step, hence the index.
         words = np.random.SeedSequence([self.seed, self.global_step, index, self.global_rank]).generate_state(2)
-        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+        seed = int(words[0]) << 32 | int(words[1])
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed queues seeds for each kind of device not in use
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         logits = self(batch.images).float()
