@@ -17,7 +17,7 @@ from fer.runs.folder import RunFolder
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 NETWORKS = ("resnet18", "resnet34", "resnet50")
-RECIPE = ("experiment=scratch", "model.stem=small", "data.batch_size=256", "mix=mixup", "figures=false")
+RECIPE = ("experiment=scratch", "model.stem=small", "data.batch_size=256", "figures=false")
 SHARES = {"resnet18": 0.4, "resnet34": 0.25, "resnet50": 0.35}  # of the time of training
 FOR_TIMING, FOR_VOTING, FOR_STUDY = 0.12, 0.1, 0.18  # of all the time
 START_SECONDS = 25  # of a process: imports, first steps, test and report
