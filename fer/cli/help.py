@@ -37,7 +37,7 @@ def show_own_help(command: str, conf: Path) -> None:
 
 def group_lines(hydra: Hydra, conf: Path) -> Iterator[str]:
     """The groups of a command with their options, the chosen one first; files that are private to others are none."""
-    for group, chosen in HydraConfig.get().runtime.choices.items():
+    for group, chosen in reversed(HydraConfig.get().runtime.choices.items()):  # Hydra has data and model last
         if group.startswith("hydra") or not (conf / group).is_dir():
             continue
         options = sorted(

@@ -180,14 +180,14 @@ METRICS: tuple[Metric, ...] = (
            ("report", "tensorboard"), optional=True, scores=set_coverage_scores),
     Metric("set_size", "classes in a prediction set, mean",
            lambda p: None if p.sets is None else p.sets.sum(axis=1).mean(), ".2f", ("report",), optional=True),
-    Metric("set_coverage_of", "sets that hold it", class_set_coverages, ".3f", ("report",), per_class=True,
-           optional=True),
     Metric(IN_SAMPLE, "temperature fitted on these images", attrgetter("temperature_in_sample")),
     Metric("precision", "precision", lambda p: precisions(p.confusion), ".3f", PAGES, per_class=True),
     Metric("recall", "recall", lambda p: recalls(p.confusion), ".3f", PAGES, per_class=True, scores=recall_scores),
     Metric("f1", "F1", lambda p: f1_scores(p.confusion), ".3f", PAGES, per_class=True),
     Metric("auroc", "AUROC", lambda p: areas_under_roc(p.logits, p.labels), ".3f", PAGES, per_class=True,
            scores=auroc_scores),
+    Metric("set_coverage_of", "sets that hold it", class_set_coverages, ".3f", ("report",), per_class=True,
+           optional=True),
     Metric("support", "images", lambda p: p.confusion.sum(axis=1), ",", PAGES, per_class=True),
 )  # fmt: skip
 

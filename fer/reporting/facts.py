@@ -92,7 +92,7 @@ def _of_config(config: DictConfig, metrics: Mapping[str, Any]) -> list[tuple[str
         ("learning-rate schedule", _described(of("scheduler"))),
         ("freezing", _freezing(of("freeze.trainable")) or _described(of("freeze"))),
         ("loss", _described(of("loss"))),
-        ("augmentation", _described(of("augment"))),
+        ("augmentation", _augmentation(of("augment"))),
         ("mixup and CutMix", _described(of("mix")) if of("mix.mixup") or of("mix.cutmix") else "none"),
         ("averaged weights (EMA)", f"decay {of('module.ema_decay')}" if of("module.ema_decay") else "none"),
         ("training", f"{length}, {of('data.batch_size')} images in a batch, seed {of('seed')}"),
@@ -111,6 +111,13 @@ def _described(node: Any, leave_out: Sequence[str] = ()) -> str:
         if value not in (None, 0, "none") and not name.startswith("_") and name not in leave_out
     ]
     return str(node.get("_target_")).rsplit(".", 1)[-1] + "".join(shown)
+
+
+def _augmentation(node: Any) -> str:
+    """What changes training images; `none` where nothing does."""
+    erases = isinstance(node, DictConfig) and bool(node.get("erase"))
+    described = _described(node, leave_out=[] if erases else ["erase_area"])
+    return "none" if described == "Augment, scale [1, 1]" else described
 
 
 def _freezing(starts: Any) -> str:
@@ -139,7 +146,8 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
         rows.append(("selected epoch", f"{metrics['best_epoch']} (the first is 0), {_selected_by(config)}"))
     if metrics.get("parameters"):
         macs = metrics.get("macs")
-        cost = f", {macs / 1e9:.2f} billion multiply-accumulates per image" if macs else ""
+        cost = "" if not macs else f"{macs / 1e9:.2f} billion" if macs > 1e8 else f"{macs / 1e6:.1f} million"
+        cost = f", {cost} multiply-accumulates per image" if cost else ""
         rows.append(("size", f"{metrics['parameters'] / 1e6:.1f} million parameters{cost}"))
     if metrics.get("train_seconds"):
         speed, memory = metrics.get("train_images_per_second"), metrics.get("peak_memory_bytes")

@@ -125,7 +125,7 @@ class Throughput(Callback):
 
 
 class EpochLines(Callback):
-    """A line in the log for each epoch: losses, validation accuracy, time left."""
+    """A line of 80 columns in the log for each epoch: losses, validation accuracy, time left."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -147,9 +147,10 @@ class EpochLines(Callback):
         spent = time.perf_counter() - self._started
         left = spent / (epoch + 1 - self._first) * ((trainer.max_epochs or 0) - epoch - 1)
         results = trainer.callback_metrics
-        parts = [f"{tag.replace('/', ' ')} {results[tag]:.3f}" for tag in ("train/loss", "val/loss") if tag in results]
+        losses = (("loss", "train/loss"), ("val loss", "val/loss"))
+        parts = [f"{name} {results[tag]:.3f}" for name, tag in losses if tag in results]
         if "val/accuracy" in results:
-            parts.append(f"val accuracy {float(results['val/accuracy']):.1%}{self._best(trainer)}")
+            parts.append(f"val acc {float(results['val/accuracy']):.1%}{self._best(trainer)}")
         if trainer.is_global_zero:
             log.info("epoch %d: %s, %s left", epoch, ", ".join(parts), timedelta(seconds=round(left)))
 

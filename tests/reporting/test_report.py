@@ -14,6 +14,7 @@ from PIL import Image
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.reporting.cells import write_cells
+from fer.reporting.facts import facts
 from fer.reporting.figures import confusion_figure, save_figure
 from fer.reporting.report import write_report
 from fer.runs.choices import Choices
@@ -280,3 +281,12 @@ def test_it_says_what_was_typed(tmp_path, metrics, config):
     assert "chosen" not in Page(write_report(tmp_path, metrics, config)).text
     RunFolder(tmp_path).write_choices(Choices({"augment": "none"}, ("augment=none", "optimizer.lr=3e-3")))
     assert "augment=none, optimizer.lr=3e-3" in Page(write_report(tmp_path, metrics, config)).text
+
+
+def test_small_networks_and_plain_images_are_said_in_words(metrics, tiny_config):
+    said = dict(facts({**metrics, "macs": 1_234_000}, tiny_config("augment=none")))
+    assert said["augmentation"] == "none"
+    assert said["size"].endswith(", 1.2 million multiply-accumulates per image")
+    said = dict(facts({**metrics, "macs": 1_820_000_000}, tiny_config("augment=light")))
+    assert "flip 0.5" in said["augmentation"]
+    assert said["size"].endswith(", 1.82 billion multiply-accumulates per image")

@@ -117,7 +117,8 @@ def test_the_schedule_is_drawn_in_the_run_folder(run: tuple[Path, dict]) -> None
 def test_an_epoch_has_a_line_in_the_log(run: tuple[Path, dict]) -> None:
     lines = run[1]["records"]
     assert [line.split(":")[0] for line in lines] == ["epoch 0", "epoch 1", "epoch 2"]
-    assert all("train loss" in line and "val accuracy" in line and line.endswith("left") for line in lines)
+    assert all(" loss " in line and "val loss" in line and line.endswith("left") for line in lines)
+    assert all("val acc " in line and len(line) < 80 for line in lines)
     assert "0:00:00 left" in lines[-1]
 
 
