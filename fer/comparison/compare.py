@@ -12,6 +12,7 @@ from fer.comparison.figure_table import write_figures
 from fer.comparison.groups import group_runs, mixed_code
 from fer.comparison.networks import RESNETS, Architecture, architecture, measure_costs, measured_on
 from fer.comparison.pairs import accuracies_of, below_majority, compare_all, in_words
+from fer.comparison.people import results_by_people, write_people
 from fer.comparison.report import contents, results_table, to_html, to_markdown
 from fer.comparison.result import Comparison, Entry, write_differences, write_rows, write_runs, write_settings
 from fer.errors import ConfigError, RunError
@@ -53,7 +54,8 @@ def compare(
     remarks += [*mixed_code(groups), *below_majority(groups)]
     remarks += _test_readings(entries)
     timed_on = measured_on() if any(costs) else None
-    comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on)
+    people = results_by_people(groups)
+    comparison = Comparison(entries, differences, unfinished, [*remarks, *cautions], timed_on, people)
     write(comparison, folder, _architectures(comparison, architectures))
     print_summary(comparison, folder)
     return comparison
@@ -103,6 +105,7 @@ def write(comparison: Comparison, folder: Path, architectures: Sequence[Architec
     write_rows(folder / "comparison.csv", comparison.entries)
     write_differences(folder / "differences.csv", comparison.differences)
     write_runs(folder / "runs.csv", comparison.entries)
+    write_people(folder / "groups.csv", comparison.people)
     write_settings(folder / "settings.csv", comparison.entries)
     content = contents(comparison, pictures, architectures, folder)
     with replacing(folder / "comparison.md") as file:

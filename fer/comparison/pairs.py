@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from fer.comparison.groups import Group, without_arguments
-from fer.comparison.statistics import Estimate, holm, mean_accuracy, paired_difference
+from fer.comparison.statistics import Estimate, mean_accuracy, paired_difference
 from fer.errors import RunError
-from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, seed_spread
+from fer.evaluation.intervals import LEVEL, SeedSpread, by_unit, holm, seed_spread
 from fer.evaluation.metric_table import shown_in
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.runs.finished import Predictions
@@ -110,7 +110,7 @@ def below_majority(groups: Sequence[Group]) -> list[str]:
     return remarks
 
 
-Tested = tuple[np.ndarray, np.ndarray | None]  # correct, bool [S, N], and subjects, str [N]
+Tested = tuple[np.ndarray, np.ndarray | None]  # correct, bool [S, N], and people or photographs, [N]
 
 
 def _spread_of_two(own: Tested, beside: Sequence[Tested]) -> SeedSpread:
@@ -120,10 +120,10 @@ def _spread_of_two(own: Tested, beside: Sequence[Tested]) -> SeedSpread:
 
 
 def _tested(group: Group) -> Tested | None:
-    """Whether each seed is right on each image, bool [S, N], and who is on it; None without predictions."""
+    """Whether each seed is right on each image, bool [S, N], and who or what is on it; None without predictions."""
     found = answers(group)
     names = common_images(found) if found else []
-    return (correct_on(found, names), subjects_of(found, names)) if names else None
+    return (correct_on(found, names), units_of(found, names)) if names else None
 
 
 def folds_of(group: Group) -> np.ndarray | None:
@@ -144,6 +144,16 @@ def subjects_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.
         if p.subjects is not None:
             return p.subjects[[p.row_of[name] for name in names]]
     return None
+
+
+def units_of(predictions: Sequence[Predictions], names: Sequence[str]) -> np.ndarray | None:
+    """What was sampled: people where they are known, else photographs, [N]; None where each image stands alone."""
+    people = subjects_of(predictions, names)
+    known = next((p for p in predictions if p.photographs is not None), None)
+    if people is not None or known is None or known.photographs is None:
+        return people
+    shown = known.photographs[[known.row_of[name] for name in names]]
+    return shown if 1 < len(np.unique(shown)) < len(names) else None
 
 
 def compare_all(groups: Sequence[Group]) -> tuple[list[Difference], list[str]]:
@@ -199,17 +209,17 @@ def compare_pair(one: Group, other: Group) -> Difference | None:
     names = common_images([*mine, *theirs])
     if not names:
         return None
-    subjects = subjects_of([*mine, *theirs], names)
+    subjects, units = subjects_of([*mine, *theirs], names), units_of([*mine, *theirs], names)
     first, second = correct_on(mine, names), correct_on(theirs, names)
     if second.mean() > first.mean():
         one, other, first, second = other, one, second, first
     people = None if subjects is None else len(set(subjects.tolist()))
-    others = _other_differences(answers(one), answers(other), names, subjects)
-    return Difference(one, other, paired_difference(first, second, subjects), len(names), people, others=others)
+    others = _other_differences(answers(one), answers(other), names, units)
+    return Difference(one, other, paired_difference(first, second, units), len(names), people, others=others)
 
 
 def _other_differences(
-    mine: Sequence[Predictions], theirs: Sequence[Predictions], names: Sequence[str], subjects: np.ndarray | None
+    mine: Sequence[Predictions], theirs: Sequence[Predictions], names: Sequence[str], units: np.ndarray | None
 ) -> dict[str, Estimate]:
     """Paired differences of the metrics that are no accuracy, by key; none where labels are no classes of the runs."""
     try:
@@ -222,7 +232,7 @@ def _other_differences(
     for metric in shown_in("differences"):
         assert metric.scores is not None, metric.key
         first, second = (np.array([metric.scores(p).values for p in side]) for side in of)
-        found[metric.key] = paired_difference(first, second, subjects, differing)
+        found[metric.key] = paired_difference(first, second, units, differing)
     return found
 
 

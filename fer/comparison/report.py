@@ -14,6 +14,7 @@ from fer.comparison.result import Comparison, Entry, setting_differences, transf
 from fer.data.datasets import all_datasets, dataset
 from fer.evaluation.metric_table import MISSING, Metric, shown_in
 from fer.reporting.figure_table import FigureRow
+from fer.reporting.groups import FEW, TOO_SMALL, gap_sentences, p_in_words
 from fer.reporting.render import Link, render_html, render_markdown
 from fer.runs.folder import RunFolder
 
@@ -57,6 +58,8 @@ def contents(
         "differences": difference_sentences(comparison),
         "other_differences": other_differences_table(comparison),
         "single_seeds": any(difference.of_networks for difference in comparison.differences),
+        "people": people_table(comparison),
+        "gaps": people_sentences(comparison),
         "pictures": [(data, pictures.get(data, [])) for data in comparison.data],
         "costs": cost_table(comparison),
         "transfers": transfer_table(comparison),
@@ -178,7 +181,7 @@ def difference_sentences(comparison: Comparison) -> list[tuple[str, list[tuple[s
     for data in dict.fromkeys(d.first.data for d in comparison.differences):
         of_data = [d for d in comparison.differences if d.first.data == data]
         units = {f"{d.images:,} test images" + (f" of {d.subjects} people" if d.subjects else "") for d in of_data}
-        sentences = [(f"{in_words(d)}, {_p(d.p_holm)}.", d.shown) for d in of_data]
+        sentences = [(f"{in_words(d)}, {p_in_words(d.p_holm)}.", d.shown) for d in of_data]
         found.append((f"{data}, on the same {' or '.join(sorted(units))}", sentences))
     return found
 
@@ -193,7 +196,7 @@ def other_differences_table(comparison: Comparison) -> Table | None:
         cells = []
         for found, metric in ((d.others.get(metric.key), metric) for metric in metrics):
             interval = found and metric.text(found.value, [found.low, found.high])
-            cells += [interval, _p(found.p)] if found and interval else [MISSING, MISSING]
+            cells += [interval, p_in_words(found.p)] if found and interval else [MISSING, MISSING]
         rows.append([d.first.model, d.second.model, d.first.data, *cells])
     headings = ["more accurate", "less accurate", "data", *(cell for m in metrics for cell in (m.label, "corrected"))]
     caption = (
@@ -201,6 +204,30 @@ def other_differences_table(comparison: Comparison) -> Table | None:
         "of each metric by itself."
     )
     return Table(headings, rows, 3, caption) if rows else None
+
+
+def people_table(comparison: Comparison) -> Table | None:
+    """Accuracy by groups of people; None where no row knows any."""
+    metric = next(metric for metric in shown_in("comparison_page") if metric.key == "accuracy")
+    rows = []
+    for of in comparison.people:
+        for result in of.results:
+            row = result.row()
+            accuracy = metric.text(row["accuracy"], row["accuracy_ci95"]) if "accuracy" in row else TOO_SMALL
+            people = MISSING if result.people is None else f"{result.people:,}"
+            rows.append([of.group.model, of.group.data, result.attribute, result.group, f"{result.images:,}", people,
+                         accuracy])  # fmt: skip
+    headings = ["model", "data", "attribute", "group", "images", "people", metric.label]
+    return Table(headings, rows, 4, f"Means over seeds. {FEW}") if rows else None
+
+
+def people_sentences(comparison: Comparison) -> list[tuple[str, bool]]:
+    """The gaps of each row."""
+    return [
+        (f"{of.group.model} on {of.group.data}: {sentence}", shown)
+        for of in comparison.people
+        for sentence, shown in gap_sentences([r.row() for r in of.results], [gap.row() for gap in of.gaps])
+    ]
 
 
 def transfer_table(comparison: Comparison) -> Table | None:
@@ -225,10 +252,6 @@ def references_table(comparison: Comparison) -> tuple[Table, bool]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _spread(entry: Entry, metric: Metric) -> str:

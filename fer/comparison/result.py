@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from fer.comparison.groups import Group
 from fer.comparison.networks import Cost
 from fer.comparison.pairs import Difference, answers
+from fer.comparison.people import ByPeople
 from fer.comparison.statistics import Estimate
 from fer.evaluation.evaluation import KEYS_THAT_CHANGE_RESULTS
 from fer.evaluation.metric_table import shown_in
@@ -46,6 +47,7 @@ class Comparison:
     unfinished: list[Unfinished]
     remarks: list[str]
     timed_on: str | None  # the machine; None where nothing was timed
+    people: list[ByPeople] = field(default_factory=list)  # of the rows that know attributes of the people
 
     @property
     def data(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How sure a mean over seeds and test images is, and the difference of two: Welch's t-test over both, Holm.
+"""How sure a mean over seeds and test images is, and the difference of two: Welch's t-test over both.
 
 Two things vary: which images (or people) were tested, and which seed drew the weights and the order of the data. Seeds
 and images are crossed, for every seed is tested on the same images. What they share must not be counted twice
@@ -10,7 +10,6 @@ claim far too much (Welch 1947, The generalization of Student's problem; Sattert
 `tests/comparison/test_statistics.py` measures what that gives.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,25 +101,6 @@ def paired_difference(
         low, high = min(low, (1 - unlike) * value - unlike), max(high, (1 - unlike) * value + unlike)
         p = max(p, min(1.0, 2 * (1 + abs(value)) ** -len(sizes)))  # the level at which that bound would reach 0
     return Estimate(value, float(low), float(high), float(p), float(error), float(freedom))
-
-
-def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
-    """p-values for so many comparisons, in the order given (Holm 1979, A simple sequentially rejective procedure).
-
-    The chance of one false claim among all those with a value under 0.05 is then at most 5 %.
-
-    Args:
-        p_values: of the comparisons.
-        family: how many comparisons could have been made, where these were picked from more by the same data; those
-            that are not given are taken to show nothing.
-    """
-    count = max(len(p_values), family or 0)
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 def _alike(sums: np.ndarray, sizes: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from fer.data.attributes import counted, read_groups, take_groups
 from fer.data.datasets import dataset, list_samples
 from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.left_out import left_out_lines
@@ -118,9 +119,12 @@ def build_pack(
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
     before, made_from = identity(folder), fingerprint(source)
     with open_download(source) as files, PictureBuffer() as pictures:
+        groups, where = take_groups(files, source)
         listing = _with_lost(list_samples(files, votes), files)
+        listing = listing if groups is None else replace(listing, groups=groups)
         listing = listing if faces == "auto" else replace(listing, faces=faces)
         listing, framing = _frame(files, listing, pictures, store_size, align)
+        _report_groups(listing, where or files.where)
         manifest = {
             "format": FORMAT,
             "source": made_from,
@@ -144,6 +148,13 @@ def build_pack(
         log.warning("%d files of %s were left out (%s)", len(listing.rejected), source, told)
     log.info("packed %s images of %s (%s) in %s", f"{len(listing.samples):,}", source, listing.layout, folder)
     return folder
+
+
+def _report_groups(listing: Listing, where: str) -> None:
+    """Log the attributes of the people; raises DataError where their table is not of these data."""
+    if listing.groups is not None:
+        names, subjects = (np.array([getattr(s, key) for s in listing.samples]) for key in ("name", "subject"))
+        log.info("groups: %s", "; ".join(counted(read_groups(listing.groups, names, subjects, where))))
 
 
 def _with_lost(listing: Listing, source: Source) -> Listing:

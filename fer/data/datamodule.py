@@ -170,7 +170,9 @@ class FERDataModule(LightningDataModule):
 
     def _open_pack(self) -> Pack:
         pack = open_pack(self.folder)
-        return pack if self.subject is None else replace(pack, subjects=named_subjects(pack.names, self.subject))
+        pack = pack if self.subject is None else replace(pack, subjects=named_subjects(pack.names, self.subject))
+        pack.groups  # noqa: B018 - a mistake in its table is told before the training, not after it
+        return pack
 
     def _choose_splits(self, pack: Pack) -> np.ndarray:
         if self.folds is not None:

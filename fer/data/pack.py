@@ -1,7 +1,8 @@
 """Packs: a data set decoded once, as one array, one table and one manifest.
 
 `<data.root>/<name>/` holds `images.npy` (uint8 [N, H, W], or [N, H, W, 3] where there is colour), `table.csv` (name,
-emotion, split, subject) and `manifest.json`. `fer.data.build_pack` makes them.
+emotion, split, subject), `manifest.json` and, where attributes of the people are known, `groups.csv`.
+`fer.data.build_pack` makes them.
 """
 
 import csv
@@ -9,11 +10,13 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fer.data.attributes import GROUPS, Groups, read_groups
 from fer.data.datasets import dataset
 from fer.errors import ConfigError, DataError
 from fer.faces.framing import Framing
@@ -42,6 +45,19 @@ class Pack:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Attributes of the people, by `groups.csv` of the pack, which may be put there later; empty without one.
+
+        Raises:
+            DataError: see `fer.data.attributes.read_groups`.
+        """
+        file = self.folder / GROUPS
+        try:
+            return read_groups(file.read_bytes(), self.names, self.subjects, str(file)) if file.exists() else {}
+        except OSError as error:
+            raise DataError(f"{file} cannot be read ({error.strerror or error})") from error
 
     @property
     def stored_size(self) -> int:

@@ -29,4 +29,5 @@ class Listing:
     votes: np.ndarray | None = field(default=None, compare=False)  # float32 [N, 8]: shares of the vocabulary's emotions
     faces: Faces = "none"  # how packing finds the face in a picture, see `FramingRecord`; none: pictures are face crops
     boxes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)  # left, top, width, height of faces
+    groups: bytes | None = field(default=None, compare=False)  # a table of attributes, see `fer.data.attributes`
     dataset: str | None = None  # which one it is; None where the files do not tell

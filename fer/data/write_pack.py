@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
+from fer.data.attributes import GROUPS
 from fer.data.pack import AUDIT, CROISSANT, DUPLICATES, PHOTOGRAPHS, READINGS, digest
 from fer.data.samples import Listing, RawSample
 from fer.faces.framing import square
@@ -30,7 +31,7 @@ ADDED = {
     READINGS,
     "twins.png",
 }  # beside a pack; the last one by older versions
-FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", *ADDED}
+FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", GROUPS, *ADDED}
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
 Identity = tuple[int, int] | None  # of a pack's folder
 
@@ -114,7 +115,7 @@ def write_pack(
 
     Args:
         folder: of the pack.
-        listing: its samples, in the order of the pictures, and their votes.
+        listing: its samples, in the order of the pictures, and their votes and groups.
         pictures: as they were framed.
         manifest: without shape and digests, which are added.
         store_size: side of the squares where sizes differ, pixels.
@@ -129,6 +130,10 @@ def write_pack(
         manifest["shape"] = list(pictures.save(temporary / "images.npy", store_size))
         if listing.votes is not None:
             np.save(temporary / "votes.npy", listing.votes)
+        if listing.groups is not None:
+            (temporary / GROUPS).write_bytes(listing.groups)
+        elif (folder / GROUPS).exists():  # put there by hand
+            shutil.copyfile(folder / GROUPS, temporary / GROUPS)
         table = _table(listing.samples)
         (temporary / "table.csv").write_bytes(table)
         manifest["sha256"] = {

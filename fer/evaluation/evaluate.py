@@ -15,7 +15,7 @@ from fer.errors import ConfigError
 from fer.evaluation.conformal import fit_set_threshold
 from fer.evaluation.evaluated_data import ALL, no_known_class, open_evaluated, report_classes, report_framing
 from fer.evaluation.evaluation import Evaluation
-from fer.evaluation.identity import code_facts, pack_digest
+from fer.evaluation.identity import code_facts, data_facts
 from fer.evaluation.leakage import LeakageChecker
 from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.metrics import fit_temperature
@@ -58,7 +58,7 @@ def evaluate_run(
         for split, of_split in outputs.items()
     }
     metrics = split_metrics(found["val"], datamodule) | split_metrics(found["test"], datamodule)
-    metrics |= {"pack_sha256": pack_digest(datamodule.pack), **code_facts()}
+    metrics |= data_facts(datamodule.pack) | code_facts()
     return Evaluation(found["test"], metrics, temperature, "val", threshold)
 
 
@@ -113,7 +113,7 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
         "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
         "precision": members[0].precision,
         "device": device_name(device),
-        "pack_sha256": pack_digest(datamodule.pack),
+        **data_facts(datamodule.pack),
         **code_facts(),
     }
     metrics = split_metrics(predictions, datamodule) | facts
@@ -181,6 +181,7 @@ def with_facts(
         exact_duplicates=exact,
         near_duplicates=near,
         photographs=leakage.photographs[rows],
+        groups={attribute: values[rows] for attribute, values in pack.groups.items()},
         images_of_unknown_classes=int((~known).sum()),
         images_trained_on=leakage.trained_on(rows, split),
         split=split,

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SAME_IN_ALL_FOLDS = ("parameters", "macs", "precision", "device")  # of the training
 SAME_QUESTION = ("trained_on", "tta", "temperature_fitted_on", "image_size", "precision", "device")  # of evaluate.py
-IDENTITY = ("pack_sha256", "commit", "dirty", "versions", "threads")  # facts of the data and the code
+IDENTITY = ("pack_sha256", "data_source", "commit", "dirty", "versions", "threads")  # facts of the data and the code
 FOLD_KEYS = ("fold", "folds", "subject", "name", "pack")  # of the data: they decide who is tested where
 
 
@@ -120,6 +120,12 @@ def _pooled(folds: Sequence[Fold]) -> Evaluation:
         folds=np.repeat(np.arange(len(folds)), [len(part) for part in parts]),
         exact_duplicates=_joined([part.exact_duplicates for part in parts]),
         near_duplicates=_joined([part.near_duplicates for part in parts]),
+        photographs=_joined([part.photographs for part in parts]),
+        groups={
+            attribute: np.concatenate([part.groups[attribute] for part in parts])
+            for attribute in parts[0].groups
+            if all(attribute in part.groups for part in parts)
+        },
         data=f"{'data' if data is None else data['name']}, {len(folds)} folds",
     )
     metrics = compute_metrics(whole) | _leakage(folds)

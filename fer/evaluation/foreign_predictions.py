@@ -18,6 +18,7 @@ from fer.emotions import emotion_name
 from fer.errors import DataError
 from fer.evaluation.evaluate import READ_AS_TEST, split_metrics, with_facts
 from fer.evaluation.evaluation import Evaluation
+from fer.evaluation.identity import data_facts
 from fer.evaluation.leakage import LeakageChecker
 from fer.evaluation.predict_split import ModelOutputs
 from fer.evaluation.test_readings import note_test_reading
@@ -78,6 +79,7 @@ def evaluate_predictions(file: Path, datamodule: FERDataModule, split: str) -> E
     leakage = LeakageChecker(pack, known_before)
     predictions = with_facts(outputs, answers.classes, datamodule, split, 1.0, leakage)
     facts = {"data": predictions.data, "split": split, "classes": answers.classes, "predictions": file.name}
+    facts |= data_facts(pack)
     metrics = split_metrics(predictions, datamodule) | facts
     if split in READ_AS_TEST:
         settings = {"predictions": hashlib.sha256(file.read_bytes()).hexdigest()}

@@ -40,6 +40,7 @@ def accuracy_interval(
     folds: np.ndarray | None = None,
     equal_to: float | None = None,
     least_variance: float = 0.0,
+    level: float = LEVEL,
 ) -> list[float] | None:
     """95 % interval of an accuracy: for new people where subjects are given, else for new images.
 
@@ -56,6 +57,7 @@ def accuracy_interval(
         folds: by whose model each image was predicted, int [N], where folds are pooled.
         equal_to: how many images tell as much where nothing varies; None for all N.
         least_variance: of the metric.
+        level: how often the interval may miss the truth.
 
     Returns:
         [low, high]; None for images of one person, who says nothing of other people.
@@ -76,17 +78,17 @@ def accuracy_interval(
         variance += spread.variance / seeds
     variance, value = max(variance, least_variance), min(1.0, max(0.0, value))
     if variance == 0 or not 1e-9 < value < 1 - 1e-9:
-        return clopper_pearson(round(value), images * (equal_to or len(correct[0])) / len(correct[0]))
+        return clopper_pearson(round(value), images * (equal_to or len(correct[0])) / len(correct[0]), level)
     effective = value * (1 - value) / variance
-    quantiles = stats.t.ppf(1 - LEVEL / 2, [max(1, correct.shape[1] - 1), freedom])
-    return clopper_pearson(value, effective * min(1.0, quantiles[0] / quantiles[1]) ** 2)
+    quantiles = stats.t.ppf(1 - level / 2, [max(1, correct.shape[1] - 1), freedom])
+    return clopper_pearson(value, effective * min(1.0, quantiles[0] / quantiles[1]) ** 2, level)
 
 
-def clopper_pearson(share: float, count: float) -> list[float]:
+def clopper_pearson(share: float, count: float, level: float = LEVEL) -> list[float]:
     """The exact interval of a share of so many independent cases; `count` need not be whole."""
     right, wrong = share * count, (1 - share) * count
-    low = stats.beta.ppf(LEVEL / 2, right, wrong + 1) if share > 0 else 0.0
-    high = stats.beta.ppf(1 - LEVEL / 2, right + 1, wrong) if share < 1 else 1.0
+    low = stats.beta.ppf(level / 2, right, wrong + 1) if share > 0 else 0.0
+    high = stats.beta.ppf(1 - level / 2, right + 1, wrong) if share < 1 else 1.0
     return [float(low), float(high)]
 
 
@@ -151,6 +153,25 @@ def freedom_of_sum(parts: Sequence[tuple[float, float]]) -> float:
     """
     limits = [(v * f / stats.chi2.ppf(UNDERESTIMATED, f), f) for v, f in parts if v > 0]
     return sum(limit for limit, _ in limits) ** 2 / sum(limit**2 / f for limit, f in limits) if limits else 1.0
+
+
+def holm(p_values: Sequence[float], family: int | None = None) -> list[float]:
+    """p-values for so many comparisons, in the order given (Holm 1979, A simple sequentially rejective procedure).
+
+    The chance of one false claim among all those with a value under 0.05 is then at most 5 %.
+
+    Args:
+        p_values: of the comparisons.
+        family: how many comparisons could have been made, where these were picked from more by the same data; those
+            that are not given are taken to show nothing.
+    """
+    count = max(len(p_values), family or 0)
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
 
 
 def _variance_of_units(correct: np.ndarray, hits: np.ndarray, sizes: np.ndarray) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from fer.evaluation.calibration import Gaps, ece_if_calibrated, ece_interval
 from fer.evaluation.conformal import PROMISED
+from fer.evaluation.groups import group_metrics
 from fer.evaluation.identity import images_digest
 from fer.evaluation.intervals import accuracy_interval
 from fer.evaluation.metrics import (
@@ -193,7 +194,10 @@ METRICS: tuple[Metric, ...] = (
 
 
 def compute_metrics(predictions: SplitPredictions) -> dict[str, Any]:
-    """Every metric of a split, flat, by the names of `metrics.json`; None where a number does not exist."""
+    """Every metric of a split, by the names of `metrics.json`; None where a number does not exist.
+
+    All are flat but for results by groups of people, where those are known (`fer.evaluation.groups`).
+    """
     found: dict[str, Any] = {}
     for metric in METRICS:
         value = metric.compute(predictions)
@@ -203,7 +207,7 @@ def compute_metrics(predictions: SplitPredictions) -> dict[str, Any]:
         else:
             found[metric.key] = _plain(value)
         found |= _intervals(metric, predictions)
-    return found
+    return found | group_metrics(predictions)
 
 
 def _intervals(metric: Metric, predictions: SplitPredictions) -> dict[str, list[float] | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fer.evaluation.intervals import accuracy_interval
+from fer.evaluation.intervals import LEVEL, accuracy_interval
 from fer.evaluation.metrics import areas_under_roc, f1_scores, recalls
 from fer.evaluation.split_predictions import SplitPredictions
 
@@ -33,13 +33,20 @@ class ImageScores:
         return column if column is None or self.rows is None else column[self.rows]
 
 
-def score_interval(scores: ImageScores | None, predictions: SplitPredictions) -> list[float] | None:
-    """95 % interval of a metric, over people where they are known, else over photographs."""
+def score_interval(
+    scores: ImageScores | None, predictions: SplitPredictions, level: float = LEVEL
+) -> list[float] | None:
+    """Interval of a metric, 95 % unless told otherwise, over people where they are known, else over photographs."""
     if scores is None or not len(scores.values):
         return None
     subjects, folds = scores.of(predictions.units), scores.of(predictions.folds)
     return accuracy_interval(
-        scores.values, subjects, folds=folds, equal_to=scores.equal_to, least_variance=scores.least_variance
+        scores.values,
+        subjects,
+        folds=folds,
+        equal_to=scores.equal_to,
+        least_variance=scores.least_variance,
+        level=level,
     )
 
 

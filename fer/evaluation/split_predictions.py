@@ -1,7 +1,7 @@
 """The predictions for one split: metrics, tables, figures and reports are computed from them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -31,7 +31,8 @@ class SplitPredictions:
     votes: np.ndarray | None = None  # float64 [N, K], shares of people's votes, NaN where there are none; None: unknown
     exact_duplicates: np.ndarray | None = None  # bool [N], of an image known from training; None where unknown
     near_duplicates: np.ndarray | None = None  # bool [N], of the same photograph, exact ones included; None likewise
-    photographs: np.ndarray | None = None  # int [N], the same number for images of one photograph; None where unknown
+    photographs: np.ndarray | None = None  # [N], the same number for images of one photograph; None where unknown
+    groups: dict[str, np.ndarray] = field(default_factory=dict)  # of attributes of people, str [N]; empty: unknown
     images_of_unknown_classes: int = 0  # images that were left out
     images_trained_on: int | None = None  # images that were themselves trained or selected on; None where unknown
     folds: np.ndarray | None = None  # int [N], by whose model each image was predicted; None but for pooled folds
@@ -60,6 +61,8 @@ class SplitPredictions:
             names=table.names[chosen],
             subjects=None if table.subjects is None else table.subjects[chosen],
             images=None,
+            photographs=None if table.photographs is None else table.photographs[chosen],
+            groups={attribute: values[chosen] for attribute, values in table.groups.items()},
         )
 
     @property
@@ -114,10 +117,13 @@ class SplitPredictions:
         return matrix
 
     def table(self) -> Predictions:
-        """The rows of `predictions.csv` and `subjects.csv`."""
+        """The rows of `predictions.csv`, and what is known of their images."""
         names, shares = np.array(self.classes), self.probabilities
         labels, predicted = names[self.labels], names[self.predicted]
-        return Predictions(self.classes, self.names, labels, predicted, self.losses, shares, self.subjects)
+        photographs = self.units if self.subjects is None else None
+        return Predictions(
+            self.classes, self.names, labels, predicted, self.losses, shares, self.subjects, photographs, self.groups
+        )
 
 
 def _logits(probabilities: np.ndarray, predicted: np.ndarray) -> np.ndarray:

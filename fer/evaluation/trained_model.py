@@ -87,11 +87,16 @@ def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
     try:
         data, metrics = (json.loads(facts.get(key, "null")) for key in ("data", "metrics"))
         temperature = float(facts["temperature"]) if facts.get("calibrated", "true") == "true" else None
-    except ValueError as error:
+        set_threshold = json.loads(facts.get("set_threshold", "null"))  # which older versions did not write
+        set_threshold = None if set_threshold is None else float(set_threshold)
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
     if not isinstance(data, dict):
         data = {"name": facts["trained_on"]} if "trained_on" in facts else None
-    return TrainedModel(path, classifier, None, temperature, None, data, metrics if isinstance(metrics, dict) else {})
+    metrics = metrics if isinstance(metrics, dict) else {}
+    return TrainedModel(
+        path, classifier, None, temperature, None, data, metrics, settings=None, set_threshold=set_threshold
+    )
 
 
 def run_data(run: RunFolder) -> dict[str, Any] | None:

@@ -134,6 +134,7 @@ def describe(model: TrainedModel, precision: str) -> dict[str, str]:
         "std": json.dumps(classifier.std.flatten().tolist()),
         "temperature": repr(model.temperature or 1.0),
         "calibrated": json.dumps(model.temperature is not None),
+        "set_threshold": json.dumps(model.set_threshold),  # of prediction sets, see `fer.evaluation.conformal`
         "precision": precision,
         "preprocessing": PREPROCESSING.format(colours=colours, resized=resized, size=size, channels=channels),
         "framing": json.dumps(Framing.from_dict(classifier.framing).to_dict()),

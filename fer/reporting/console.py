@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fer.evaluation.metric_table import class_rows, result_rows
 from fer.reporting.facts import NAMES, baseline_remark
+from fer.reporting.groups import groups_table
 from fer.runs.folder import RunFolder
 
 
@@ -30,6 +31,9 @@ def print_evaluation(metrics: Mapping[str, Any], folder: RunFolder, console: Con
     console.print()
     if remark := baseline_remark(metrics, splits[-1]):
         console.print(remark, highlight=False, soft_wrap=True)
+    if groups := groups_table(metrics, splits[-1]):
+        for sentence, _ in groups["sentences"]:
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if metrics.get("best_epoch") is not None:
         console.print(_training(metrics), highlight=False)
     for name, path in (

@@ -19,7 +19,11 @@ LIMITS_OF_ANY_MODEL = (
     "It predicts one of its {classes} classes for every image, even where there is no face or another expression. Low "
     "probabilities are the only hint.",
     "The numbers hold for images like those of the test: same source, same way of cropping. Other cameras, ages, poses "
-    "and cultures usually give lower numbers, and differences between groups of people were not measured.",
+    "and cultures usually give lower numbers.",
+)
+NO_GROUPS = (
+    "Differences between groups of people were not measured: nothing is known of who is on the images. Where it is, "
+    "put groups.csv beside the data (docs/data.md)."
 )
 
 
@@ -130,7 +134,7 @@ def _freezing(starts: Any) -> str:
     return "; ".join(f"from {start} on {what} are trained" for (start, _), what in zip(starts, trained, strict=True))
 
 
-def _selected_by(config: DictConfig | None) -> str:
+def selected_by(config: DictConfig | None) -> str:
     """What the best checkpoint was selected by."""
     node = OmegaConf.select(config, "callbacks.best") if config is not None else None
     if not isinstance(node, DictConfig):
@@ -143,7 +147,7 @@ def _of_metrics(metrics: Mapping[str, Any], config: DictConfig | None) -> list[t
     counts = {name: metrics.get(f"{split}/images") for split, name in NAMES.items()}
     rows = [("images", ", ".join(f"{count:,} {name}" for name, count in counts.items() if count))]
     if metrics.get("best_epoch") is not None:
-        rows.append(("selected epoch", f"{metrics['best_epoch']} (the first is 0), {_selected_by(config)}"))
+        rows.append(("selected epoch", f"{metrics['best_epoch']} (the first is 0), {selected_by(config)}"))
     if metrics.get("parameters"):
         macs = metrics.get("macs")
         cost = "" if not macs else f"{macs / 1e9:.2f} billion" if macs > 1e8 else f"{macs / 1e6:.1f} million"
@@ -209,6 +213,7 @@ def limits(data: str, classes: int, metrics: Mapping[str, Any], split: str = "te
     """
     sentences = [EXPRESSIONS_ARE_NOT_FEELINGS, *dataset(data).caveats]
     sentences += [limit.format(classes=classes) for limit in LIMITS_OF_ANY_MODEL]
+    sentences += [] if metrics.get(f"{split}/groups") else [NO_GROUPS]
     bounds = metrics.get(f"{split}/accuracy_ci95")
     if bounds:
         sentences.append(

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,12 +10,15 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from fer.errors import RunError
+from fer.evaluation.deletion import deletion_in_words
 from fer.evaluation.metric_table import MISSING, class_rows, result_rows, shown_in
 from fer.files import replacing
 from fer.reporting.alt_texts import alt_text
 from fer.reporting.cells import confusion_table, errors_table
+from fer.reporting.checklist import CAPTION, checklist
 from fer.reporting.facts import NAMES, baseline_remark, data_name, facts, limits, run_title
-from fer.reporting.figure_table import figures_in
+from fer.reporting.figure_table import FigureRow, figures_in
+from fer.reporting.groups import groups_table
 from fer.reporting.render import render_html
 from fer.runs.folder import RunFolder
 
@@ -39,7 +43,11 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
     reported = splits[-1] if splits else "test"
     predictions, history = _read(run.read_predictions), _read(run.read_history) or {}
     figures = [
-        (row, path, alt_text(row.name, row.title, metrics, reported, predictions, history))
+        (
+            _with_check(row, metrics, reported),
+            path,
+            alt_text(row.name, row.title, metrics, reported, predictions, history),
+        )
         for row, path in figures_in(run.figures, "report", (".png", ".svg"))
     ]
     page = render_html(
@@ -51,12 +59,14 @@ def write_report(folder: Path, metrics: Mapping[str, Any], config: DictConfig | 
         facts=[*_chosen(run), *facts(metrics, config)],
         results={"headings": ["", *(NAMES[split] for split in splits)], "rows": result_rows("report", metrics, splits)},
         classes=_classes(metrics, reported),
+        groups=groups_table(metrics, reported),
         folds=_folds(metrics.get("folds") or []),
         confusion=predictions and confusion_table(predictions, run.figures),
         errors=predictions and errors_table(predictions),
         figures=figures,
         commands=_commands(run, metrics, config),
         limits=_limits(metrics, config, reported),
+        checklist={"rows": checklist(metrics, config, _data(metrics, config), reported), "caption": CAPTION},
     )
     with replacing(run.report_file) as file:
         file.write(page)
@@ -75,6 +85,12 @@ def _chosen(run: RunFolder) -> list[tuple[str, str]]:
     """What was typed, in the words that name the run in comparisons and in TensorBoard."""
     choices = _read(run.read_choices)
     return [("chosen", ", ".join(choices.overrides))] if choices is not None and choices.overrides else []
+
+
+def _with_check(row: FigureRow, metrics: Mapping[str, Any], split: str) -> FigureRow:
+    """A figure whose caption says how far its maps can be believed, where it has any."""
+    check = deletion_in_words(metrics, split) if row.name == "gradcam" else ""
+    return replace(row, caption=f"{row.caption} {check}") if check else row
 
 
 def _headline(metrics: Mapping[str, Any], split: str) -> dict[str, str] | None:
@@ -137,13 +153,17 @@ def _commands(run: RunFolder, metrics: Mapping[str, Any], config: DictConfig | N
     ]
 
 
+def _data(metrics: Mapping[str, Any], config: DictConfig | None) -> str:
+    """The name of the pack, or of what was evaluated."""
+    given = metrics.get("data", "") if config is None else OmegaConf.select(config, "data.pack") or data_name(config)
+    return str(given)
+
+
 def _limits(metrics: Mapping[str, Any], config: DictConfig | None, split: str) -> list[str]:
-    pack, fold, classes = str(metrics.get("data", "")), "", len(metrics.get("classes") or [])
+    fold, classes = "", len(metrics.get("classes") or [])
     if isinstance(metrics.get("fold"), int) and not metrics.get("folds"):
         fold = f"fold {metrics['fold']}"
-    if config is not None:
-        pack = str(OmegaConf.select(config, "data.pack") or data_name(config))
-        if OmegaConf.select(config, "data.folds") and "folds" not in metrics:
-            fold = f"fold {OmegaConf.select(config, 'data.fold')} of {OmegaConf.select(config, 'data.folds')}"
+    if config is not None and OmegaConf.select(config, "data.folds") and "folds" not in metrics:
+        fold = f"fold {OmegaConf.select(config, 'data.fold')} of {OmegaConf.select(config, 'data.folds')}"
     classes = classes or sum(name.startswith(f"{split}/support_") for name in metrics)
-    return limits(pack, classes, metrics, split, fold)
+    return limits(_data(metrics, config), classes, metrics, split, fold)

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from fer.errors import RunError
+from fer.evaluation.deletion import deletion_check
 from fer.evaluation.evaluation import Evaluation
 from fer.models.classifier import ExpressionClassifier
 from fer.reporting.cells import write_cells
@@ -35,6 +36,9 @@ def write_evaluation(
         log_results: called when the figures exist, before `metrics.json`: for the loggers of a run.
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+    if figures and classifier is not None:
+        check, split = deletion_check(classifier, evaluation.predictions), evaluation.predictions.split
+        evaluation = evaluation.with_metrics({f"{split}/{name}": value for name, value in check.items()})
     metrics = evaluation.metrics
     if evaluation.temperature is not None and evaluation.temperature_fitted_on is not None:
         folder.write_calibration(
@@ -64,7 +68,8 @@ def clear_evaluation(folder: RunFolder) -> None:
     """
     if folder.is_run():
         raise RunError(f"{folder} holds a run, whose own results would be lost; give another hydra.run.dir")
-    for file in (folder.metrics_file, folder.calibration_file, folder.subjects_file, folder.folds_file):
+    of_images = (folder.subjects_file, folder.photographs_file, folder.groups_file)
+    for file in (folder.metrics_file, folder.calibration_file, *of_images, folder.folds_file):
         file.unlink(missing_ok=True)
     for row in FIGURES:
         for figure in folder.figures.glob(f"{row.name}.*"):

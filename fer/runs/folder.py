@@ -50,6 +50,8 @@ class RunFolder:
         self.metrics_file = path / "metrics.json"  # written last: where it exists, the run is finished
         self.predictions_file = path / "predictions.csv"
         self.subjects_file = path / "subjects.csv"  # who is on each image, where that is known
+        self.groups_file = path / "groups.csv"  # attributes of the people, where those are known
+        self.photographs_file = path / "photographs.csv"  # which images show the same photograph, where some do
         self.calibration_file = path / "calibration.json"  # the temperature, fitted on validation for best_checkpoint
         self.history_file = path / "history.csv"  # what was logged of each epoch
         self.folds_file = path / "folds.csv"  # a row of metrics per fold, where folds were pooled
@@ -184,24 +186,32 @@ class RunFolder:
         write_json(self.metrics_file, dict(metrics))
 
     def read_predictions(self) -> "Predictions":
-        """`predictions.csv` with its subjects."""
-        from fer.runs.tables import read_predictions
+        """`predictions.csv` with what is known of its images."""
+        from fer.runs.tables import read_column, read_columns, read_predictions
 
-        return _read(self.predictions_file, lambda file: read_predictions(file, self.read_subjects()))
+        photographs = _read_optional(self.photographs_file, lambda file: read_column(file, "photograph"), None)
+        groups = _read_optional(self.groups_file, read_columns, None)
+        return _read(
+            self.predictions_file, lambda file: read_predictions(file, self.read_subjects(), photographs, groups)
+        )
 
     def write_predictions(self, predictions: "Predictions") -> None:
-        """Write `predictions.csv`, and `subjects.csv` where subjects are known."""
-        from fer.runs.tables import write_predictions, write_subjects
+        """Write `predictions.csv`, and what is known of its images: `subjects.csv`, `photographs.csv`, `groups.csv`."""
+        from fer.runs.tables import write_columns, write_predictions
 
         write_predictions(self.predictions_file, predictions)
         if predictions.subjects is not None:
-            write_subjects(self.subjects_file, predictions.names, predictions.subjects)
+            write_columns(self.subjects_file, predictions.names, {"subject": predictions.subjects})
+        if predictions.photographs is not None:
+            write_columns(self.photographs_file, predictions.names, {"photograph": predictions.photographs})
+        if predictions.groups:
+            write_columns(self.groups_file, predictions.names, predictions.groups)
 
     def read_subjects(self) -> dict[str, str] | None:
         """Subject by the name of the image; None where no file says so."""
-        from fer.runs.tables import read_subjects
+        from fer.runs.tables import read_column
 
-        return _read_optional(self.subjects_file, read_subjects, None)
+        return _read_optional(self.subjects_file, lambda file: read_column(file, "subject"), None)
 
     def read_temperature(self) -> float | None:
         """The temperature of the best checkpoint; None where none was fitted."""

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 from fer.files import replacing
 
 PREDICTION_COLUMNS = ["name", "label", "predicted", "loss"]  # then one of each class
-SUBJECT_COLUMNS = ["name", "subject"]
 CKPLUS_NAME = re.compile(r"(?:^|[/\\])(S\d{3})_\d{3}_\d{8}\.")  # the names of CK+ say who is on each image
 
 
@@ -28,6 +27,8 @@ class Predictions:
     losses: np.ndarray  # float64 [N], cross-entropy as trained, nats
     probabilities: np.ndarray  # float64 [N, K], as trained
     subjects: np.ndarray | None = None  # str [N]; None where somebody is unknown
+    photographs: np.ndarray | None = None  # [N], the same for images of one photograph; None where none is there twice
+    groups: dict[str, np.ndarray] = field(default_factory=dict)  # of attributes of people, str [N]; empty: unknown
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -57,12 +58,19 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
     )
 
 
-def read_predictions(file: Path, subjects: Mapping[str, str] | None) -> Predictions:
+def read_predictions(
+    file: Path,
+    subjects: Mapping[str, str] | None,
+    photographs: Mapping[str, str] | None = None,
+    groups: Mapping[str, Mapping[str, str]] | None = None,
+) -> Predictions:
     """Read `predictions.csv`.
 
     Args:
         file: to read.
         subjects: by the name of the image; where None, those of CK+ are in the names.
+        photographs: which one an image shows, by the name of the image.
+        groups: of each attribute, by the name of the image.
 
     Raises:
         ValueError: not of the form that runs write.
@@ -85,25 +93,44 @@ def read_predictions(file: Path, subjects: Mapping[str, str] | None) -> Predicti
         np.array(predicted),
         np.array(losses, dtype=np.float64),
         np.array(shares, dtype=np.float64).T,
-        np.array([subjects[name] for name in names]) if all(subjects.get(name) for name in names) else None,
+        _known(subjects, names),
+        _known(photographs or {}, names),
+        {attribute: np.array([of.get(name, "") for name in names]) for attribute, of in (groups or {}).items()},
     )
 
 
-def write_subjects(file: Path, names: np.ndarray, subjects: np.ndarray) -> None:
-    """Who is on each image, in the order of `predictions.csv`."""
-    _write(file, SUBJECT_COLUMNS, zip(names, subjects, strict=True))
+def _known(of_images: Mapping[str, str], names: Sequence[str]) -> np.ndarray | None:
+    """What is said of each image, str [N]; None where something is missing."""
+    return np.array([of_images[name] for name in names]) if all(of_images.get(name) for name in names) else None
 
 
-def read_subjects(file: Path) -> dict[str, str]:
-    """Subject by the name of the image.
+def write_columns(file: Path, names: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    """What is known of each image, such as who is on it, in the order of `predictions.csv`."""
+    _write(file, ["name", *columns], zip(names, *columns.values(), strict=True))
+
+
+def read_columns(file: Path) -> dict[str, dict[str, str]]:
+    """What `write_columns` wrote, by column, then by the name of the image.
 
     Raises:
         ValueError: other columns.
     """
     header, rows = _read(file)
-    if header != SUBJECT_COLUMNS:
+    if header[:1] != ["name"] or len(header) < 2:
         raise ValueError(f"its columns are {','.join(header)[:80]}")
-    return dict(rows)
+    return {column: {row[0]: row[place] for row in rows} for place, column in enumerate(header) if place}
+
+
+def read_column(file: Path, column: str) -> dict[str, str]:
+    """The only column of a file, by the name of the image.
+
+    Raises:
+        ValueError: other columns.
+    """
+    columns = read_columns(file)
+    if list(columns) != [column]:
+        raise ValueError(f"its columns are name,{','.join(columns)[:80]}")
+    return columns[column]
 
 
 def write_rows(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

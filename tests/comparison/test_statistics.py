@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from fer.comparison.statistics import holm, mean_accuracy, paired_difference
-from fer.evaluation.intervals import by_unit, seed_spread
+from fer.comparison.statistics import mean_accuracy, paired_difference
+from fer.evaluation.intervals import by_unit, holm, seed_spread
 
 
 def trained(generator, images, seeds, ability=0.9, seed_spread=0.0, subjects=None):

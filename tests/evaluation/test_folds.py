@@ -21,7 +21,7 @@ from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.split_predictions import SplitPredictions, softmax
 from fer.reporting.write import write_evaluation
 from fer.runs.folder import RunFolder
-from fer.runs.tables import write_subjects
+from fer.runs.tables import write_columns
 
 FOLDS = 3
 TEMPERATURES = (0.5, 1.0, 2.0)
@@ -144,7 +144,7 @@ def test_a_subject_in_two_folds_is_refused(folders, outcomes):
     names = np.array([row["name"] for row in table])
     subjects = np.array([row["subject"] for row in table], dtype=object)
     subjects[0] = outcomes[0].subjects[0]
-    write_subjects(folders[1] / "subjects.csv", names, subjects)
+    write_columns(folders[1] / "subjects.csv", names, {"subject": subjects})
     with pytest.raises(RunError, match=f"subject {outcomes[0].subjects[0]} is tested in two folds"):
         pool_folds(folders)
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fer.evaluation.deletion import deletion_check, deletion_in_words
 from fer.evaluation.inspection import class_maps, layer_with_maps
+from fer.evaluation.split_predictions import SplitPredictions
 from fer.models.averaging import AveragedNetwork
 from fer.models.classifier import ExpressionClassifier
 from fer.models.network import timm_network
@@ -53,6 +55,29 @@ def test_each_class_is_seen_where_it_is(corners, frozen):
     assert bright[16:, 16:].max() < 0.1
     assert dark[-8:, -8:].min() > 0.9
     assert dark[:16, :16].max() < 0.1
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_deleting_what_a_network_uses_hurts_it_more_than_the_centre(corners, seen):
+    """Of a network that looks at corners, and of one whose map is about nothing: it answers alike without any image."""
+    pytest.importorskip("pytorch_grad_cam")
+    classifier = classifier_of(BrightOrDark())
+    if not seen:
+        classifier.network.contrast.weight.data.zero_()
+        classifier.network.contrast.bias.data[:] = torch.tensor([1.0, 0.5])
+    images = np.concatenate([corners, corners[:, ::-1, ::-1]] * 3)
+    images[:, 10:22, 10:22] = 128
+    logits, labels, names = np.tile(np.float32([[1, 0]]), (6, 1)), np.zeros(6, int), np.arange(6).astype(str)
+    predictions = SplitPredictions(["happy", "sad"], logits, labels, names, None, lambda rows: images[rows])
+    found = deletion_check(classifier, predictions)
+    sentence = deletion_in_words({f"test/{name}": value for name, value in found.items()}, "test")
+    assert found["gradcam_images"] == 6
+    assert ("the maps do better than the centre" in sentence) == seen
+    if seen:
+        assert found["gradcam_drop"] > found["gradcam_drop_centre"] + 0.01
+        assert found["gradcam_gain_ci95"][0] > 0
+    else:
+        assert (found["gradcam_drop"], found["gradcam_drop_centre"]) == pytest.approx((0, 0), abs=1e-9)
 
 
 def test_weights_stay_as_they_are_and_no_gradient_is_left(corners):

@@ -19,7 +19,7 @@ from fer.models.network import timm_network
 from fer.models.weights import FORMAT
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-TEMPERATURE = 1.7
+TEMPERATURE, SET_THRESHOLD = 1.7, 0.15
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -72,6 +72,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str], wri
     build(cfg.data, "data").prepare_data()
     cfg.data.source = None
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
-    (folder / "calibration.json").write_text(json.dumps({"temperature": TEMPERATURE}), encoding="utf-8")
+    (folder / "calibration.json").write_text(
+        json.dumps({"temperature": TEMPERATURE, "set_threshold": SET_THRESHOLD}), encoding="utf-8"
+    )
     write_checkpoint(folder / "checkpoints" / "best.ckpt")
     return folder

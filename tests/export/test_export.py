@@ -14,13 +14,14 @@ import timm
 import torch
 
 from fer.errors import CheckpointError, ConfigError, DataError, ExportError
+from fer.evaluation.trained_model import load_trained
 from fer.export.check import check_difference, compare
 from fer.export.export import export
 from fer.export.faces import drawn_faces
 from fer.export.formats import CalibratedNetwork, load_safetensors, run_network
 from fer.models.load import load_classifier
 from fer.models.network import timm_network
-from tests.export.conftest import CLASSES, TEMPERATURE
+from tests.export.conftest import CLASSES, SET_THRESHOLD, TEMPERATURE
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -141,6 +142,7 @@ def test_a_transformer_as_an_exported_program(write_checkpoint: Callable, tmp_pa
 def test_safetensors_are_weights_by_timms_names(run: Path, tmp_path: Path, precision: str) -> None:
     path = tmp_path / "model.safetensors"
     results = export(str(run), "safetensors", precision, output=str(path))
+    assert load_trained(path).set_threshold == SET_THRESHOLD  # so that predictions from it have prediction sets
     images = faces(3)
     loaded = run_network(load_safetensors(path.read_bytes()))(images)
     assert np.abs(loaded - expected(run, images)).max() < (1e-6 if precision == "fp32" else 0.02)

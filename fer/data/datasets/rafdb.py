@@ -1,12 +1,15 @@
 """RAF-DB (Li et al. 2017): aligned colour faces, their labels in a list beside them.
 
-Copies have them in folders named by the codes (`train/5/train_00001_aligned.jpg`), or `train_labels.csv` beside.
+Attributes of the people are in `Annotation/manual/train_00001_manu_attri.txt`: five landmarks, then codes of gender,
+race and age, as its authors call them. Copies have faces in folders named by the codes
+(`train/5/train_00001_aligned.jpg`), or `train_labels.csv` beside.
 """
 
 import csv
 import re
 from pathlib import PurePosixPath
 
+from fer.data.attributes import groups_table
 from fer.data.datasets import DatasetFacts, Reference
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, Source
@@ -20,6 +23,12 @@ LABEL_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # its aut
 FACE = re.compile(r"(?P<key>(?P<split>train|test)_\d{4,5})(_aligned)?$")
 LABEL_COLUMNS = {"image", "label"}  # of the tables of copies
 EMOTION_OF_CODE = {"1": "surprise", "2": "fear", "3": "disgust", "4": "happy", "5": "sad", "6": "angry", "7": "neutral"}
+ATTRIBUTES_FILE = "_manu_attri.txt"
+ATTRIBUTES = {  # by line of it, from the sixth; code 2 of gender is "unsure"
+    "gender": {"0": "male", "1": "female"},
+    "race": {"0": "Caucasian", "1": "African-American", "2": "Asian"},
+    "age": {"0": "0-3", "1": "4-19", "2": "20-39", "3": "40-69", "4": "70+"},
+}
 ON_TEST = "in the code: the best of the epochs on the test images"
 
 FACTS = DatasetFacts(
@@ -109,16 +118,40 @@ def _with_list(source: Source, labels: str) -> Listing:
                 emotion_of[PurePosixPath(name).stem] = EMOTION_OF_CODE[code]
             case _:
                 raise DataError(f"{source.where}: {labels}, line {number}: {line[:60]!r} is not `train_00001.jpg 5`")
-    samples, rejected = [], []
+    samples, rejected, attributes = [], [], _attributes(source)
     for name in source.names:
         stem = PurePosixPath(name).stem
         key = stem.removesuffix("_aligned")
         if stem.endswith("_aligned") and key in emotion_of:
             samples.append(RawSample(name, emotion_of[key], key.split("_")[0], ""))
-        elif name != labels:
+        elif name != labels and not name.endswith(ATTRIBUTES_FILE):
             rejected.append((name, "not an aligned face of the label list"))
     if not samples:
         raise DataError(
             f"{source.where} holds {labels}, but none of its faces (basic/Image/aligned/train_00001_aligned.jpg)"
         )
-    return Listing("RAF-DB, aligned", samples, rejected)
+    known = {s.name: attributes[key] for s in samples if (key := _key(s.name)) in attributes}
+    return Listing("RAF-DB, aligned", samples, rejected, groups=groups_table(known) if known else None)
+
+
+def _key(name: str) -> str:
+    """`train_00001`, of a face or of its attributes."""
+    return PurePosixPath(name).name.removesuffix(ATTRIBUTES_FILE).partition(".")[0].removesuffix("_aligned")
+
+
+def _attributes(source: Source) -> dict[str, dict[str, str]]:
+    """Gender, race and age of each face that has them.
+
+    Raises:
+        DataError: a file of them in another form.
+    """
+    found = {}
+    for name in source.names:
+        if not name.endswith(ATTRIBUTES_FILE):
+            continue
+        codes = source.read(name).decode("utf-8", errors="replace").split()[10:]  # after five landmarks
+        if len(codes) != len(ATTRIBUTES) or not all(code.isdecimal() for code in codes):
+            raise DataError(f"{source.where}: {name} is not five landmarks, then codes of gender, race and age")
+        of = zip(ATTRIBUTES.items(), codes, strict=True)
+        found[_key(name)] = {attribute: words.get(code, "") for (attribute, words), code in of}
+    return found
