@@ -84,8 +84,11 @@ def paired_difference(
     gained = hits.sum(axis=0) * t - other_hits.sum(axis=0) * s  # whole numbers, so that equal ones are found equal
     value = float(gained.sum() / (s * t) / sizes.sum())
     variance = ratio_variance(gained / (s * t), sizes)
-    telling = gained != 0 if differing is None else by_unit(differing[None], subjects)[0][0] > 0
-    parts = [(variance, max(1, int(telling.sum()) - 1))]  # units that gain nothing tell nothing of tails
+    telling = float((gained != 0).sum())  # units that gain nothing tell nothing of tails
+    if differing is not None:  # images of rare classes weigh far more than others: as many equal ones would tell as much
+        squares = gained[by_unit(differing[None], subjects)[0][0] > 0] ** 2
+        telling = float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
+    parts = [(variance, max(1.0, telling - 1))]
     if min(s, t) > 1:
         for seeds, of in ((s, hits), (t, other_hits)):
             spread = seed_spread([(of, sizes)])
