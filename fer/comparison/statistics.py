@@ -85,7 +85,7 @@ def paired_difference(
     value = float(gained.sum() / (s * t) / sizes.sum())
     variance = ratio_variance(gained / (s * t), sizes)
     telling = float((gained != 0).sum())  # units that gain nothing tell nothing of tails
-    if differing is not None:  # images of rare classes weigh far more than others: as many equal ones would tell as much
+    if differing is not None:  # images of rare classes weigh far more: so many equal ones would tell as much
         squares = gained[by_unit(differing[None], subjects)[0][0] > 0] ** 2
         telling = float(squares.sum() ** 2 / (squares**2).sum()) if squares.any() else 0.0
     parts = [(variance, max(1.0, telling - 1))]
