@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import nn
 
 from fer.comparison.groups import Group
+from fer.console import track
 from fer.device import accelerator_kind, device_name, fp32_without_tf32, wait_for
 from fer.errors import FERError
 from fer.evaluation.inspection import multiply_accumulates
@@ -50,7 +50,7 @@ def measure_costs(groups: Sequence[Group]) -> list[Cost | None]:
     """
     keys = [_network_of(group) for group in groups]
     distinct = list(dict.fromkeys(key for key in keys if key is not None))
-    costs = {key: _cost(dict(key)) for key in track(distinct, description="timing networks", transient=True)}
+    costs = {key: _cost(dict(key)) for key in track(distinct, "timing networks")}
     return [None if key is None else costs[key] for key in keys]
 
 

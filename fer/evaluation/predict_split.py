@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
+from fer.console import track
 from fer.data.augment import resample
 from fer.data.datamodule import FERDataModule
 from fer.data.loader import DeviceLoader
@@ -111,7 +111,7 @@ def collect(classifier: ExpressionClassifier, loader: DeviceLoader, precision: s
     device = loader.device
     logits, labels, rows = [], [], []
     with autocast(device, precision):
-        for batch in track(loader, description=title, total=len(loader), transient=True):
+        for batch in track(loader, title, len(loader)):
             logits.append(_mean_of_views(classifier(batch.images).float(), len(batch.labels)))
             labels.append(batch.labels)
             rows.append(batch.rows)

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
+from fer.console import track
 from fer.errors import ExportError
 from fer.export.faces import BATCH_SIZE, FaceImages
 from fer.export.formats import Run
@@ -33,7 +33,7 @@ def compare(original: Run, exported: Run, faces: FaceImages, size: int, channels
     """
     total = -(-len(faces) // BATCH_SIZE)
     outputs: list[tuple[np.ndarray, np.ndarray]] = []
-    for batch in track(faces.batches(size, channels), description="checking", total=total, transient=True):
+    for batch in track(faces.batches(size, channels), "checking", total):
         outputs.append((original(batch), exported(batch)))
     ours, theirs = map(np.concatenate, zip(*outputs, strict=True))
     if not np.isfinite(theirs).all():

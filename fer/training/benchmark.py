@@ -36,7 +36,7 @@ from fer.instantiate import build
 from fer.models.network import build_network
 from fer.models.stages import parameter_groups
 from fer.runs.folder import RunFolder
-from fer.training.callbacks import EpochLines
+from fer.training.callbacks import EpochLines, ProgressLine
 from fer.training.loggers import build_loggers
 from fer.training.module import ExpressionModule
 from fer.training.train import build_callbacks, build_data, build_module
@@ -184,7 +184,7 @@ def _bare(cfg: DictConfig, data: FERDataModule, network: nn.Module, device: torc
 
 def _ours(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, run: RunFolder) -> float:
     clock = _Clock(cfg.warmup_steps, cfg.steps)
-    left_out = (Checkpoint, EpochLines)  # there is no end of the run to count towards
+    left_out = (Checkpoint, EpochLines, ProgressLine)  # there is no end of the run to count towards
     callbacks = [callback for callback in build_callbacks(cfg, run) if not isinstance(callback, left_out)]
     trainer = build(
         cfg.trainer,
@@ -194,6 +194,7 @@ def _ours(cfg: DictConfig, data: FERDataModule, module: ExpressionModule, run: R
         default_root_dir=str(run.path),
         accumulate_grad_batches=1,
         enable_checkpointing=False,
+        enable_progress_bar=False,
     )
     trainer.fit_loop.max_epochs = None
     trainer.fit_loop.epoch_loop.max_steps = cfg.warmup_steps + cfg.steps

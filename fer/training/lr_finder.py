@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
-from rich.progress import track
 
+from fer.console import track
 from fer.data.datamodule import FERDataModule
 from fer.data.loader import DeviceLoader
 from fer.device import autocast
@@ -109,7 +109,7 @@ def range_test(
     best = math.inf
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(classifier.seed)
-        for step in track(range(steps), description="learning-rate range test", transient=True):
+        for step in track(range(steps), "learning-rate range test"):
             batch = loader.batch(*divmod(step, len(loader)))
             set_stage_lrs(optimizer, classifier.stages, classifier.layerwise_lr(rates[step], len(classifier.stages)))
             with autocast(device, precision):

@@ -28,7 +28,6 @@ CHATTER = (
     "💡",
     "available:",
     "litlogger",
-    "LOCAL_RANK",
     "Automatic Mixed",
     "to estimate number",
     "Trainer.fit` stopped",
