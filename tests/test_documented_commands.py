@@ -1,7 +1,9 @@
-"""README and docs cannot lie: each command in them is composed and checked as the command line does it, in seconds."""
+"""README and docs cannot lie: each command in them is composed and checked; slow tests run some of them."""
 
 import re
+import runpy
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 from packaging.requirements import Requirement
@@ -141,3 +145,35 @@ def test_extras_and_tests_that_docs_name_exist() -> None:
         named += [f"{module.replace('.', '/')}.py" for module in re.findall(r"-m (tests[\w.]+)", command)]
         for test in named:
             assert (ROOT / test).exists(), (page, command)
+
+
+# Commands for which a run in small suffices
+IN_SMALL = re.compile(
+    r"python scripts/((evaluate|export).py checkpoint=outputs/DATE/TIME|evaluate.py checkpoint=\S+ tta=flip"
+    r"|compare.py runs=outputs)"
+)
+
+
+@pytest.fixture(scope="module")
+def small_world(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run, by the name that the docs have for it."""
+    from fer.training.train import train
+
+    world = tmp_path_factory.mktemp("world")
+    train(compose("train", [*tiny_overrides, "trainer.max_epochs=1"]), world / "outputs" / "DATE" / "TIME")
+    return world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [command for command in OURS if IN_SMALL.fullmatch(command)])
+def test_a_command_of_the_docs_runs(command: str, small_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = shlex.split(command)[1:]
+    monkeypatch.chdir(small_world)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / words[0]), *words[1:]])
+    monkeypatch.setenv("FER_DATA_DIR", str(small_world / "data"))
+    GlobalHydra.instance().clear()
+    try:
+        runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    finally:
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
