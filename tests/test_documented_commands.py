@@ -149,7 +149,7 @@ def test_extras_and_tests_that_docs_name_exist() -> None:
 
 # Commands for which a run in small suffices
 IN_SMALL = re.compile(
-    r"python scripts/((evaluate|export).py checkpoint=outputs/DATE/TIME|evaluate.py checkpoint=\S+ tta=flip"
+    r"python scripts/((evaluate|export).py checkpoint=outputs/DATE/TIME|evaluate.py checkpoint=outputs/DATE/TIME tta=flip"
     r"|compare.py runs=outputs)"
 )
 
