@@ -149,8 +149,8 @@ def test_extras_and_tests_that_docs_name_exist() -> None:
 
 # Commands for which a run in small suffices
 IN_SMALL = re.compile(
-    r"python scripts/((evaluate|export).py checkpoint=outputs/DATE/TIME|evaluate.py checkpoint=outputs/DATE/TIME tta=flip"
-    r"|compare.py runs=outputs)"
+    r"python scripts/(compare.py runs=outputs|(evaluate|export).py checkpoint=outputs/DATE/TIME"
+    r"|evaluate.py checkpoint=outputs/DATE/TIME tta=flip)"
 )
 
 
