@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -112,13 +113,14 @@ def named_runs(places: Sequence[Path | str]) -> dict[str, tuple[RunFolder, Mappi
         for model, of, content, chosen in zip(models, data, contents, choices, strict=True)
     ]
     named: dict[str, tuple[RunFolder, Mapping[str, Any]]] = {}
+    alike: Counter[str] = Counter()
     rows = zip(found, models, data, labels(setups), contents, choices, strict=True)
     for (run, config), model, of, label, content, chosen in rows:
         fold = f", fold {content['data'].get('fold')}" if content["data"].get("folds") else ""
         name = f"{model} ({label})" if label else model
         name = f"{name}, {of}{fold}, seed {content.get('seed')}".replace("/", "-")
-        alike = sum(other == name or other.startswith(f"{name} #") for other in named)
-        named[f"{name} #{alike + 1}" if alike else name] = (run, hyperparameters(config, chosen))
+        alike[name] += 1
+        named[f"{name} #{alike[name]}" if alike[name] > 1 else name] = (run, hyperparameters(config, chosen))
     return named
 
 
