@@ -13,6 +13,9 @@ from typing import IO, Any
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # of a disk
 
+# As `tempfile.mkstemp` names what will be renamed, of the kinds that we write
+LEFTOVER = re.compile(r"\..+(\.(ckpt|csv|json|html|jpe?g|png|svg|yaml|txt)\.[a-z0-9_]{8}|\.[a-z0-9_]{8}\.(webm|mp4))")
+
 
 @contextmanager
 def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
@@ -26,7 +29,10 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # nobody knows the temporary name
     try:
         with os.fdopen(handle, mode, **text) as file:
             yield file
@@ -37,9 +43,17 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is None:
+        if isinstance(error, OSError) and error.errno in REFUSALS and error.filename in (None, temporary):
             raise OSError(error.errno, error.strerror, str(path)) from error  # writing to a full disk names no file
         raise
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Remove the temporary files of writers that were killed; only whoever holds the folders alone may call it."""
+    for folder in folders:
+        for path in folder.glob(".*.*"):
+            if LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def new_folder(wanted: Path) -> Path:

@@ -9,7 +9,9 @@ import io
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +35,7 @@ ADDED = {
 }  # beside a pack; the last one by older versions
 FILES = {"images.npy", "table.csv", "manifest.json", "votes.npy", GROUPS, *ADDED}
 BUFFER_BYTES = 1 << 30  # of pictures that are held in memory; the rest waits in a temporary file
+LEFT_SECONDS = 60  # since a temporary folder was made, after which nobody is about to hold it
 Identity = tuple[int, int] | None  # of a pack's folder
 
 
@@ -125,8 +128,12 @@ def write_pack(
         OSError: the disk refuses; what was there stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    held = ExitStack()
     try:
+        with suppress(OSError):  # a file system without such locks: nobody removes what is left there
+            held.enter_context(_held(temporary))
         manifest["shape"] = list(pictures.save(temporary / "images.npy", store_size))
         if listing.votes is not None:
             np.save(temporary / "votes.npy", listing.votes)
@@ -144,12 +151,44 @@ def write_pack(
         temporary.chmod(0o755)
         _move_into_place(temporary, folder, before)
     finally:
+        held.close()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers of a pack left beside it, which may be large."""
+    for path in folder.parent.iterdir():
+        if path.name.startswith(f".{folder.name}.") and path.is_dir():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                    with _held(path):
+                        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder until the process ends, however it ends.
+
+    Raises:
+        OSError: another process holds it, or this system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise OSError("no locks of folders") from error
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _move_into_place(temporary: Path, folder: Path, before: Identity) -> None:
     """Rename; the pack that was there at the start makes way, one that another process put there since stays."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.old.") as old:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f".{folder.name}.old.", ignore_cleanup_errors=True
+    ) as old:
         older = Path(old) / folder.name
         if before is not None and identity(folder) == before:
             with suppress(FileNotFoundError):  # another process has just moved it

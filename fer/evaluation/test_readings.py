@@ -18,6 +18,7 @@ from fer.runs.tables import read_rows, write_rows
 log = logging.getLogger(__name__)
 
 COLUMNS = ("when", "run", "commit", "settings", "split", "accuracy")
+SAME_READING = ("run", "settings", "split")  # of a run that is resumed
 PATIENCE = 30  # seconds to wait for another run that writes its line
 # What changes neither the model nor what is tested: its place, and the seed
 NOT_SETTINGS = ("seed", "resume", "hydra", "logger", "figures", "sweep", "experiment", "lr_find", "folds", "choices")
@@ -37,7 +38,7 @@ class Readings:
 
 
 def note_test_reading(
-    pack: Path, run: Path | str, settings: Mapping[str, Any], split: str, accuracy: float | None
+    pack: Path, run: Path | str, settings: Mapping[str, Any], split: str, accuracy: float | None, resumed: bool = False
 ) -> Readings | None:
     """Add a line to the ledger of a pack.
 
@@ -47,6 +48,7 @@ def note_test_reading(
         settings: plain values that tell configurations apart; see `settings_of`.
         split: in words, such as `test` or `test of fold 3`.
         accuracy: in [0, 1].
+        resumed: whether the run was stopped before it was finished: a line of it, if there is one, is this reading.
 
     Returns:
         How often this split was scored; None where the ledger cannot be written, which is logged.
@@ -64,7 +66,10 @@ def note_test_reading(
     }
     try:
         with RunFolder(pack).only_writer("another run", timeout=PATIENCE):
-            rows = [*(read_rows(file) if file.exists() else []), row]
+            rows = read_rows(file) if file.exists() else []
+            if resumed:
+                rows = [earlier for earlier in rows if any(earlier.get(key) != row[key] for key in SAME_READING)]
+            rows.append(row)
             write_rows(file, COLUMNS, rows)
     except (OSError, ValueError, RunError) as error:
         log.warning("this reading of the test split is not noted: %s: %s", file, getattr(error, "strerror", error))

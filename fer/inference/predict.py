@@ -1,19 +1,23 @@
 """The command that predicts one's own pictures and videos: tables, annotated copies, contact sheets."""
 
 import csv
+import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.errors import ConfigError, DataError, PictureError, RunError
+from fer.errors import ConfigError, DataError, FERError, PictureError, RunError
 from fer.faces.detector import SMALLEST
-from fer.files import printable, replacing
+from fer.files import printable, remove_leftovers, replacing, write_json
 from fer.inference.annotate import Gallery, numbered
 from fer.inference.frames import shown_name
 from fer.inference.inputs import INPUT_HELP, Options, list_inputs
@@ -35,11 +39,13 @@ from fer.inference.results_page import ResultsPage, picture_item, results_json
 from fer.inference.stream import stream
 from fer.inference.video import predict_video
 from fer.models.shipped import DEFAULT
+from fer.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 Job = tuple[str, Callable[[], Summary]]  # the name of its input, and the work
 MAX_NAMED = 10  # skipped files that are named on the console; skipped.csv has all
+UNFINISHED = ".unfinished.json"  # of a folder of predictions: the command that writes there
 UNWRITABLE = "{folder} cannot be written ({error}); free some space or give another output="
 
 
@@ -79,8 +85,13 @@ def predict(
     alone = len(inputs.videos) == 1 and not inputs.pictures
     names = [shown_name(path) for path in inputs.videos]
     homes = [folder if alone else folder / numbered(n, name) for n, name in enumerate(names, 1)]
-    if any(path.exists() for path in (folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes)))):
-        raise RunError(f"{folder} holds predictions already; give another output=")
+    tables = [folder / FACES_FILE, *(home / TIMELINE_FILE for home in (folder, *homes))]
+    asked = {
+        "checkpoint": str(checkpoint),
+        "inputs": [printable(path) for path in (*inputs.pictures, *names)],
+        **asdict(options),
+    }
+    _refuse_taken(folder, tables, asked)
     classifier = EmotionClassifier.load(checkpoint or DEFAULT, device, precision, own_network)
     if not classifier.calibrated:
         log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
@@ -88,7 +99,35 @@ def predict(
     jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []
     for path, name, home in zip(inputs.videos, names, homes, strict=True):
         jobs.append((name, partial(predict_video, classifier, path, home, options)))
-    return _run(jobs)
+    with RunFolder(folder).only_writer("another prediction", "output", keep=False):
+        _refuse_taken(folder, tables, asked)
+        remove_leftovers(*{folder, folder / ANNOTATED_FOLDER, *homes})
+        return _run_marked(jobs, folder / UNFINISHED, tables, asked)
+
+
+def _run_marked(jobs: Sequence[Job], marker: Path, tables: Sequence[Path], asked: Mapping[str, Any]) -> list[Summary]:
+    """Do the jobs; while they are done, and where they were stopped, a file says what was asked."""
+    write_json(marker, asked)
+    try:
+        summaries = _run(jobs)
+    except FERError:
+        if not any(table.exists() for table in tables):
+            marker.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):
+        marker.unlink()
+    return summaries
+
+
+def _refuse_taken(folder: Path, tables: Sequence[Path], asked: Mapping[str, Any]) -> None:
+    """Raises RunError where a folder holds predictions, unless the same command was stopped there."""
+    if any(table.exists() for table in tables):
+        try:
+            unfinished = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            unfinished = None
+        if unfinished != json.loads(json.dumps(asked)):
+            raise RunError(f"{folder} holds predictions already; give another output=")
 
 
 def _run(jobs: Sequence[Job]) -> list[Summary]:

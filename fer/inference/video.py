@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -85,15 +85,11 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
     capture, facts = open_video(path)
     copy = folder / f"{ANNOTATED_VIDEO}{copy_suffix()}" if options.annotate else None
     try:
-        with _until_interrupted() if facts.live else nullcontext() as stop:
-            frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
-            timeline, tracks = _write_timeline(classifier, frames, facts, folder, options, copy, summary)
-        with replacing(folder / TIMELINE_FIGURE, "wb") as image:
-            timeline_figure(timeline, classifier.classes, tracks.forgotten).savefig(image, format="png")
-        if options.page:
-            name = facts.name if "://" in facts.name else os.path.basename(facts.name)
-            figures = {"video": name, "frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
-            write_video_page(folder, figures, folder / TIMELINE_FIGURE, _shares(timeline, classifier.classes), copy)
+        with replacing(folder / TIMELINE_FILE) as table:  # takes its place last: it says that the video is done
+            with _until_interrupted() if facts.live else nullcontext() as stop:
+                frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
+                timeline, tracks = _write_timeline(classifier, frames, facts, folder, table, options, copy, summary)
+            _draw_timeline(timeline, tracks, facts, folder, classifier.classes, copy, options.page, summary)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:
@@ -135,6 +131,7 @@ def _write_timeline(
     frames: Iterator[Frame],
     facts: VideoFacts,
     folder: Path,
+    file: IO[str],
     options: Options,
     copy: Path | None,
     summary: Summary,
@@ -144,7 +141,6 @@ def _write_timeline(
     every = 1 / min(options.frames_per_second or facts.rate, facts.rate)
     timeline, tracks = Timeline(), Tracks(options.smoothing, every)
     with (
-        replacing(folder / TIMELINE_FILE) as file,
         video_copy(copy, facts, size) if copy else nullcontext() as write,
         results_json(folder, {"video": printable(facts.name), "classes": [*classes]}, "rows") as items,
         progress_bar("frames") as progress,
@@ -170,6 +166,26 @@ def _write_timeline(
         if not summary.pictures:
             raise PictureError(f"no frame of {facts.name} can be read; {CONVERT_HELP}")
     return timeline, tracks
+
+
+def _draw_timeline(
+    timeline: Timeline,
+    tracks: Tracks,
+    facts: VideoFacts,
+    folder: Path,
+    classes: Sequence[str],
+    copy: Path | None,
+    page: bool,
+    summary: Summary,
+) -> None:
+    """Write the figure of a timeline, and the page."""
+    with replacing(folder / TIMELINE_FIGURE, "wb") as image:
+        timeline_figure(timeline, classes, tracks.forgotten).savefig(image, format="png")
+    if page:
+        counts = {"frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
+        name = facts.name if "://" in facts.name else printable(os.path.basename(facts.name))
+        shares = _shares(timeline, classes)
+        write_video_page(folder, {"video": name, **counts}, folder / TIMELINE_FIGURE, shares, copy)
 
 
 def _shown_size(facts: VideoFacts) -> tuple[int, int]:

@@ -68,6 +68,7 @@ def clear_evaluation(folder: RunFolder) -> None:
     """
     if folder.is_run():
         raise RunError(f"{folder} holds a run, whose own results would be lost; give another hydra.run.dir")
+    folder.remove_leftovers()
     of_images = (folder.subjects_file, folder.photographs_file, folder.groups_file)
     for file in (folder.metrics_file, folder.calibration_file, *of_images, folder.folds_file):
         file.unlink(missing_ok=True)

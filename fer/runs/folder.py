@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fer.errors import RunError
-from fer.files import replacing, write_json
+from fer.files import remove_leftovers, replacing, write_json
 from fer.runs.choices import Choices
 from fer.runs.renamed import is_removed, translated
 
@@ -126,7 +126,7 @@ class RunFolder:
 
     @contextmanager
     def only_writer(
-        self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0.2
+        self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0.2, keep: bool = True
     ) -> Iterator[None]:
         """Lock the folder; the operating system frees it when the process ends, however it ends.
 
@@ -134,6 +134,7 @@ class RunFolder:
             what: writes here, for the error.
             key: of the config that names another folder.
             timeout: seconds to wait for another process that holds the folder; one that only looks has it for a moment.
+            keep: whether the file of the lock stays, as it must where anybody waits for it.
 
         Raises:
             RunError: another process holds it.
@@ -156,6 +157,13 @@ class RunFolder:
             yield
         finally:
             lock.release()
+            if not keep:
+                with suppress(OSError):
+                    file.unlink()
+
+    def remove_leftovers(self) -> None:
+        """Remove what writers of this folder left that were killed; call it as the only writer."""
+        remove_leftovers(self.path, self.checkpoints, self.figures, self.figures / "cells")
 
     def is_being_written(self) -> bool:
         """Whether a process holds the folder; where that cannot be known, yes."""

@@ -64,6 +64,7 @@ def train(
         return _train(*_resumed(cfg, run, overrides), run)
     with run.only_writer():
         run.check_unfinished()
+        run.remove_leftovers()
         cfg, checkpoint = _resumed(cfg, run, overrides)
         _record(cfg, run, choices, is_new=checkpoint is None)
         return _train(cfg, checkpoint, run)
@@ -108,18 +109,18 @@ def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str
     start_logging(trainer.loggers, cfg, run.read_choices())
     with failure_marked(trainer.loggers):
         _fit(module, data, trainer, checkpoint, run)
-        return _test(cfg, module, data, trainer, run)
+        return _test(cfg, module, data, trainer, run, resumed=checkpoint is not None)
 
 
 def _test(
-    cfg: DictConfig, module: ExpressionModule, data: FERDataModule, trainer: Trainer, run: RunFolder
+    cfg: DictConfig, module: ExpressionModule, data: FERDataModule, trainer: Trainer, run: RunFolder, resumed: bool
 ) -> dict[str, Any]:
     """Test the best checkpoint and fill the run folder."""
     train_seconds = _train_seconds(trainer)
     classifier, best_epoch = _best_classifier(module, run)
     evaluation = evaluate_run(classifier, data, trainer.strategy.root_device, str(trainer.precision))
     training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}
-    evaluation = evaluation.with_metrics(training | _note_reading(cfg, data, run, evaluation))
+    evaluation = evaluation.with_metrics(training | _note_reading(cfg, data, run, evaluation, resumed))
     log_results = partial(finish_logging, trainer.loggers, run, evaluation, classifier, trainer.global_step)
     write_evaluation(evaluation, run, cfg, classifier, cfg.figures, log_results)
     return evaluation.metrics
@@ -217,11 +218,14 @@ def _best_classifier(module: ExpressionModule, run: RunFolder) -> tuple[Expressi
     return load_classifier(run.best_checkpoint, network=module.network), epoch
 
 
-def _note_reading(cfg: DictConfig, data: FERDataModule, run: RunFolder, evaluation: Evaluation) -> dict[str, int]:
+def _note_reading(
+    cfg: DictConfig, data: FERDataModule, run: RunFolder, evaluation: Evaluation, resumed: bool
+) -> dict[str, int]:
     """Enter the test into the ledger of the pack; how often its test split was read so far."""
     settings = settings_of(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
     split = split_in_words("test", data.fold if data.folds else None)
-    readings = note_test_reading(data.folder, str(run), settings, split, evaluation.metrics.get("test/accuracy"))
+    accuracy = evaluation.metrics.get("test/accuracy")
+    readings = note_test_reading(data.folder, str(run), settings, split, accuracy, resumed)
     return {} if readings is None else readings.metrics("test")
 
 
