@@ -37,6 +37,14 @@ def test_any_file_that_exists_is_taken_as_it_is(name: str, tmp_path: Path, monke
         assert compose("predict", [word]).input == name
 
 
+def test_a_file_named_like_an_interpolation_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("${x}.jpg").touch()
+    [word] = understood(["input=${x}.jpg"], "predict", CONF)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert compose("predict", [word]).input == "${x}.jpg"
+
+
 @pytest.mark.parametrize("name", ["my photo.jpg", "a=b.jpg", "[a.jpg", "Bärbel.jpg", "0", "2026", "1e5"])
 def test_a_file_that_does_not_exist_keeps_its_name(name: str) -> None:
     value = parsed(f"input={path_value(name)}")

@@ -3,9 +3,12 @@
 import http.client
 import io
 import json
+import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -203,6 +206,66 @@ def test_many_at_once_are_answered_alike(server: PageServer, crowd: np.ndarray) 
         thread.join()
     assert len(answers) == MAX_CONCURRENT
     assert len(set(answers)) == 1
+
+
+HOSTILE_LINES = [
+    *(
+        "GET / HTTP/1.1",
+        "GET /../../etc/passwd HTTP/1.1",
+        "GET /%00%ff HTTP/1.1",
+        "POST /faces HTTP/1.1",
+        "GET /",
+        "GET",
+    ),
+    *("POST /faces?maps&maps=%zz HTTP/1.0", "DELETE /faces HTTP/9.9", "\x16\x03\x01\x02", "GET " + "a" * 70_000, ""),
+]
+HOSTILE_HEADERS = [
+    *("Host: localhost", "Host: evil.example", "Host: [::", "Host: localhost:99999", "Origin: http://evil.example"),
+    *(f"Content-Type: {PICTURE}", "Content-Type: text/html", "Content-Length: 30", "Content-Length: -1"),
+    *("Content-Length: 9" + "9" * 30, "Content-Length: ٣", "Transfer-Encoding: chunked", "Expect: 100-continue"),
+    *("X: " + "y" * 70_000, "no colon", ": nothing", "Connection: keep-alive", "Range: bytes=0-"),
+]
+
+
+def test_hostile_requests_and_fifty_at_once(server: PageServer, crowd: np.ndarray, capfd, caplog) -> None:
+    chance = random.Random(0)
+    for number in range(200):
+        headers = chance.sample(HOSTILE_HEADERS, chance.randint(0, 6)) * chance.choice([1, 1, 60])
+        body = chance.choice([b"", chance.randbytes(30), encoded(crowd)[:30]])
+        request = "\r\n".join([chance.choice(HOSTILE_LINES), *headers, "", ""]).encode() + body
+        address = ("127.0.0.1", server.server_port)
+        with suppress(ConnectionError), socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(request[: chance.choice([None, len(request) // 2])])
+            if number % 3:  # the others are gone before they are answered
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(4096)
+    statuses: list[int] = []
+    body = encoded(crowd)
+    threads = [
+        threading.Thread(target=lambda: statuses.append(ask(server, "POST", "/faces", body)[0])) for _ in range(50)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(statuses) == 50
+    assert set(statuses) <= {200, 503}
+    assert 200 in statuses
+    assert ask(server, "POST", "/faces", body)[0] == 200
+    assert "Traceback" not in "".join(capfd.readouterr()) + caplog.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_picture_that_comes_drop_by_drop_holds_no_place(server: PageServer, monkeypatch) -> None:
+    monkeypatch.setattr("fer.inference.page.server.MAX_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
+        head = f"POST /faces HTTP/1.0\r\nHost: localhost\r\nContent-Type: {PICTURE}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode())
+        with suppress(ConnectionError):
+            for _ in range(50):
+                connection.sendall(b"x")
+                time.sleep(0.02)
+        assert b" 408 " in connection.recv(4096).splitlines()[0]
 
 
 def test_addresses_that_cannot_be_had_are_said(server: PageServer) -> None:

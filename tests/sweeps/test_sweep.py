@@ -21,7 +21,7 @@ ENDINGS = {
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training")])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "training"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -167,6 +167,18 @@ def test_a_stopped_sweep_saves_and_the_same_command_goes_on(
     stopped = min(tmp_path.glob("sweep/*/status.json"), key=lambda path: path.parent.name).parent
     assert status(stopped).attempts == 2
     assert (stopped / "output.log").read_text().count("epoch 0:") == 1  # gone on with, not begun anew
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "plugin"), [("joblib", "joblib"), ("ray", "ray"), ("submitit_local", "submitit")], ids=str
+)
+def test_jobs_run_where_a_launcher_puts_them(launcher: str, plugin: str, short: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher")
+    settings = [f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false"]
+    done = call("-m", *short, "seed=0,1", *settings, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
 
 
 @pytest.mark.slow

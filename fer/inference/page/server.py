@@ -8,6 +8,7 @@ origins may not send without asking first.
 import json
 import logging
 import socket
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -45,6 +46,7 @@ HEADERS = {
 }
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 TIMEOUT = 20  # seconds that a connection may be silent
+MAX_SECONDS = 120  # that a picture may take to arrive
 MAX_DISCARDED = 8  # largest pictures' worth of refused bytes that is read before the connection is cut
 MAX_CONCURRENT = 4  # pictures in memory at a time; one of them goes through the model
 
@@ -97,6 +99,7 @@ class PageServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be taken, as of a class that opens the page at once
 
     def __init__(self, answers: Answers, host: str, port: int, max_bytes: int) -> None:
         self.answers, self.host, self.max_bytes = answers, host, max_bytes
@@ -112,6 +115,11 @@ class PageServer(ThreadingHTTPServer):
         """Bind without looking up the host's name, as the standard library does: the request may leave the machine."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.host, self.server_address[1]
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        """Say what went wrong, but for those who left before they were answered."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            log.exception("a request failed")
 
     @property
     def url(self) -> str:
@@ -194,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.slots.acquire(blocking=False):
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pictures at once; try again in a moment.")
         try:
-            content = self.rfile.read(length)
+            content = self._content(length)
             if len(content) < length:
                 raise _Refused(HTTPStatus.BAD_REQUEST, "The picture arrived in part only.")
             with self.server.turn:
@@ -204,6 +212,15 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.server.slots.release()
         self._say(HTTPStatus.OK, answer)
+
+    def _content(self, length: int) -> bytes:
+        """The picture, or as much of it as comes; whoever sends drop by drop must not hold a place for hours."""
+        content, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+        while len(content) < length and (got := self.rfile.read1(length - len(content))):  # type: ignore[attr-defined]
+            content += got
+            if time.monotonic() > deadline:
+                raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "The picture arrives too slowly.")
+        return bytes(content)
 
     def _length(self) -> int:
         text = self.headers.get("Content-Length")
