@@ -95,16 +95,17 @@ class MP4Copy:
         self._last = max(round((seconds - self._start) * 1000), self._last + 1)
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = self._last, MILLISECOND
-        self._file.mux(self._stream.encode(frame))
-        self.written += 1
+        file, self._file = self._file, None  # on a full disk to try again, or to close it, ends the process
+        file.mux(self._stream.encode(frame))
+        self._file, self.written = file, self.written + 1
 
     def close(self) -> None:
-        if self._file is not None:
+        file, self._file = self._file, None
+        if file is not None:
             for packet in self._stream.encode() if self.written else ():
                 packet.duration = self._each  # else the last frame would have none, and not be seen
-                self._file.mux(packet)
-            self._file.close()
-            self._file = None
+                file.mux(packet)
+            file.close()
 
 
 def copy_suffix() -> str:
@@ -137,9 +138,11 @@ def video_copy(path: Path, facts: VideoFacts, size: tuple[int, int]) -> Iterator
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
-        if copy is not None:
-            copy.close()
-        Path(temporary).unlink(missing_ok=True)
+        try:
+            if copy is not None:
+                copy.close()
+        finally:  # on a full disk closing fails too
+            Path(temporary).unlink(missing_ok=True)
 
 
 def copy_rate(facts: VideoFacts) -> float:

@@ -132,7 +132,10 @@ def why_unreadable(path: Path, error: Exception) -> str:
 def _is_cut(path: Path) -> bool:
     """Whether the end of a zip archive, as which torch saves, is missing."""
     with path.open("rb") as file:
-        return not zipfile.is_zipfile(file)
+        try:
+            return not zipfile.is_zipfile(file)
+        except zipfile.BadZipFile:  # of an end that says nonsense
+            return True
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:

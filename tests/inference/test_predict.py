@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ from PIL import Image
 
 from fer.cli.app import CONF
 from fer.errors import CheckpointError, ConfigError, DataError, RunError
+from fer.files import write_json
 from fer.inference.annotate import copy_name
-from fer.inference.inputs import Options
-from fer.inference.predict import predict, predict_pictures
+from fer.inference.inputs import Options, list_inputs
+from fer.inference.predict import UNFINISHED, predict, predict_pictures
 from fer.inference.predictor import EmotionClassifier
+from fer.inference.results import FACES_FILE
 from fer.inference.stream import in_order, stream
+from fer.runs.folder import RunFolder
 
 Put = Callable[..., np.ndarray]
 Table = list[dict[str, str]]
@@ -239,3 +243,29 @@ def classifier_path(classifier: EmotionClassifier, near: Path, builder: str | No
         checkpoint["fer"]["network"] = {"_target_": builder, "model_name": "test_resnet"}
     torch.save(checkpoint, near.parent / "model.ckpt")
     return near.parent / "model.ckpt"
+
+
+def test_a_stopped_prediction_goes_on_by_the_same_command(trained_run: Path, photographs: Path, tmp_path: Path) -> None:
+    """As a SIGKILL leaves it: tables that were done, and the file that says what was asked."""
+    out, options = tmp_path / "out", Options(annotate=False, contact_sheet=False, page=False)
+    predict(trained_run, str(photographs), out, options, device="cpu")
+    whole = (out / FACES_FILE).read_bytes()
+    with pytest.raises(RunError, match="holds predictions already"):
+        predict(trained_run, str(photographs), out, options, device="cpu")
+    asked = {"checkpoint": str(trained_run), "inputs": list_inputs(str(photographs)).pictures, **asdict(options)}
+    write_json(out / UNFINISHED, asked | {"inputs": ["another.jpg"]})
+    with pytest.raises(RunError, match="holds predictions already"):
+        predict(trained_run, str(photographs), out, options, device="cpu")
+    write_json(out / UNFINISHED, asked)
+    (out / f".{FACES_FILE}.abcd_123").touch()
+    predict(trained_run, str(photographs), out, options, device="cpu")
+    assert (out / FACES_FILE).read_bytes() == whole
+    assert sorted(os.listdir(out)) == ["predictions.csv", "results.json"]
+
+
+def test_two_predictions_do_not_share_a_folder(trained_run: Path, photographs: Path, tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path / "out").only_writer(),
+        pytest.raises(RunError, match=r"written by another prediction.*give another output"),
+    ):
+        predict(trained_run, str(photographs), tmp_path / "out", device="cpu")

@@ -4,6 +4,8 @@ import csv
 import http.server
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -416,3 +418,42 @@ def test_the_figure_draws_what_there_is() -> None:
     )
     assert len(many.axes) == 4
     assert len(timeline_figure(Timeline(), ["happy", "sad"], 1.0).axes) == 1
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from fer.errors import FERError
+from fer.inference.frames import open_video
+from fer.inference.video_copy import video_copy
+capture, facts = open_video(sys.argv[1])
+target = Path(sys.argv[2])
+for limit in map(int, sys.argv[3:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        with video_copy(target, facts, (64, 48)) as write:
+            for number, frame in enumerate(np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)):
+                write(number / facts.rate, frame)
+    except (FERError, OSError) as error:
+        assert "\\n" not in str(error)
+        assert list(target.parent.iterdir()) == [], list(target.parent.iterdir())
+        print("refused", limit)
+    else:
+        print("written", target.stat().st_size)
+        target.unlink()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_disk_that_is_full_at_any_byte_leaves_no_copy(suffix: str, clip: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    limits = [1, 300, 5_000, 20_000, 50_000, 1 << 30]
+    command = [sys.executable, "-c", FULL_DISK, str(clip), str(home / f"copy{suffix}"), *map(str, limits)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines() if line.startswith(("refused", "written"))]
+    size = int(told[-1][1])
+    assert [word for word, _ in told] == ["refused" if limit < size else "written" for limit in limits]
