@@ -159,7 +159,7 @@ class RunFolder:
             lock.release()
             if not keep:
                 with suppress(OSError):
-                    file.unlink()
+                    self.lock_file.unlink()
 
     def remove_leftovers(self) -> None:
         """Remove what writers of this folder left that were killed; call it as the only writer."""
