@@ -103,8 +103,12 @@ NAMES = st.text(st.sampled_from("ab1.~+-=,:;'\"()[]{}$\\%!?*#&|<>@^` \tüф日")
 
 
 def any_name(name: str) -> None:
-    """A file that exists is taken by its name; a name in quotes, `null` and `~…` mean something else."""
-    if name in (".", "..") or name.lower() == "null" or (len(name) > 1 and name[0] in "'\"" and name[0] == name[-1]):
+    """A file that exists is taken by its name; a name in quotes, `null`, `???` and `~…` mean something else."""
+    if (
+        name in (".", "..", "???")
+        or name.lower() == "null"
+        or (len(name) > 1 and name[0] in "'\"" and name[0] == name[-1])
+    ):
         return
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/{name}"

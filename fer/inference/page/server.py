@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _content(self, length: int) -> bytes:
         """The picture, or as much of it as comes; whoever sends drop by drop must not hold a place for hours."""
         content, deadline = bytearray(), time.monotonic() + MAX_SECONDS
-        while len(content) < length and (got := self.rfile.read1(length - len(content))):  # type: ignore[attr-defined]
+        while len(content) < length and (got := self.rfile.read1(length - len(content))):
             content += got
             if time.monotonic() > deadline:
                 raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "The picture arrives too slowly.")
