@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer.data.augment import resample
 from fer.evaluation.predict_split import in_channels
 from fer.models.classifier import ExpressionClassifier
+from fer.models.novelty import stage_names
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,7 @@ def layer_with_maps(network: nn.Module, model: nn.Module, face: Tensor) -> nn.Mo
         model: what calls the network.
         face: float [1, C, S, S].
     """
-    described: Any = getattr(network, "feature_info", None)
-    stages = [stage["module"] for stage in described] if isinstance(described, list) else []
-    names = stages or [name for name, _ in network.named_children()]
+    names = stage_names(network)
     shapes: dict[str, torch.Size] = {}
 
     def watch(name: str) -> Any:

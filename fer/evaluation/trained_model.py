@@ -16,6 +16,7 @@ from fer.evaluation.leakage import TrainingImages
 from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, classifier_of, load_classifier
+from fer.models.novelty import Novelty
 from fer.models.shipped import located
 from fer.models.weights import EXPORTED, read_checkpoint
 from fer.runs.folder import RunFolder
@@ -36,6 +37,7 @@ class TrainedModel:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the run; empty where they are unknown
     settings: dict[str, Any] | None = None  # of the run, that tell configurations apart; None where unknown
     set_threshold: float | None = None  # of prediction sets; None where none was fitted for this checkpoint
+    novelty: Novelty | None = None  # tells how unlike the training data a face is; None where that is unknown
 
     @property
     def trained_on(self) -> str:
@@ -69,6 +71,7 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
         temperature = run.read_temperature() if best else None
         metrics = run.read_metrics() if run.is_finished() else {}
         set_threshold = run.read_set_threshold() if best else None
+        novelty = _novelty(run.read_novelty() if best else None, run.novelty_file)
     except RunError as error:
         raise CheckpointError(f"{error}; move it away to load the checkpoint without it") from error
     if config.get("module", {}).get("channels_last", True):  # sums in another order round differently
@@ -76,7 +79,16 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
     data = _arguments(config.get("data"))
     settings = settings_of(config) if best else None
     precision, metrics = metrics.get("precision"), metrics if best else {}
-    return TrainedModel(path, classifier, run.path, temperature, precision, data, metrics, settings, set_threshold)
+    return TrainedModel(
+        path, classifier, run.path, temperature, precision, data, metrics, settings, set_threshold, novelty
+    )
+
+
+def _novelty(text: str | None, path: Path) -> Novelty | None:
+    try:
+        return None if text is None else Novelty.from_text(text)
+    except ValueError as error:  # binascii's among them
+        raise RunError(f"{path} cannot be read ({error})") from error
 
 
 def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
@@ -89,13 +101,14 @@ def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
         temperature = float(facts["temperature"]) if facts.get("calibrated", "true") == "true" else None
         set_threshold = json.loads(facts.get("set_threshold", "null"))  # which older versions did not write
         set_threshold = None if set_threshold is None else float(set_threshold)
+        novelty = Novelty.from_text(facts["novelty"]) if "novelty" in facts else None
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
     if not isinstance(data, dict):
         data = {"name": facts["trained_on"]} if "trained_on" in facts else None
     metrics = metrics if isinstance(metrics, dict) else {}
     return TrainedModel(
-        path, classifier, None, temperature, None, data, metrics, settings=None, set_threshold=set_threshold
+        path, classifier, None, temperature, None, data, metrics, set_threshold=set_threshold, novelty=novelty
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import platform
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fer.errors import ConfigError, DataError, ExportError
+from fer.evaluation.novelty import fit_novelty
 from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.export.check import check_difference, clock, compare
 from fer.export.faces import FaceImages, drawn_faces, faces_of, open_data
@@ -35,7 +37,7 @@ from fer.export.hub import as_hub, run_hub, write_hub
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 from fer.models.shipped import DEFAULT, is_shipped
-from fer.runs.folder import BEST_CHECKPOINT
+from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ def export(
     if path.is_dir() and form != "hub":
         raise ConfigError(f"output={path} is a folder: name a file in it")
     faces, calibration = _faces(model, images, root, precision)
+    model = with_novelty(model, root)
     facts = describe(model, precision)
     with Console().status(f"exporting {form}, {precision}"):
         content = _exported(model, form, precision, facts, calibration)
@@ -166,6 +169,25 @@ def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> 
     return faces_of(datamodule, "test", most), calibration
 
 
+def with_novelty(model: TrainedModel, root: str | None = None) -> TrainedModel:
+    """The model with the statistics of its training data: its own, or, of a run of before, fitted and kept in it.
+
+    Args:
+        model: loaded.
+        root: see `open_data`; without the pack the model stays without statistics.
+    """
+    if model.novelty is not None:
+        return model
+    try:
+        novelty = fit_novelty(model.classifier, open_data(model, root))
+    except DataError as error:
+        log.warning("how unlike its training data a face is, the export will not say: %s", error)
+        return model
+    if novelty is not None and model.folder is not None and _checkpoint_name(model) == BEST_CHECKPOINT:
+        RunFolder(model.folder).write_novelty(novelty.to_text())
+    return replace(model, novelty=novelty)
+
+
 def _exported(
     model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: FaceImages | None
 ) -> bytes:
@@ -175,7 +197,8 @@ def _exported(
     network.to(memory_format=torch.contiguous_format)
     example = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
     if form == "safetensors":
-        return as_safetensors(network, classifier, facts)
+        novelty = {} if model.novelty is None else {"novelty": model.novelty.to_text()}
+        return as_safetensors(network, classifier, facts | novelty)
     if form == "hub":
         return as_hub(classifier, model.temperature or 1.0, facts)
     if form == "exported_program":

@@ -124,7 +124,8 @@ def annotated(preview: Preview, predictions: Sequence[Prediction]) -> Image.Imag
 
 
 def label(prediction: Prediction) -> str:
-    return f"{prediction.emotion} {prediction.probability:.0%}"
+    unlike = ", unlike training" if prediction.is_unlike_training else ""
+    return f"{prediction.emotion} {prediction.probability:.0%}{unlike}"
 
 
 def colour(emotion: str) -> str:

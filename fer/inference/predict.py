@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 from PIL import Image
 
+from fer.data.datasets import dataset
 from fer.errors import ConfigError, DataError, FERError, PictureError, RunError
 from fer.faces.detector import SMALLEST
 from fer.files import printable, remove_leftovers, replacing, write_json
@@ -35,7 +36,7 @@ from fer.inference.results import (
     print_summary,
     progress_bar,
 )
-from fer.inference.results_page import ResultsPage, picture_item, results_json
+from fer.inference.results_page import ResultsPage, model_facts, picture_item, results_json
 from fer.inference.stream import stream
 from fer.inference.video import predict_video
 from fer.models.shipped import DEFAULT
@@ -95,6 +96,8 @@ def predict(
     classifier = EmotionClassifier.load(checkpoint or DEFAULT, device, precision, own_network)
     if not classifier.calibrated:
         log.info("%s has no calibration: probabilities are as trained, often too high", checkpoint)
+    if warning := dataset(classifier.trained_on).warning:
+        log.warning("%s", warning)
     pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)
     jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []
     for path, name, home in zip(inputs.videos, names, homes, strict=True):
@@ -171,7 +174,7 @@ def predict_pictures(
         with (
             replacing(folder / FACES_FILE) as file,
             Gallery(folder, options.annotate, options.contact_sheet) as gallery,
-            results_json(folder, {"classes": classifier.classes}, "pictures") as items,
+            results_json(folder, {**model_facts(classifier), "classes": classifier.classes}, "pictures") as items,
             progress_bar("pictures") as progress,
         ):
             page = ResultsPage() if options.page else None
@@ -191,7 +194,7 @@ def predict_pictures(
                 summary.add(result.predictions)
             _end(summary, folder, len(paths))
             if page is not None:
-                page.write(folder, _facts(summary))
+                page.write(folder, model_facts(classifier) | _facts(summary), dataset(classifier.trained_on).warning)
     except OSError as error:
         raise DataError(UNWRITABLE.format(folder=folder, error=error)) from error
     summary.seconds = time.perf_counter() - started
@@ -206,6 +209,7 @@ def predict_pictures(
 def _facts(summary: Summary) -> dict[str, str]:
     """Counts for the page, by their names."""
     counts = {"pictures": summary.pictures, "faces": summary.faces, "without a face": summary.faceless}
+    counts["unlike the training data"] = summary.unlike
     counts["that could not be read"] = len(summary.skipped)
     shown = {name: f"{count:,}" for name, count in counts.items() if count}
     return shown | {"emotions": ", ".join(f"{name} {count:,}" for name, count in summary.emotions.most_common())}

@@ -8,10 +8,11 @@ for face in classifier.predict("party.jpg")[0]:
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +24,13 @@ from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
 from fer.errors import ConfigError, PictureError
 from fer.evaluation.conformal import prediction_sets
-from fer.evaluation.trained_model import load_trained
+from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.faces.box import FaceBox
 from fer.faces.detector import SMALLEST
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
 from fer.models.classifier import ExpressionClassifier
+from fer.models.novelty import Novelty, features_of, watched_stages
 from fer.models.shipped import DEFAULT
 
 CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
@@ -44,6 +46,19 @@ class Prediction:
     probabilities: dict[str, float]  # of every class, calibrated where the run was; they add up to 1
     box: FaceBox | None  # where the face is in the picture, pixels; None: the whole picture is the face
     plausible: tuple[str, ...] | None = None  # a set that holds the truth in 90 % of images like those of validation
+    novelty: float | None = None  # how unlike the training data; from 1 on the probabilities mean little; None: unknown
+
+    @property
+    def is_unlike_training(self) -> bool:
+        """Whether it is farther from the training images than 99 % of validation images are."""
+        return self.novelty is not None and self.novelty >= 1
+
+
+class FaceOutputs(NamedTuple):
+    """What a model says of n faces."""
+
+    probabilities: np.ndarray  # float64 [n, K], calibrated
+    novelty: np.ndarray | None  # float64 [n]; None where the model has no statistics of its training
 
 
 class EmotionClassifier:
@@ -55,6 +70,8 @@ class EmotionClassifier:
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `32-true`, `bf16-mixed`, `16-mixed`, or `auto`: the fastest that does no harm on the device.
         set_threshold: the least probability of the plausible emotions, fitted on validation; None where unknown.
+        novelty: tells how unlike its training data a face is; None where that is unknown.
+        trained_on: the name of its data.
     """
 
     def __init__(
@@ -64,12 +81,14 @@ class EmotionClassifier:
         device: str = "auto",
         precision: str = "32-true",
         set_threshold: float | None = None,
+        novelty: Novelty | None = None,
+        trained_on: str = "unknown data",
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)  # 5 to 15 % faster on CPUs
         self.calibrated, self.temperature = temperature is not None, temperature or 1.0
-        self.set_threshold = set_threshold
+        self.set_threshold, self.novelty, self.trained_on = set_threshold, novelty, trained_on
         self.classes: list[str] = list(model.classes)
         self.image_size = model.image_size
         self.channels = int(model.mean.numel())
@@ -96,8 +115,13 @@ class EmotionClassifier:
             CheckpointError: missing, damaged or foreign.
             ConfigError: no such device or precision.
         """
-        trained = load_trained(path, own_network)
-        return cls(trained.classifier, trained.temperature, device, precision, trained.set_threshold)
+        return cls.of(load_trained(path, own_network), device, precision)
+
+    @classmethod
+    def of(cls, model: TrainedModel, device: str = "auto", precision: str = "32-true") -> "EmotionClassifier":
+        """A model that was loaded; see `load`."""
+        facts = (model.set_threshold, model.novelty, model.trained_on)
+        return cls(model.classifier, model.temperature, device, precision, *facts)
 
     def predict(
         self,
@@ -126,8 +150,7 @@ class EmotionClassifier:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: give 1 or more")
         framed = [self.frame(as_pixels(image), faces) for image in as_list(images)]
-        probabilities = self.probabilities([part.faces for part in framed], batch_size)
-        return self.named(framed, probabilities)
+        return self.named(framed, self.outputs([part.faces for part in framed], batch_size))
 
     def frame(self, picture: np.ndarray, faces: Faces = "auto", smallest: float = SMALLEST) -> FramedFaces:
         """The faces of a picture, uint8 [H, W] or [H, W, 3], cut out as for training: `faces` uint8 [n, S, S(, 3)]."""
@@ -138,26 +161,37 @@ class EmotionClassifier:
         stack = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
         return resample(stack[:, None] if stack.ndim == 3 else stack.permute(0, 3, 1, 2), self.image_size)
 
-    @torch.inference_mode()
     def probabilities(self, faces: np.ndarray | Sequence[np.ndarray], batch_size: int = 64) -> np.ndarray:
         """Calibrated probabilities, float64 [n, K], of faces cut out: uint8 [n, S, S(, 3)], whole or in parts."""
+        return self.outputs(faces, batch_size).probabilities
+
+    @torch.inference_mode()
+    def outputs(self, faces: np.ndarray | Sequence[np.ndarray], batch_size: int = 64) -> FaceOutputs:
+        """What the model says of faces cut out: uint8 [n, S, S(, 3)], whole or in parts."""
         faces = faces if isinstance(faces, np.ndarray) else np.concatenate([*faces]) if faces else np.empty(0)
-        logits = [torch.empty(0, len(self.classes))]
-        for start in range(0, len(faces), batch_size):
-            with autocast(self.device, self.precision):
-                batch = self.model(self.inputs(faces[start : start + batch_size]))
-            logits.append(batch.float().cpu())
-        return (torch.cat(logits).double() / self.temperature).softmax(dim=1).numpy()
+        logits, scores = [torch.empty(0, len(self.classes))], [torch.empty(0)]
+        with ExitStack() as watching:
+            seen = watching.enter_context(watched_stages(self.model.evaluated_network)) if self.novelty else []
+            for start in range(0, len(faces), batch_size):
+                with autocast(self.device, self.precision):
+                    batch = self.model(self.inputs(faces[start : start + batch_size]))
+                logits.append(batch.float().cpu())
+                if self.novelty is not None and (features := features_of(seen)) is not None:
+                    scores.append(self.novelty.score(features).cpu())
+        probabilities = (torch.cat(logits).double() / self.temperature).softmax(dim=1).numpy()
+        return FaceOutputs(probabilities, None if self.novelty is None else torch.cat(scores).double().numpy())
 
-    def named(self, framed: Sequence[FramedFaces], probabilities: np.ndarray) -> list[list[Prediction]]:
-        """The predictions of each picture, from the probabilities, float [n, K], of all their faces in order."""
-        rows = iter(probabilities)
-        return [[self._prediction(next(rows), box) for box in part.boxes] for part in framed]
+    def named(self, framed: Sequence[FramedFaces], outputs: FaceOutputs) -> list[list[Prediction]]:
+        """The predictions of each picture, from the outputs for all their faces in order."""
+        scores = outputs.novelty if outputs.novelty is not None else [None] * len(outputs.probabilities)
+        rows = iter(zip(outputs.probabilities, scores, strict=True))
+        return [[self._prediction(*next(rows), box) for box in part.boxes] for part in framed]
 
-    def _prediction(self, probabilities: np.ndarray, box: FaceBox | None) -> Prediction:
+    def _prediction(self, probabilities: np.ndarray, novelty: float | None, box: FaceBox | None) -> Prediction:
         by_class = dict(zip(self.classes, probabilities.tolist(), strict=True))
         emotion = max(by_class, key=by_class.__getitem__)
-        return Prediction(emotion, by_class[emotion], by_class, box, self._plausible(probabilities))
+        novelty = None if novelty is None else float(novelty)
+        return Prediction(emotion, by_class[emotion], by_class, box, self._plausible(probabilities), novelty)
 
     def _plausible(self, probabilities: np.ndarray) -> tuple[str, ...] | None:
         """The most probable first."""

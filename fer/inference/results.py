@@ -23,7 +23,7 @@ TIMELINE_FILE, TIMELINE_FIGURE, ANNOTATED_VIDEO = "timeline.csv", "timeline.png"
 PAGE_FILE, RESULTS_FILE = "results.html", "results.json"  # for a person, and for programs
 
 BOX_COLUMNS = ("x", "y", "width", "height")  # pixels; empty if the whole picture is the face
-FACE_COLUMNS = ("picture", "face", *BOX_COLUMNS, "face_score", "emotion", "probability")  # then a column for each class
+FACE_COLUMNS = ("picture", "face", *BOX_COLUMNS, "face_score", "emotion", "probability", "novelty")  # then the classes
 NO_FACE = "no face"
 
 
@@ -36,6 +36,7 @@ class Summary:
     faces: int = 0
     faceless: int = 0  # pictures
     skipped: list[tuple[str, str]] = field(default_factory=list)  # path, reason
+    unlike: int = 0  # faces that are unlike the training data
     emotions: Counter[str] = field(default_factory=Counter)  # of faces; in a video, of each face in each frame
     seconds: float = 0.0
     files: list[tuple[str, Path]] = field(default_factory=list)  # what each is, and where
@@ -45,6 +46,7 @@ class Summary:
         self.pictures += 1
         self.faces += len(predictions)
         self.faceless += not predictions
+        self.unlike += sum(prediction.is_unlike_training for prediction in predictions)
         self.emotions.update(prediction.emotion for prediction in predictions)
 
 
@@ -52,9 +54,10 @@ def picture_rows(path: str, predictions: Sequence[Prediction], classes: Sequence
     """A row for each face of a picture, or one that says there is none."""
     name = printable(path)
     if not predictions:
-        return [[name, "", *box_cells(None), "", NO_FACE, "", *("" for _ in classes)]]
+        return [[name, "", *box_cells(None), "", NO_FACE, "", "", *("" for _ in classes)]]
     return [
         [name, number, *box_cells(face.box), _score(face.box), face.emotion, digits(face.probability)]
+        + ["" if face.novelty is None else f"{face.novelty:.3f}"]
         + [digits(face.probabilities[emotion]) for emotion in classes]
         for number, face in enumerate(predictions, 1)
     ]
@@ -88,6 +91,7 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         console.print(table)
     parts = [f"{summary.pictures:,} {summary.what}", f"{summary.faces:,} face{'s' * (summary.faces != 1)}"]
     parts += [f"{summary.faceless:,} {summary.what} without a face"] if summary.faceless else []
+    parts += [f"{summary.unlike:,} unlike the training data"] if summary.unlike else []
     parts += [f"{len(summary.skipped):,} skipped"] if summary.skipped else []
     speed = summary.pictures / max(summary.seconds, 1e-9)
     console.print(f"\n{', '.join(parts)}; {speed:,.3g} {summary.what}/s", highlight=False, markup=False)

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 from PIL import Image
 
+from fer.data.datasets import dataset
 from fer.files import printable, replacing
 from fer.inference.annotate import annotated, colour, contact_sheet, label
-from fer.inference.predictor import Prediction
+from fer.inference.predictor import EmotionClassifier, Prediction
 from fer.inference.results import PAGE_FILE, RESULTS_FILE
 from fer.inference.stream import PictureResult
 from fer.reporting.render import render_html
@@ -76,7 +77,14 @@ def face_item(face: Prediction) -> dict[str, Any]:
         "probabilities": {name: round(value, 6) for name, value in face.probabilities.items()},
         "box": None if box is None else [round(value, 1) for value in (box.left, box.top, box.side, box.side)],
         "face_score": None if box is None else round(box.score, 3),
+        "novelty": None if face.novelty is None else round(face.novelty, 3),
     }
+
+
+def model_facts(classifier: EmotionClassifier) -> dict[str, str]:
+    """What the model was trained on, by the title of the data set: at the top of all results."""
+    title = dataset(classifier.trained_on).title
+    return {"trained on": title if title == classifier.trained_on else f"{title} ({classifier.trained_on})"}
 
 
 class ResultsPage:
@@ -93,12 +101,13 @@ class ResultsPage:
         faces = [{"label": label(face), "bars": bars(face.probabilities)} for face in result.predictions]
         self.pictures.append({"name": printable(result.path), "image": _shown(result), "faces": faces})
 
-    def write(self, folder: Path, facts: Mapping[str, str]) -> None:
-        """Write the page, with facts by their names."""
+    def write(self, folder: Path, facts: Mapping[str, str], warning: str = "") -> None:
+        """Write the page, with facts by their names, under a warning where there is one."""
         page = render_html(
             "results.html.j2",
             title="Emotions",
             facts=facts,
+            warning=warning,
             pictures=self.pictures,
             left_out=self.left_out,
             figure=None,
@@ -109,7 +118,12 @@ class ResultsPage:
 
 
 def write_video_page(
-    folder: Path, facts: Mapping[str, str], figure: Path, faces: Sequence[Mapping[str, Any]], copy: Path | None
+    folder: Path,
+    facts: Mapping[str, str],
+    figure: Path,
+    faces: Sequence[Mapping[str, Any]],
+    copy: Path | None,
+    warning: str = "",
 ) -> None:
     """Write `results.html` of a video: its timeline, and for each face how often it showed each emotion.
 
@@ -119,12 +133,14 @@ def write_video_page(
         figure: the timeline, a PNG.
         faces: `label` and `bars` of each.
         copy: the annotated video, which the page plays where both are in one folder; None without one.
+        warning: at its top; empty for none.
     """
     pictures = [{"name": "", "image": None, "faces": faces}] if faces else []
     page = render_html(
         "results.html.j2",
         title="Emotions",
         facts=facts,
+        warning=warning,
         pictures=pictures,
         left_out=0,
         figure=figure,

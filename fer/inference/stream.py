@@ -119,7 +119,6 @@ def make_preview(picture: np.ndarray) -> Preview:
 
 def _predicted(classifier: EmotionClassifier, results: list[PictureResult], batch_size: int) -> Iterator[PictureResult]:
     framed = [result.framed for result in results if result.framed is not None]
-    probabilities = classifier.probabilities([part.faces for part in framed], batch_size)
-    predictions = iter(classifier.named(framed, probabilities))
+    predictions = iter(classifier.named(framed, classifier.outputs([part.faces for part in framed], batch_size)))
     for result in results:
         yield result if result.framed is None else replace(result, predictions=next(predictions))

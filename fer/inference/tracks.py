@@ -32,6 +32,7 @@ class Track:
     time: float  # seconds, when it was last seen
     smoothed: np.ndarray  # probabilities, float64 [K]
     raw: np.ndarray  # of the last frame alone, float64 [K]
+    novelty: float | None = None  # of the last frame, see `Prediction`
 
 
 class Tracks:
@@ -59,13 +60,16 @@ class Tracks:
         """Seconds after which a face that is away gets a new number."""
         return max(FORGET_SECONDS, FORGET_LOOKS * self.every)
 
-    def update(self, time: float, boxes: Sequence[FaceBox], probabilities: np.ndarray) -> list[Track]:
+    def update(
+        self, time: float, boxes: Sequence[FaceBox], probabilities: np.ndarray, novelty: np.ndarray | None = None
+    ) -> list[Track]:
         """The faces of a frame, in the order of `boxes`.
 
         Args:
             time: of the frame, seconds; every frame that is searched counts, with faces or without.
             boxes: of its faces.
             probabilities: of each, float [n, K].
+            novelty: of each, float [n]; None where it is unknown.
         """
         if self.last_look > -math.inf:
             self._gaps.append(max(time - self.last_look, 0.0))
@@ -78,7 +82,10 @@ class Tracks:
             if shared > 0 and t not in taken and b not in found:
                 taken.add(t)
                 found[b] = free[t]
-        return [self._seen(found.get(b), time, box, probabilities[b]) for b, box in enumerate(boxes)]
+        tracks = [self._seen(found.get(b), time, box, probabilities[b]) for b, box in enumerate(boxes)]
+        for b, track in enumerate(tracks):
+            track.novelty = None if novelty is None else float(novelty[b])
+        return tracks
 
     def seen(self, time: float, within: float) -> list[Track]:
         """The faces that were seen in the last `within` seconds, in the order they came."""

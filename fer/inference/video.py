@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from fer.data.datasets import dataset
 from fer.errors import DataError, PictureError
 from fer.faces import detector
 from fer.faces.box import FaceBox, central_square
@@ -25,7 +26,7 @@ from fer.files import printable, replacing
 from fer.inference.annotate import colour, draw_face
 from fer.inference.frames import CONVERT_HELP, Frame, VideoFacts, open_video, read_frames
 from fer.inference.inputs import Options
-from fer.inference.predictor import EmotionClassifier
+from fer.inference.predictor import EmotionClassifier, FaceOutputs
 from fer.inference.results import (
     ANNOTATED_VIDEO,
     BOX_COLUMNS,
@@ -37,14 +38,14 @@ from fer.inference.results import (
     digits,
     progress_bar,
 )
-from fer.inference.results_page import MAX_SHOWN, bars, results_json, write_video_page
+from fer.inference.results_page import MAX_SHOWN, bars, model_facts, results_json, write_video_page
 from fer.inference.stream import in_order
 from fer.inference.tracks import Timeline, Track, Tracks, timeline_figure
 from fer.inference.video_copy import copy_suffix, video_copy
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("seconds", "frame", "face", *BOX_COLUMNS, "emotion", "probability")  # then two for each class
+COLUMNS = ("seconds", "frame", "face", *BOX_COLUMNS, "emotion", "probability", "novelty")  # then two for each class
 SMALLEST = 1 / 24  # side of the smallest faces that are searched, of the longer side of frames
 SHOWN_SIDE = 1280  # the same of the copy, at most
 THREADS = min(4, os.cpu_count() or 1)  # that search for faces
@@ -89,7 +90,7 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
             with _until_interrupted() if facts.live else nullcontext() as stop:
                 frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
                 timeline, tracks = _write_timeline(classifier, frames, facts, folder, table, options, copy, summary)
-            _draw_timeline(timeline, tracks, facts, folder, classifier.classes, copy, options.page, summary)
+            _draw_timeline(timeline, tracks, facts, folder, classifier, copy, options.page, summary)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:
@@ -142,7 +143,9 @@ def _write_timeline(
     timeline, tracks = Timeline(), Tracks(options.smoothing, every)
     with (
         video_copy(copy, facts, size) if copy else nullcontext() as write,
-        results_json(folder, {"video": printable(facts.name), "classes": [*classes]}, "rows") as items,
+        results_json(
+            folder, {"video": printable(facts.name), **model_facts(classifier), "classes": [*classes]}, "rows"
+        ) as items,
         progress_bar("frames") as progress,
     ):
         table = csv.writer(file, lineterminator="\n")
@@ -151,15 +154,16 @@ def _write_timeline(
         faces: Faces = "detector" if options.faces == "auto" else options.faces  # a frame is no face crop
         smallest = options.smallest_face or max(SMALLEST * max(facts.width, facts.height), detector.SMALLEST)
         searched = in_order(frames, partial(_search, classifier, faces, smallest, size), THREADS)
-        for frame, probabilities in _with_probabilities(classifier, searched, options.batch_size):
+        for frame, outputs in _with_outputs(classifier, searched, options.batch_size):
             progress.advance(task)
             summary.pictures += 1
-            followed = tracks.update(frame.seconds, frame.boxes, probabilities) if frame.framed is not None else []
+            followed = tracks.update(frame.seconds, frame.boxes, *outputs) if frame.framed is not None else []
             for track in followed:
                 timeline.add(frame.seconds, track)
                 table.writerow(_row(frame, track, classes))
                 items.add(_item(frame, track, classes))
                 summary.emotions[_best(track, classes)] += 1
+                summary.unlike += track.novelty is not None and track.novelty >= 1
             if write:
                 shown = tracks.seen(frame.seconds, max(BOX_SECONDS, 1.2 * tracks.every))
                 write(frame.seconds, _drawn(frame, shown, facts, classes))
@@ -173,19 +177,22 @@ def _draw_timeline(
     tracks: Tracks,
     facts: VideoFacts,
     folder: Path,
-    classes: Sequence[str],
+    classifier: EmotionClassifier,
     copy: Path | None,
     page: bool,
     summary: Summary,
 ) -> None:
     """Write the figure of a timeline, and the page."""
     with replacing(folder / TIMELINE_FIGURE, "wb") as image:
-        timeline_figure(timeline, classes, tracks.forgotten).savefig(image, format="png")
+        timeline_figure(timeline, classifier.classes, tracks.forgotten).savefig(image, format="png")
     if page:
         counts = {"frames": f"{summary.pictures:,}", "faces": f"{tracks.count:,}"}
         name = facts.name if "://" in facts.name else printable(os.path.basename(facts.name))
-        shares = _shares(timeline, classes)
-        write_video_page(folder, {"video": name, **counts}, folder / TIMELINE_FIGURE, shares, copy)
+        if summary.unlike:
+            counts["unlike the training data"] = f"{summary.unlike:,} sightings"
+        shown, shares = model_facts(classifier) | {"video": name, **counts}, _shares(timeline, classifier.classes)
+        warning = dataset(classifier.trained_on).warning
+        write_video_page(folder, shown, folder / TIMELINE_FIGURE, shares, copy, warning)
 
 
 def _shown_size(facts: VideoFacts) -> tuple[int, int]:
@@ -208,15 +215,17 @@ def _search(
     return SearchedFrame(read.number, read.seconds, shown, boxes, framed)
 
 
-def _with_probabilities(
+def _with_outputs(
     classifier: EmotionClassifier, frames: Iterable[SearchedFrame], batch_size: int
-) -> Iterator[tuple[SearchedFrame, np.ndarray]]:
-    """Each frame with the probabilities of its faces, float [n, K]."""
+) -> Iterator[tuple[SearchedFrame, FaceOutputs]]:
+    """Each frame with the outputs for its faces."""
     for batch in _batches(frames, batch_size):
         faces = [frame.framed.faces for frame in batch if frame.framed is not None]
-        probabilities = classifier.probabilities(faces, batch_size)
-        ends = np.cumsum([len(frame.boxes) for frame in batch])
-        yield from zip(batch, np.split(probabilities, ends[:-1]), strict=True)
+        outputs = classifier.outputs(faces, batch_size)
+        ends = np.cumsum([len(frame.boxes) for frame in batch])[:-1]
+        scores = [None] * len(batch) if outputs.novelty is None else np.split(outputs.novelty, ends)
+        parts = map(FaceOutputs, np.split(outputs.probabilities, ends), scores)
+        yield from zip(batch, parts, strict=True)
 
 
 def _batches(frames: Iterable[SearchedFrame], batch_size: int) -> Iterator[list[SearchedFrame]]:
@@ -235,8 +244,10 @@ def _best(track: Track, classes: Sequence[str]) -> str:
 
 
 def _row(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> list[Any]:
-    values = map(digits, (track.smoothed.max(), *track.smoothed, *track.raw))
-    return [f"{frame.seconds:.3f}", frame.number, track.face, *box_cells(track.box), _best(track, classes), *values]
+    best, *values = map(digits, (track.smoothed.max(), *track.smoothed, *track.raw))
+    novelty = "" if track.novelty is None else f"{track.novelty:.3f}"
+    cells = [f"{frame.seconds:.3f}", frame.number, track.face, *box_cells(track.box), _best(track, classes), best]
+    return [*cells, novelty, *values]
 
 
 def _item(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> dict[str, Any]:
@@ -249,6 +260,7 @@ def _item(frame: SearchedFrame, track: Track, classes: Sequence[str]) -> dict[st
         "probabilities": dict(zip(classes, smoothed, strict=True)),
         "box": [round(value, 1) for value in (box.left, box.top, box.side, box.side)],
         "face_score": round(box.score, 3),
+        "novelty": None if track.novelty is None else round(track.novelty, 3),
     }
 
 

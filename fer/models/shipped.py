@@ -8,7 +8,7 @@ from fer.errors import WeightsError
 DEFAULT = "fer2013"  # what answers where no other model is named
 FOLDER = Path(__file__).parent / "shipped"
 SHA256 = {  # word -> of FOLDER/<word>.safetensors, which `export.py format=safetensors precision=fp16` made
-    "fer2013": "0b76d5d9eba02d8018a9e9fdfe176866d24bed91ee562a3b18e778fd5899c43e",
+    "fer2013": "98c95b23708ca2442292111a673bb1561952cc547c827a3259f68bca9f9251ff",
 }
 
 

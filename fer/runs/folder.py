@@ -53,6 +53,7 @@ class RunFolder:
         self.groups_file = path / "groups.csv"  # attributes of the people, where those are known
         self.photographs_file = path / "photographs.csv"  # which images show the same photograph, where some do
         self.calibration_file = path / "calibration.json"  # the temperature, fitted on validation for best_checkpoint
+        self.novelty_file = path / "novelty.txt"  # what training images look like to best_checkpoint's network
         self.history_file = path / "history.csv"  # what was logged of each epoch
         self.folds_file = path / "folds.csv"  # a row of metrics per fold, where folds were pooled
         self.report_file = path / "report.html"
@@ -238,6 +239,14 @@ class RunFolder:
             self.calibration_file,
             {"temperature": temperature, "set_threshold": set_threshold, "fitted_on": fitted_on, **errors},
         )
+
+    def read_novelty(self) -> str | None:
+        """What tells how unlike the training images another face is, as text; None in runs of before 2026-11-28."""
+        return _read_optional(self.novelty_file, lambda file: file.read_text(encoding="ascii"), None)
+
+    def write_novelty(self, text: str) -> None:
+        with replacing(self.novelty_file) as file:
+            file.write(text)
 
     def read_history(self) -> dict[int, dict[str, float]]:
         """Logged numbers by epoch and name; empty where nothing was logged."""

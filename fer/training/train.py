@@ -21,6 +21,7 @@ from fer.evaluation.evaluate import evaluate_run
 from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.identity import code_facts
 from fer.evaluation.inspection import multiply_accumulates
+from fer.evaluation.novelty import fit_novelty
 from fer.evaluation.test_readings import note_test_reading, settings_of, split_in_words
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
@@ -119,6 +120,9 @@ def _test(
     train_seconds = _train_seconds(trainer)
     classifier, best_epoch = _best_classifier(module, run)
     evaluation = evaluate_run(classifier, data, trainer.strategy.root_device, str(trainer.precision))
+    novelty = fit_novelty(classifier, data, trainer.strategy.root_device)
+    if novelty is not None:
+        run.write_novelty(novelty.to_text())
     training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}
     evaluation = evaluation.with_metrics(training | _note_reading(cfg, data, run, evaluation, resumed))
     log_results = partial(finish_logging, trainer.loggers, run, evaluation, classifier, trainer.global_step)

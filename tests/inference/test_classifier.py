@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,11 @@ from PIL import Image
 
 from fer import EmotionClassifier, Prediction
 from fer.errors import CheckpointError, ConfigError, PictureError
+from fer.evaluation.trained_model import load_trained
+from fer.export.export import export
 from fer.faces.framing import Framing
+from fer.inference.annotate import label
+from fer.inference.results import picture_rows
 from fer.training.train import train
 
 
@@ -192,3 +197,26 @@ def test_the_package_imports_torch_only_when_asked() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(ImportError):
         from fer import Nothing  # type: ignore[attr-defined]  # noqa: F401
+
+
+def test_a_face_unlike_the_training_data_is_said_to_be(
+    trained_run: Path, seen_faces: list[np.ndarray], tmp_path: Path
+) -> None:
+    classifier = EmotionClassifier.load(trained_run, device="cpu")
+    own = [classifier.predict(face, faces="none")[0][0] for face in seen_faces[:8]]
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    foreign = classifier.predict(noise, faces="none")[0][0]
+    assert all(face.novelty is not None for face in own)
+    assert foreign.novelty > max(face.novelty for face in own)
+    assert foreign.is_unlike_training
+    assert label(foreign).endswith("%, unlike training")
+    assert picture_rows("a.png", [foreign], classifier.classes)[0][9] == f"{foreign.novelty:.3f}"
+    older = replace(load_trained(trained_run), novelty=None)
+    unknown = EmotionClassifier.of(older, "cpu").predict(noise, faces="none")[0][0]
+    assert unknown.novelty is None
+    assert not unknown.is_unlike_training
+    assert unknown.probabilities == pytest.approx(foreign.probabilities, abs=1e-6)
+    export(str(trained_run), "safetensors", output=str(tmp_path / "model.safetensors"), images=8)
+    again = EmotionClassifier.load(tmp_path / "model.safetensors", device="cpu").predict(noise, faces="none")[0][0]
+    assert again.novelty == pytest.approx(foreign.novelty, abs=1e-4)
+    assert load_trained("fer2013").novelty is not None

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from PIL import Image
 
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
-from fer.inference.page.answer import Answers, certainty
+from fer.inference.page.answer import UNLIKE, Answers, about, certainty
 from fer.inference.page.server import MAX_CONCURRENT, PICTURE, PageServer
 from fer.inference.predictor import EmotionClassifier
 from tests.inference.browser import Browser, chromium
@@ -80,6 +81,13 @@ def test_the_page_says_what_the_model_is_and_that_expressions_are_no_feelings(se
     assert len(about["classes"]) == 7
     assert any("FER2013" in sentence for sentence in about["limits"])
     assert 0 <= about["accuracy"] <= 1
+    assert about["warning"] == ""
+
+
+def test_a_model_of_drawn_faces_says_so_loudly(trained_run: Path) -> None:
+    model = load_trained(trained_run)
+    about_drawn = about(replace(model, data={**(model.data or {}), "name": "demo"}))
+    assert "drawn faces alone" in about_drawn["warning"]
 
 
 def test_an_answer_is_what_the_classifier_predicts(
@@ -98,6 +106,8 @@ def test_an_answer_is_what_the_classifier_predicts(
         assert face["probabilities"] == pytest.approx(own.probabilities, abs=1e-6)
         assert face["box"] == (own.box and {"left": own.box.left, "top": own.box.top, "side": own.box.side})
         assert face["seen"].startswith("data:image/png;base64,")
+        assert face["novelty"] == pytest.approx(own.novelty, abs=1e-6)
+        assert (face["certainty"] == UNLIKE) == own.is_unlike_training
         assert "map" not in face
 
 

@@ -50,6 +50,7 @@ class DatasetFacts:
         split_folders: folders, in letters alone, that only this data set has for its splits.
         table_rows: number of faces in the pixel tables that hold it.
         layouts: layouts of older packs, which do not record their data set.
+        warning: what whoever asks a model of it must know at once; empty for photographs of faces.
     """
 
     name: str
@@ -67,6 +68,7 @@ class DatasetFacts:
     split_folders: frozenset[str] = frozenset()
     table_rows: tuple[int, ...] = ()
     layouts: tuple[str, ...] = ()
+    warning: str = ""
 
 
 @cache

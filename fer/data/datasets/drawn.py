@@ -29,6 +29,7 @@ FACTS = DatasetFacts(
         "These faces are drawn by a program, with the expression it was asked to draw. The numbers show that the "
         "machinery works, and nothing about people.",
     ),
+    warning="This model was trained on drawn faces alone: what it says of a photograph means nothing.",
     other_names=("demo", "demo2"),
     layouts=("drawn faces",),
 )

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
+from fer.data.datasets import dataset
 from fer.evaluation.inspection import class_maps
 from fer.evaluation.trained_model import TrainedModel
 from fer.faces.framing import Faces
@@ -19,6 +20,7 @@ from fer.reporting.facts import limits
 MAX_FACES = 32  # in the answer about one picture: the largest
 MAX_MAPS = 8  # faces with a Grad-CAM, which costs several passes through the network
 CERTAINTY = ((0.9, "very sure"), (0.7, "fairly sure"), (0.5, "not sure, perhaps {second}"))  # from which probability on
+UNLIKE = "unlike the faces it was trained on: do not rely on this"
 MAP_OPACITY = 0.75  # where a map is strongest
 
 
@@ -31,7 +33,7 @@ class Answers:
     """
 
     def __init__(self, model: TrainedModel, device: str = "auto") -> None:
-        self.classifier = EmotionClassifier(model.classifier, model.temperature, device)
+        self.classifier = EmotionClassifier.of(model, device)
         self.about = about(model)
 
     def faces(self, content: bytes, faces: Faces = "auto", maps: bool = False) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class Answers:
         picture = decode_picture(content)
         framed = self.classifier.frame(picture, faces)
         seen = framed.faces[:MAX_FACES]
-        predictions = self.classifier.named([framed], self.classifier.probabilities(framed.faces))[0][:MAX_FACES]
+        predictions = self.classifier.named([framed], self.classifier.outputs(framed.faces))[0][:MAX_FACES]
         shown = [{"seen": _png(face), **_plain(prediction)} for face, prediction in zip(seen, predictions, strict=True)]
         if maps and shown:
             for face, layer in zip(shown, self._maps(seen[:MAX_MAPS], predictions), strict=False):
@@ -81,6 +83,7 @@ def about(model: TrainedModel) -> dict[str, Any]:
         "accuracy_ci95": metrics.get("test/accuracy_ci95"),
         "images": metrics.get("test/images"),
         "calibrated": model.temperature is not None,
+        "warning": dataset(model.trained_on).warning,
         "limits": limits(str(data.get("name", "")), len(classifier.classes), metrics),
     }
 
@@ -98,7 +101,8 @@ def _plain(prediction: Prediction) -> dict[str, Any]:
         "emotion": prediction.emotion,
         "probability": prediction.probability,
         "probabilities": prediction.probabilities,
-        "certainty": certainty(prediction.probabilities),
+        "certainty": UNLIKE if prediction.is_unlike_training else certainty(prediction.probabilities),
+        "novelty": prediction.novelty,
         "box": None if box is None else {"left": box.left, "top": box.top, "side": box.side},
     }
 

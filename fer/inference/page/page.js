@@ -142,6 +142,7 @@ function describe(item, face) {
   item.querySelector(".emotion").textContent = face.emotion;
   item.querySelector(".probability").textContent = percent(face.probability);
   item.querySelector(".certainty").textContent = face.certainty;
+  item.querySelector(".certainty").classList.toggle("unlike", face.novelty >= 1);
   const rows = Object.entries(face.probabilities).map(([emotion, share]) => {
     const row = document.createElement("tr");
     row.className = emotion === face.emotion ? "first" : "";
@@ -209,6 +210,8 @@ function luminance(colour) {
 async function introduce() {
   about = await (await fetch("about")).json();
   get("model").textContent = `${about.network}, trained on “${about.trained_on}”: ${about.classes.join(", ")}`;
+  get("warning").textContent = about.warning;
+  get("warning").hidden = !about.warning;
   get("most").textContent = `up to ${about.max_bytes / 1e6} megabytes`;
   const interval = (about.accuracy_ci95 || []).map((bound) => (100 * bound).toFixed(1)).join(" to ");
   get("trained").textContent =
