@@ -13,8 +13,14 @@ PATHS = [path for path in vars(RunFolder("run")).values() if isinstance(path, Pa
 FILES = [path.name for path in PATHS if path.suffix]
 FOLDERS = [path.name for path in PATHS if not path.suffix]
 FILE_NAME = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, FILES))})(?![\w.-]*\w)")
-# Files and folders of other places: of a prediction, and of a comparison
-OTHER_PLACES = {("inference/results.py", "predictions.csv"), ("comparison/figure_table.py", "figures")}
+# Files and folders of other places: of a prediction, of a comparison, and beside data
+OTHER_PLACES = {
+    ("inference/results.py", "predictions.csv"),
+    ("comparison/figure_table.py", "figures"),
+    ("comparison/compare.py", "groups.csv"),
+    ("data/attributes.py", "groups.csv"),
+    ("reporting/facts.py", "groups.csv"),
+}
 
 
 def names_in(source: str) -> Iterator[str]:
