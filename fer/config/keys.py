@@ -52,6 +52,7 @@ EXPORTS = {
     "exported_program": ("fp32", "fp16"),
     "safetensors": ("fp32", "fp16"),
     "hub": ("fp32",),
+    "bundle": ("fp32", "fp16", "int8"),
 }
 
 KEYS: dict[str, Rule] = {

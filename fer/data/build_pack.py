@@ -22,8 +22,9 @@ from fer.data.sources import Source
 from fer.data.write_pack import PictureBuffer, identity, is_pack_folder, write_pack
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces, square
+from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces
 from fer.faces.pictures import decode_picture
+from fer.faces.resample import square
 from fer.files import printable
 
 log = logging.getLogger(__name__)

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from PIL import Image
 
 from fer.data.attributes import GROUPS
 from fer.data.pack import AUDIT, CROISSANT, DUPLICATES, PHOTOGRAPHS, READINGS, digest
 from fer.data.samples import Listing, RawSample
-from fer.faces.framing import square
+from fer.faces.resample import square, to_grey
 from fer.files import write_json
 
 COLUMNS = ("name", "emotion", "split", "subject")
@@ -87,7 +86,7 @@ class PictureBuffer:
                 if colour and picture.ndim == 2:
                     picture = np.repeat(picture[..., None], 3, axis=2)
                 elif not colour and picture.ndim == 3:
-                    picture = np.asarray(Image.fromarray(picture).convert("L"))
+                    picture = to_grey(picture)
                 file.write((picture if picture.shape[:2] == size else square(picture, store_size)).tobytes())
         return shape
 

@@ -17,8 +17,9 @@ from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, classifier_of, load_classifier
 from fer.models.novelty import Novelty
+from fer.models.onnx_network import ONNX, load_onnx
 from fer.models.shipped import located
-from fer.models.weights import EXPORTED, read_checkpoint
+from fer.models.weights import EXPORTED, exported_file, read_checkpoint
 from fer.runs.folder import RunFolder
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
@@ -49,14 +50,15 @@ def load_trained(path: Path | str, model: DictConfig | None = None) -> TrainedMo
     """Load a checkpoint, a run folder's best one, or an exported model.
 
     Args:
-        path: of either, a safetensors file of `export.py`, or the word of shipped weights.
+        path: of either; a safetensors or ONNX file, or a bundle or hub folder, of `export.py`; or the word of shipped
+            weights.
         model: config of the network, where it is not one of timm's.
 
     Raises:
         CheckpointError: see `load_classifier`; or a run folder whose files are damaged, or hold runs of folds.
     """
-    path = located(path)
-    if path.suffix == EXPORTED:
+    path = exported_file(located(path))
+    if path.suffix in (EXPORTED, ONNX):
         return _load_exported(path, model)
     run = RunFolder(path) if path.is_dir() else RunFolder.of_checkpoint(path)
     if run is not None and path.is_dir() and run.is_run_of_folds():
@@ -92,16 +94,21 @@ def _novelty(text: str | None, path: Path) -> Novelty | None:
 
 
 def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
-    checkpoint = read_checkpoint(path)
-    facts = checkpoint["exported"]
-    classifier = classifier_of(checkpoint, path, None if model is None else build_own_network(model, path))
-    classifier.network.to(memory_format=torch.channels_last)
+    if path.suffix == ONNX:
+        classifier, facts = load_onnx(path)
+        facts = {**facts, "temperature": "1.0"}  # its own is in the network
+    else:
+        checkpoint = read_checkpoint(path)
+        facts = checkpoint["exported"]
+        classifier = classifier_of(checkpoint, path, None if model is None else build_own_network(model, path))
+        classifier.network.to(memory_format=torch.channels_last)
     try:
         data, metrics = (json.loads(facts.get(key, "null")) for key in ("data", "metrics"))
         temperature = float(facts["temperature"]) if facts.get("calibrated", "true") == "true" else None
         set_threshold = json.loads(facts.get("set_threshold", "null"))  # which older versions did not write
         set_threshold = None if set_threshold is None else float(set_threshold)
-        novelty = Novelty.from_text(facts["novelty"]) if "novelty" in facts else None
+        watched = "novelty" in facts and path.suffix != ONNX  # a finished program does not show what its stages see
+        novelty = Novelty.from_text(facts["novelty"]) if watched else None
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
     if not isinstance(data, dict):

@@ -18,9 +18,12 @@ from rich.table import Table
 from fer.errors import ConfigError, DataError, ExportError
 from fer.evaluation.novelty import fit_novelty
 from fer.evaluation.trained_model import TrainedModel, load_trained
+from fer.export.bundle import FACTS, write_bundle
+from fer.export.card import model_card
 from fer.export.check import check_difference, clock, compare
 from fer.export.faces import FaceImages, drawn_faces, faces_of, open_data
 from fer.export.formats import (
+    FOLDERS,
     SUFFIXES,
     CalibratedNetwork,
     Run,
@@ -37,6 +40,7 @@ from fer.export.hub import as_hub, run_hub, write_hub
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 from fer.models.shipped import DEFAULT, is_shipped
+from fer.models.weights import check_no_program
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 log = logging.getLogger(__name__)
@@ -64,15 +68,16 @@ def export(
 
     Args:
         checkpoint: see `fer.evaluation.trained_model.load_trained`; None is the model that ships.
-        form: onnx, exported_program, safetensors or hub.
+        form: onnx, exported_program, safetensors, hub or bundle.
         precision: fp32, fp16 or int8.
-        output: the file; None puts it into `export/` of the run folder, or beside a checkpoint without one.
+        output: the file, or the folder of hub and bundle; None puts it into `export/` of the run folder, or beside a
+            checkpoint without one.
         images: most test images of the check.
         root: where the run's pack is now; None is where the run had it.
         own_network: config of the network, if it is not one of timm's.
 
     Returns:
-        The content of `<output>.json`.
+        The content of `<output>.json`, of a bundle `bundle.json` in it.
 
     Raises:
         FERError: an unknown choice, a foreign checkpoint, no training images for int8, a model that cannot be
@@ -82,21 +87,21 @@ def export(
         raise ConfigError(f"images={images}: the check takes 1 or more")
     check_choice(form, precision)
     model = load_trained(checkpoint or DEFAULT, own_network)
+    check_no_program(model.path)
     if model.temperature is None:
         log.warning("no temperature was fitted for this checkpoint: probabilities are as trained")
     path = Path(output) if output else _default_output(model, form, precision)
-    if path.is_dir() and form != "hub":
+    if path.is_dir() and form not in FOLDERS:
         raise ConfigError(f"output={path} is a folder: name a file in it")
     faces, calibration = _faces(model, images, root, precision)
     model = with_novelty(model, root)
-    facts = describe(model, precision)
+    facts = describe(model, precision, _side(model, form))
     with Console().status(f"exporting {form}, {precision}"):
         content = _exported(model, form, precision, facts, calibration)
     checked, runtime = _checked(model, form, precision, content, faces)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
-    _write(path, form, content, results)
-    write_json(path.with_name(f"{path.name}.json"), results)
-    _print(results, path, runtime)
+    numbers = _write(path, form, content, results)
+    _print(results, path, runtime, numbers)
     return results
 
 
@@ -104,7 +109,7 @@ def _checked(
     model: TrainedModel, form: str, precision: str, content: bytes, faces: FaceImages
 ) -> tuple[dict[str, Any], str]:
     """Compare and time an exported model: the numbers, and what it ran in."""
-    size, channels = model.classifier.image_size, len(model.classifier.mean)
+    size, channels = _side(model, form), len(model.classifier.mean)
     original = CalibratedNetwork(model.classifier, model.temperature or 1.0)
     ours, (runtime, theirs) = run_network(original), _runnable(form, content, original)
     found = compare(ours, theirs, faces, size, channels)
@@ -121,10 +126,15 @@ def _file_facts(path: Path, form: str, precision: str, content: bytes) -> dict[s
     return {"file": path.name, "format": form, "precision": precision, "bytes": len(content), "sha256": sha256}
 
 
-def describe(model: TrainedModel, precision: str) -> dict[str, str]:
-    """The metadata inside the file: text by key, lists as JSON."""
+def _side(model: TrainedModel, form: str) -> int:
+    """Side of the faces that go in, pixels: a bundle takes them as they are cut, and resizes them itself."""
+    return (form == "bundle" and model.classifier.stored_size) or model.classifier.image_size
+
+
+def describe(model: TrainedModel, precision: str, size: int) -> dict[str, str]:
+    """The metadata inside the file, whose faces are `size` pixels wide: text by key, lists as JSON."""
     classifier = model.classifier
-    channels, size = len(classifier.mean), classifier.image_size
+    channels = len(classifier.mean)
     stored = classifier.stored_size
     colours = "RGB" if channels == 3 else "grey"
     resized = f"shrunk to {stored}x{stored} if larger, resized" if stored and stored != size else "resized"
@@ -192,7 +202,7 @@ def _exported(
     model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: FaceImages | None
 ) -> bytes:
     classifier = model.classifier
-    size, channels = classifier.image_size, len(classifier.mean)
+    size, channels = _side(model, form), len(classifier.mean)
     network = CalibratedNetwork(classifier, model.temperature or 1.0, half=precision == "fp16")
     network.to(memory_format=torch.contiguous_format)
     example = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
@@ -213,7 +223,7 @@ def _exported(
 
 def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[str, Run]:
     """What runs the bytes, in words, and as a function."""
-    if form == "onnx":
+    if form in ("onnx", "bundle"):
         return "onnxruntime", run_onnx(content)
     if form == "exported_program":
         return "exported program", run_exported_program(content)
@@ -225,7 +235,7 @@ def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[s
 def _default_output(model: TrainedModel, form: str, precision: str) -> Path:
     """Each checkpoint, precision and format has a name of its own."""
     other = f"_{model.path.stem}" if model.folder is not None and _checkpoint_name(model) != BEST_CHECKPOINT else ""
-    stem = "hub" if form == "hub" else "model"
+    stem = form if form in FOLDERS else "model"
     name = f"{stem}{other}" + ("" if precision == "fp32" else f"_{precision}") + SUFFIXES[form]
     if is_shipped(model.path):
         return Path("outputs/export") / name
@@ -236,15 +246,23 @@ def _checkpoint_name(model: TrainedModel) -> str:
     return BEST_CHECKPOINT if model.path.is_dir() else model.path.name
 
 
-def _write(path: Path, form: str, content: bytes, results: dict[str, Any]) -> None:
+def _write(path: Path, form: str, content: bytes, results: dict[str, Any]) -> Path:
+    """Write the export and its model card; the path of the numbers."""
+    card, numbers = model_card(results), path.with_name(f"{path.name}.json")
     try:
+        if form == "bundle":
+            write_bundle(path, content, results, card)
+            return path / FACTS
         if form == "hub":
-            write_hub(path, content, results)
-            return
-        with replacing(path, "wb") as file:
-            file.write(content)
+            write_hub(path, content, card)
+        else:
+            for place, part in ((path, content), (path.with_name(f"{path.name}.md"), card.encode())):
+                with replacing(place, "wb") as file:
+                    file.write(part)
+        write_json(numbers, results)
     except OSError as error:
         raise ExportError(f"{path} cannot be written ({error.strerror or error}); give another output=") from error
+    return numbers
 
 
 def _plain(text: str) -> Any:
@@ -262,7 +280,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _print(results: dict[str, Any], path: Path, runtime: str) -> None:
+def _print(results: dict[str, Any], path: Path, runtime: str, numbers: Path) -> None:
     title = f"{results['backbone']}, {len(results['classes'])} classes, {results['image_size']} px"
     table = Table("", title=title, box=None, pad_edge=False, title_justify="left")
     for heading in ("PyTorch, fp32", f"{runtime}, {results['precision']}"):
@@ -278,4 +296,4 @@ def _print(results: dict[str, Any], path: Path, runtime: str) -> None:
     table.add_row("megabytes", "", f"{results['bytes'] / 1e6:.1f}")
     console = Console()
     console.print(table)
-    console.print(f"{path} (numbers: {path.name}.json)", highlight=False, soft_wrap=True)
+    console.print(f"{path} (numbers: {numbers.name})", highlight=False, soft_wrap=True)

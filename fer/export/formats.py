@@ -1,4 +1,4 @@
-"""The network that is deployed, its three formats as bytes, and how each is run from those bytes."""
+"""The network that is deployed, its formats as bytes, and how each is run from those bytes."""
 
 import copy
 import importlib
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fer.config.keys import EXPORTS
 from fer.errors import ConfigError, ExportError
@@ -23,11 +24,12 @@ Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> pr
 INPUT, OUTPUT = "images", "probabilities"
 OPSET = 18
 FACTS = "fer.json"  # the file within an exported program that holds the metadata
-SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors", "hub": ""}  # a folder
+SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors", "hub": "", "bundle": ""}
+FOLDERS = ("hub", "bundle")  # formats that are one
 
 
 class CalibratedNetwork(nn.Module):
-    """Probabilities, float32 [B, K], of faces, float32 [B, C, S, S] in [0, 1].
+    """Probabilities, float32 [B, K], of faces, float32 [B, C, S, S] in [0, 1], of the network's size or to be resized.
 
     Args:
         classifier: normalisation and network are taken from it; it stays as it is.
@@ -44,14 +46,22 @@ class CalibratedNetwork(nn.Module):
         self.network = network.half() if half else network.float()
         self.register_buffer("mean", classifier.mean.detach().clone())
         self.register_buffer("std", classifier.std.detach().clone())
-        self.temperature, self.half_precision = temperature, half
+        self.temperature, self.half_precision, self.image_size = temperature, half, classifier.image_size
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        faces = (images - self.mean) / self.std
+        faces = (self._resized(images) - self.mean) / self.std
         if self.half_precision:
             faces = faces.to(torch.float16)
         return (self.network(faces).float() / self.temperature).softmax(dim=1)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """As `fer.data.augment.resample` does it, in operations that every format has."""
+        shrink = images.shape[-1] // self.image_size
+        images = F.avg_pool2d(images, shrink) if shrink >= 2 else images
+        if images.shape[-1] == self.image_size:
+            return images
+        return F.interpolate(images, (self.image_size, self.image_size), mode="bilinear", align_corners=False)
 
 
 def check_choice(form: str, precision: str) -> None:
@@ -60,13 +70,13 @@ def check_choice(form: str, precision: str) -> None:
         raise ConfigError(f"format={form}: choose {', '.join(SUFFIXES)}")
     if precision not in EXPORTS[form]:
         raise ConfigError(f"precision={precision}: format={form} has {', '.join(EXPORTS[form])}")
-    if form != "onnx":
+    if form not in ("onnx", "bundle"):
         return
     for name in ("onnx", "onnxruntime", "onnxscript"):
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(f"format=onnx needs {name}: pip install -e '.[export]'") from error
+            raise ConfigError(f"format={form} needs {name}: pip install -e '.[export]'") from error
 
 
 def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any
 import timm
 from torch import nn
 
-from fer.data.datasets import dataset
 from fer.errors import ConfigError, ExportError
 from fer.export.formats import CalibratedNetwork, Run, run_network
 from fer.files import replacing
@@ -35,7 +34,11 @@ def as_hub(classifier: ExpressionClassifier, temperature: float, facts: dict[str
     for name in ("weight", "bias"):
         if f"{head}.{name}" in state:
             state[f"{head}.{name}"] /= temperature
-    return save(state, {**facts, "format": "pt", "config": json.dumps(hub_config(classifier), indent=2)})
+    kept = {
+        "network": json.dumps({key: value for key, value in spec.items() if key != "weights"}),
+        "temperature": "1.0",
+    }
+    return save(state, {**facts, **kept, "format": "pt", "config": json.dumps(hub_config(classifier), indent=2)})
 
 
 def hub_config(classifier: ExpressionClassifier) -> dict[str, Any]:
@@ -93,60 +96,18 @@ def run_hub(content: bytes) -> Run:
     return run_network(CalibratedNetwork(classifier, 1.0))
 
 
-def write_hub(folder: Path, content: bytes, results: dict[str, Any]) -> None:
+def write_hub(folder: Path, content: bytes, card: str) -> None:
     """The folder, its model card last.
 
     Args:
         folder: to write into.
         content: of `as_hub`.
-        results: of the check.
+        card: the model card.
     """
     config = _metadata(content)["config"]
-    for name, text in ((CONFIG, config.encode()), (WEIGHTS, content), (CARD, model_card(results, config).encode())):
+    for name, text in ((CONFIG, config.encode()), (WEIGHTS, content), (CARD, card.encode())):
         with replacing(folder / name, "wb") as file:
             file.write(text)
-
-
-def model_card(results: dict[str, Any], config: str) -> str:
-    """`README.md` of the folder."""
-    cfg = json.loads(config)
-    facts = dataset(results["trained_on"])
-    size, channels = cfg["pretrained_cfg"]["input_size"][1], cfg["pretrained_cfg"]["input_size"][0]
-    accuracy = (
-        f"Accuracy {results['accuracy_exported']:.1%} on {results['images']:,} {results['checked_on']}."
-        if results["accuracy_exported"] is not None
-        else "Its accuracy was not measured when it was exported."
-    )
-    caveats = "\n".join(f"- {caveat}" for caveat in (*facts.caveats, results["limits"]))
-    return f"""---
-library_name: timm
-pipeline_tag: image-classification
-license: other
-tags:
-- image-classification
-- facial-expression-recognition
-- timm
----
-
-# {cfg["architecture"]} for facial expressions
-
-Labels: {", ".join(cfg["label_names"])}. Trained on {facts.title} ({facts.licence}). {accuracy}
-
-```python
-import timm, torch
-
-network = timm.create_model("local-dir:FOLDER", pretrained=True).eval()  # or "hf-hub:USER/NAME"
-mean, std = (torch.tensor(network.pretrained_cfg[key]).view(-1, 1, 1) for key in ("mean", "std"))
-faces = torch.rand(1, {channels}, {size}, {size})  # {"grey" if channels == 1 else "RGB"}, from 0 to 1
-probabilities = network((faces - mean) / std).softmax(dim=1)  # calibrated: the temperature is in the last layer
-```
-
-Input: {results["preprocessing"].partition("; normalisation")[0]}.
-
-## Limits
-
-{caveats}
-"""
 
 
 def _head(network: nn.Module) -> str:

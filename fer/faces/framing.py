@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from PIL import Image
 
 from fer.errors import ConfigError
 from fer.faces.box import FaceBox, central_square, crop_face, crop_upright
 from fer.faces.detector import BOX_CENTRE, BOX_SIDE, SMALLEST, find_faces
+from fer.faces.resample import square, to_grey
 
 Faces = Literal["auto", "detector", "none", "whole", "all"]  # all: the earlier word for detector
 Method = Literal["whole", "detector"]
@@ -206,19 +206,10 @@ def check_faces(faces: str) -> None:
         )
 
 
-def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The central square, resized with antialiasing: uint8 [size, size] or [size, size, 3]."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS, box=box))
-
-
 def as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
     """Grey, [H, W], or colour, [H, W, 3], as a network wants it."""
     if channels == 1:
-        return picture if picture.ndim == 2 else np.asarray(Image.fromarray(picture).convert("L"))
+        return picture if picture.ndim == 2 else to_grey(picture)
     return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
 
 

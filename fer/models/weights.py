@@ -27,6 +27,10 @@ HUB_PATIENCE = 1.5  # seconds to reach the hub before saying so; its own client 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FORMAT = 1
 EXPORTED = ".safetensors"
+PROGRAMS = {  # exports that are no weights
+    ".onnx": "a finished program (ONNX), which predicts, but can neither be trained nor exported again",
+    ".pt2": "a finished program of torch.export, which may hold code and is not run here",
+}
 
 
 def hub_file(backbone: str) -> Path:
@@ -149,11 +153,12 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         CheckpointError: missing, damaged, holding code, or not of this project.
         WeightsError: shipped weights that are missing or damaged.
     """
-    path = located(path)
+    path = exported_file(located(path))
     if path.is_dir():
         path = RunFolder(path).best_checkpoint
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}")
+    check_no_program(path)
     if path.suffix == EXPORTED:
         return exported_checkpoint(path.read_bytes(), str(path))
     try:
@@ -170,6 +175,18 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if "_target_" in network:
         network["_target_"] = translated_target(network["_target_"])
     return checkpoint
+
+
+def exported_file(path: Path) -> Path:
+    """The model within a folder that `export.py` wrote (a bundle, a hub folder); any other path as it is."""
+    names = ("model.onnx", "model.safetensors") if path.is_dir() and not RunFolder(path).is_run() else ()
+    return next((path / name for name in names if (path / name).is_file()), path)
+
+
+def check_no_program(path: Path) -> None:
+    """Raises CheckpointError for an export that is no weights."""
+    if path.suffix in PROGRAMS:
+        raise CheckpointError(f"{path} is {PROGRAMS[path.suffix]}; give the checkpoint that it was exported from")
 
 
 def exported_checkpoint(content: bytes, name: str) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Emotions in pictures, with onnxruntime, numpy and OpenCV alone: python run.py PICTURE... (a JSON line for each)"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from fer.faces.framing import Faces, Framing
+
+HERE = Path(__file__).parent
+FACTS = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))
+FRAMING = Framing.from_dict(FACTS["framing"])
+NETWORK = onnxruntime.InferenceSession(HERE / "model.onnx")  # faces from 0 to 1 -> calibrated probabilities
+
+
+def read(path: str) -> np.ndarray:
+    """A picture file: uint8 [H, W, 3] (RGB), upright, transparency over white."""
+    content = np.fromfile(path, np.uint8)
+    upright, stored = (cv2.imdecode(content, how) for how in (cv2.IMREAD_COLOR, cv2.IMREAD_UNCHANGED))
+    if upright is None or stored is None:
+        raise SystemExit(f"{path} is no picture that OpenCV reads")
+    alpha = stored[..., 3:] / (255 if stored.dtype == np.uint8 else 65535) if stored.shape[2:] == (4,) else 1.0
+    return np.rint(upright[..., ::-1] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def predict(picture: np.ndarray, faces: Faces = "auto") -> list[dict]:
+    """The box (null: the whole picture) and the probabilities of each face, the largest first."""
+    side, channels = FACTS["image_size"], FACTS["channels"]
+    framed = FRAMING.frame(picture, side, channels, faces)
+    levels = framed.faces.reshape(-1, side, side, channels).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    rows = NETWORK.run(None, {"images": levels})[0].tolist() if len(levels) else []
+    boxes = [box and {"left": box.left, "top": box.top, "side": box.side} for box in framed.boxes]
+    return [{"box": box, **dict(zip(FACTS["classes"], row, strict=True))} for box, row in zip(boxes, rows, strict=True)]
+
+
+for name in sys.argv[1:] if __name__ == "__main__" else ():
+    print(json.dumps({"picture": name, "faces": predict(read(name))}))

@@ -1,0 +1,151 @@
+"""A bundle answers as predict.py does, without PyTorch; exports are read back; each has a model card."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer.cli.app import CONF
+from fer.errors import CheckpointError
+from fer.evaluation.trained_model import load_trained
+from fer.export.export import export
+from fer.inference.predictor import EmotionClassifier, Prediction
+from fer.models.weights import read_checkpoint
+from tests.export.conftest import CLASSES, TEMPERATURE
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+ALONE = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(["torch", "torchvision", "timm", "PIL", "scipy", "fer"]))  # None: no import finds them
+sys.path.insert(0, sys.argv[1])
+sys.argv = ["run.py", *sys.argv[2:]]
+runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    results = export(str(run), "bundle")
+    assert (results["image_size"], results["max_probability_difference"] <= 1e-4) == (48, True)
+    return run / "export" / "bundle"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray], put_faces: Callable) -> list[Path]:
+    """Two faces in a photograph, the same as JPEG stored on its side, in colour with transparency; a crop; no face."""
+    folder = tmp_path_factory.mktemp("pictures")
+    crowd = put_faces([(seen_faces[0], 30, 100), (seen_faces[1], 330, 80)])
+    Image.fromarray(crowd).save(folder / "crowd.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    Image.fromarray(np.rot90(crowd)).save(folder / "turned.jpg", exif=exif, quality=95)
+    shades = np.stack([crowd // 2 + 90, crowd, crowd // 2 + 20, np.full_like(crowd, 200)], axis=2)
+    Image.fromarray(shades).save(folder / "glass.png")
+    Image.fromarray(seen_faces[2]).resize((60, 60)).save(folder / "crop.png")
+    Image.fromarray(np.full((200, 300), 90, np.uint8)).save(folder / "empty.png")
+    return sorted(folder.iterdir())
+
+
+def test_a_bundle_answers_as_predict_does_where_torch_cannot_be_imported(
+    bundle: Path, run: Path, pictures: list[Path]
+) -> None:
+    assert len((bundle / "run.py").read_text(encoding="utf-8").splitlines()) <= 40
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(bundle), *map(str, pictures)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = {Path(line["picture"]).name: line["faces"] for line in map(json.loads, done.stdout.splitlines())}
+    classifier = EmotionClassifier.load(run, device="cpu")
+    counts = {}
+    for path in pictures:
+        expected = classifier.predict(path)[0]
+        counts[path.name] = len(expected)
+        assert len(answers[path.name]) == len(expected)
+        for face, own in zip(answers[path.name], expected, strict=True):
+            box = face.pop("box")
+            assert box == (own.box and {"left": own.box.left, "top": own.box.top, "side": own.box.side})
+            assert face == pytest.approx(own.probabilities, abs=1e-4)
+    assert counts == {"crop.png": 1, "crowd.png": 2, "empty.png": 0, "glass.png": 2, "turned.jpg": 2}
+
+
+def test_a_bundle_names_a_file_that_is_no_picture(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no picture", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "run.py", str(tmp_path / "notes.jpg")], cwd=bundle, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "notes.jpg is no picture" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["onnx", "bundle", "hub", "safetensors"])
+def test_predictions_of_an_export_are_those_of_its_checkpoint(
+    run: Path, tmp_path: Path, pictures: list[Path], form: str
+) -> None:
+    name = {"onnx": "model.onnx", "safetensors": "model.safetensors"}.get(form, form)
+    export(str(run), form, images=4, output=str(tmp_path / name))
+    original, read_back = (EmotionClassifier.load(path, device="cpu") for path in (run, tmp_path / name))
+    assert read_back.calibrated
+    faces = [_values(classifier.predict(pictures)) for classifier in (original, read_back)]
+    assert len(faces[0]) == len(faces[1]) == 7
+    for one, other in zip(*faces, strict=True):
+        assert one[0] == other[0]
+        assert one[1] == pytest.approx(other[1], abs=1e-4)
+
+
+def _values(pictures: list[list[Prediction]]) -> list[tuple]:
+    return [(face.box, face.probabilities) for faces in pictures for face in faces]
+
+
+def test_predict_py_takes_an_onnx_file(run: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    export(str(run), "onnx", "fp16", images=4, output=str(tmp_path / "model.onnx"))
+    script = CONF.parent / "scripts" / "predict.py"
+    given = [f"checkpoint={tmp_path / 'model.onnx'}", f"input={pictures[1]}", f"output={tmp_path / 'out'}"]
+    done = subprocess.run(
+        [sys.executable, str(script), *given, "device=cpu"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 3
+    assert rows[0].endswith(",".join(CLASSES))
+
+
+def test_a_finished_program_is_not_trained_exported_or_mistaken(run: Path, bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="can neither be trained nor exported again"):
+        read_checkpoint(bundle)
+    with pytest.raises(CheckpointError, match="can neither be trained nor exported again"):
+        export(str(bundle / "model.onnx"), "safetensors", output=str(tmp_path / "x.safetensors"))
+    (tmp_path / "program.pt2").touch()
+    with pytest.raises(CheckpointError, match="may hold code and is not run here"):
+        load_trained(tmp_path / "program.pt2")
+    (tmp_path / "cut.onnx").write_bytes((bundle / "model.onnx").read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"cut\.onnx is damaged"):
+        load_trained(tmp_path / "cut.onnx")
+    yunet = bundle / "faces" / "yunet" / "face_detection_yunet_2026may.onnx"
+    with pytest.raises(CheckpointError, match=r"is no ONNX model of export\.py"):
+        load_trained(yunet)
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_trained(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "exported_program", "safetensors"])
+def test_a_model_card_lies_beside_each_file(run: Path, tmp_path: Path, form: str) -> None:
+    results = export(str(run), form, output=str(tmp_path / "model.bin"), images=20)
+    card = (tmp_path / "model.bin.md").read_text(encoding="utf-8")
+    assert f"Accuracy {results['accuracy_exported']:.1%} on 20 test images of fer2013, in fp32" in card
+    assert "angry, disgust" in card
+    assert "an expression is not a feeling" in card
+    assert "Its probabilities are calibrated" in card
+    assert '"model.bin"' in card
+    assert results["temperature"] == TEMPERATURE
