@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
+from fer.console import track
 from fer.data.attributes import counted, read_groups, take_groups
 from fer.data.datasets import dataset, list_samples
 from fer.data.file_kinds import SNIFFED, not_data
@@ -179,7 +179,7 @@ def _frame(
     """
     faces = choose_faces(_sample(source, listing)) if listing.faces == "auto" else listing.faces
     samples, rejected, record = [], list(listing.rejected), FramingRecord(faces, store_size, align)
-    for row, sample in enumerate(track(listing.samples, description="reading pictures", transient=True)):
+    for row, sample in enumerate(track(listing.samples, "reading pictures")):
         try:
             picture = _decode(source, listing, row)
         except (PictureError, ValueError, OSError) as error:

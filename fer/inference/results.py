@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich import get_console
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -89,7 +90,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
     console.print()
     if total:
         console.print(table)
-    parts = [f"{summary.pictures:,} {summary.what}", f"{summary.faces:,} face{'s' * (summary.faces != 1)}"]
+    what = summary.what.removesuffix("s" if summary.pictures == 1 else "")
+    parts = [f"{summary.pictures:,} {what}", f"{summary.faces:,} face{'s' * (summary.faces != 1)}"]
     parts += [f"{summary.faceless:,} {summary.what} without a face"] if summary.faceless else []
     parts += [f"{summary.unlike:,} unlike the training data"] if summary.unlike else []
     parts += [f"{len(summary.skipped):,} skipped"] if summary.skipped else []
@@ -111,6 +113,6 @@ class Speed(ProgressColumn):
 
 
 def progress_bar(what: str) -> Progress:
-    """Progress, speed and remaining time."""
+    """Progress, speed and remaining time; nothing where no terminal looks on."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(what), TimeRemainingColumn())
-    return Progress(*columns, transient=True)
+    return Progress(*columns, transient=True, disable=not get_console().is_terminal)
