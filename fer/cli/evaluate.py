@@ -53,8 +53,7 @@ def evaluate(cfg: DictConfig, folder: Path | None = None, overrides: Sequence[st
     classifier = models[0].classifier if len(models) == 1 and not runs else None
     with RunFolder(folder).only_writer("another evaluation", timeout=WRITER_PATIENCE):
         clear_evaluation(RunFolder(folder))
-        write_evaluation(evaluation, RunFolder(folder), classifier=classifier, figures=cfg.figures)
-    return evaluation.metrics
+        return write_evaluation(evaluation, RunFolder(folder), classifier=classifier, figures=cfg.figures)
 
 
 def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequence[str]) -> dict[str, Any]:
@@ -75,8 +74,7 @@ def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequen
         data = {**OmegaConf.to_container(cfg.data, resolve=True), "root": None, "source": None}  # type: ignore[dict-item]
         model = {"_target_": OTHER_TOOL, "backbone": name}
         run.write_config(OmegaConf.create({"model": model, "data": data, "seed": None}))
-        write_evaluation(evaluation, run, figures=cfg.figures)
-    return evaluation.metrics
+        return write_evaluation(evaluation, run, figures=cfg.figures)
 
 
 def is_of_other_tool(run: RunFolder) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -24,7 +25,7 @@ def write_evaluation(
     classifier: ExpressionClassifier | None = None,
     figures: bool = True,
     log_results: Callable[[], None] | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Write everything that a run folder holds of an evaluation, `metrics.json` last, and print the summary.
 
     Args:
@@ -34,6 +35,9 @@ def write_evaluation(
         classifier: that made the predictions, for Grad-CAM; None for ensembles and pooled folds.
         figures: whether to draw any.
         log_results: called when the figures exist, before `metrics.json`: for the loggers of a run.
+
+    Returns:
+        The content of `metrics.json`.
     """
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     if figures and classifier is not None:
@@ -58,6 +62,7 @@ def write_evaluation(
     write_report(folder.path, metrics, config)
     folder.write_metrics(metrics)
     print_evaluation(metrics, folder)
+    return metrics
 
 
 def clear_evaluation(folder: RunFolder) -> None:

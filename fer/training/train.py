@@ -126,8 +126,7 @@ def _test(
     training = {**_costs(classifier, data, trainer), "best_epoch": best_epoch, "train_seconds": train_seconds}
     evaluation = evaluation.with_metrics(training | _note_reading(cfg, data, run, evaluation, resumed))
     log_results = partial(finish_logging, trainer.loggers, run, evaluation, classifier, trainer.global_step)
-    write_evaluation(evaluation, run, cfg, classifier, cfg.figures, log_results)
-    return evaluation.metrics
+    return write_evaluation(evaluation, run, cfg, classifier, cfg.figures, log_results)
 
 
 def build_data(cfg: DictConfig) -> FERDataModule:
