@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -8,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from fer.cli.app import CONF, register_resolvers
 from fer.inference.predictor import EmotionClassifier
 from fer.training.train import train
+from tests.inference.clips import write_clip
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -33,3 +35,13 @@ def trained_run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="package")
 def classifier(trained_run: Path) -> EmotionClassifier:
     return EmotionClassifier.load(trained_run, device="cpu")
+
+
+@pytest.fixture(scope="package")
+def clip(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray], put_faces) -> Path:
+    """Two seconds at 10 frames a second: two faces that wander."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    pictures = [
+        put_faces([(seen_faces[0], 20 + number, 30), (seen_faces[1], 360, 120 - number)]) for number in range(20)
+    ]
+    return write_clip(path, pictures, 10)
