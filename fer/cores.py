@@ -1,20 +1,63 @@
-"""Cores and memory of this machine that are free, and whether it has a GPU, said without PyTorch."""
+"""Cores and memory of this machine, work in threads on them, and whether it has a GPU, said without PyTorch."""
 
 import os
 import platform
 import shutil
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+PREFETCH = 4  # items that each thread works on before they are asked for
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows below Linux
 CORES = "FER_CORES"  # environment variable: cores that a command leaves to each of the runs that it starts
 
 
 def cores_to_use() -> int:
     """Cores that are free now, within what the cgroup grants and the command that started this run; at least 1."""
+    return _within_limits(free_cores())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, free or not, within the same limits; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _within_limits(cores)
+
+
+def _within_limits(cores: int) -> int:
     limits = [cpu_quota(), float(os.environ.get(CORES, "inf"))]
-    return max(1, int(min(free_cores(), *(limit for limit in limits if limit is not None))))
+    return max(1, int(min(cores, *(limit for limit in limits if limit is not None))))
+
+
+def in_order(items: Iterable[T], work: Callable[[T], R], workers: int) -> Generator[R]:
+    """`work` on each item, in threads that are a bounded number of items ahead; results in the order of the items.
+
+    When it is closed (see `contextlib.closing`), or an error or Ctrl-C stops it, what is under way is ended and nothing
+    new begun. One worker works in the caller's thread.
+    """
+    if workers == 1:
+        yield from map(work, items)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # which commands that only answer `--help` need not import
+
+    source = iter(items)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
+    try:
+        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, PREFETCH * workers))
+        while ahead:
+            result = ahead.popleft().result()
+            ahead.extend(pool.submit(work, item) for item in islice(source, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def may_have_gpu() -> bool:

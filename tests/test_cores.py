@@ -1,11 +1,15 @@
 """Cores, quotas and GPUs as the system reports them."""
 
 import os
+import signal
+import threading
+import time
+from contextlib import closing
 
 import pytest
 
 from fer import cores
-from fer.cores import cores_to_use, cpu_quota, free_cores, may_have_gpu
+from fer.cores import cores_to_use, cpu_quota, free_cores, in_order, may_have_gpu, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,8 @@ def test_cores_are_those_that_are_free_and_granted(monkeypatch, quota, left, fre
     if left is not None:
         monkeypatch.setenv(cores.CORES, left)
     assert cores_to_use() == usable
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(free), raising=False)
+    assert usable_cores() == usable
 
 
 def test_a_gpu_that_is_hidden_does_not_count(monkeypatch):
@@ -73,3 +79,43 @@ def test_free_cores_are_counted(monkeypatch):
     assert free_cores(1.0) == 1
     monkeypatch.undo()
     assert 0 <= free_cores(0.05) <= len(allowed)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_work_is_a_bounded_way_ahead_and_comes_back_in_order(workers: int) -> None:
+    drawn: list[int] = []
+
+    def numbers():
+        for number in range(1000):
+            drawn.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number * 2
+
+    with closing(in_order(numbers(), work, workers)) as results:
+        assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
+        assert len(drawn) <= 10 + (workers > 1) * cores.PREFETCH * workers
+
+
+@pytest.mark.parametrize("where", ["work", "caller"])
+def test_ctrl_c_begins_nothing_new_and_leaves_no_thread(where: str) -> None:
+    before, begun = threading.active_count(), []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if where == "work" and number == 3:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.01)
+        return number
+
+    with pytest.raises(KeyboardInterrupt), closing(in_order(range(1000), work, 2)) as results:
+        for result in results:
+            if where == "caller" and result == 3:
+                raise KeyboardInterrupt
+    assert len(begun) < 30
+    patience = time.monotonic() + 10  # a thread that was about to begin is not waited for
+    while threading.active_count() > before and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert threading.active_count() == before

@@ -2,15 +2,17 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from fer.console import track
+from fer.cores import in_order, usable_cores
 from fer.data.attributes import counted, read_groups, take_groups
 from fer.data.datasets import dataset, list_samples
 from fer.data.file_kinds import SNIFFED, not_data
@@ -22,13 +24,14 @@ from fer.data.sources import Source
 from fer.data.write_pack import PictureBuffer, identity, is_pack_folder, write_pack
 from fer.emotions import EMOTIONS, SPLITS
 from fer.errors import DataError, PictureError
-from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces
+from fer.faces.framing import SAMPLE, Faces, Framing, FramingRecord, check_faces, choose_faces, is_photograph
 from fer.faces.pictures import decode_picture
 from fer.faces.resample import square
 from fer.files import printable
 
 log = logging.getLogger(__name__)
 
+Place = tuple[int, bytes | None]  # the row of a sample, and its encoded picture where the listing gives it
 FILLED = 0.95  # of a picture; one that a box fills so far is a face crop
 
 
@@ -118,8 +121,9 @@ def build_pack(
     folder = Path(root) / name
     if folder.exists() and not is_pack_folder(folder):
         raise DataError(f"{folder} is where the pack goes, but holds other files; move them or give another data.root")
-    before, made_from = identity(folder), fingerprint(source)
+    before = identity(folder)
     with open_download(source) as files, PictureBuffer() as pictures:
+        made_from = fingerprint(source, files.outermost)
         groups, where = take_groups(files, source)
         listing = _with_lost(list_samples(files, votes), files)
         listing = listing if groups is None else replace(listing, groups=groups)
@@ -177,18 +181,30 @@ def _frame(
     Returns:
         The listing, unreadable pictures left out, and how faces were framed.
     """
-    faces = choose_faces(_sample(source, listing)) if listing.faces == "auto" else listing.faces
+    workers = 1 if listing.images is not None and not align else usable_cores()  # pixels need no decoding
+    faces = choose_faces(_sample(source, listing, workers)) if listing.faces == "auto" else listing.faces
     samples, rejected, record = [], list(listing.rejected), FramingRecord(faces, store_size, align)
-    for row, sample in enumerate(track(listing.samples, "reading pictures")):
+
+    def face_of(place: Place) -> np.ndarray | str:
+        """What goes into the pack, or why nothing does."""
+        row = place[0]
         try:
-            picture = _decode(source, listing, row)
+            picture = _decode(source, listing, *place)
         except (PictureError, ValueError, OSError) as error:
-            rejected.append((sample.name, f"cannot be read as a picture: {error}"))
-            continue
-        face = _boxed(picture, listing.boxes.get(sample.name))
-        record.searched += face is not None
-        pictures.append(record.face(picture) if face is None else square(face, store_size))
-        samples.append(replace(sample, name=printable(sample.name)))
+            return f"cannot be read as a picture: {error}"
+        face = _boxed(picture, listing.boxes.get(listing.samples[row].name))
+        if face is None:
+            return record.face(picture)
+        record.add_searched()
+        return square(face, store_size)
+
+    with closing(in_order(_places(listing), face_of, workers)) as found:
+        for sample, face in zip(track(listing.samples, "reading pictures"), found, strict=True):
+            if isinstance(face, str):
+                rejected.append((sample.name, face))
+                continue
+            pictures.append(face)
+            samples.append(replace(sample, name=printable(sample.name)))
     if not samples:
         raise DataError(f"none of the {len(listing.samples)} pictures in {source.where} can be read")
     if record.faceless:
@@ -198,22 +214,30 @@ def _frame(
     return replace(listing, samples=samples, rejected=rejected), record.framing
 
 
-def _sample(source: Source, listing: Listing) -> list[np.ndarray]:
-    """Some pictures of a listing, spread evenly over it; unreadable ones left out."""
-    rows = np.unique(np.linspace(0, len(listing.samples) - 1, SAMPLE).astype(int))
-    pictures = []
-    for row in rows.tolist():
+def _sample(source: Source, listing: Listing, workers: int) -> Iterator[bool | None]:
+    """Whether pictures, spread evenly over a listing, are photographs; None for small and unreadable ones."""
+
+    def of_row(place: Place) -> bool | None:
         with suppress(PictureError, ValueError, OSError):
-            pictures.append(_decode(source, listing, row))
-    return pictures
+            return is_photograph(_decode(source, listing, *place))
+        return None
+
+    rows = set(np.linspace(0, len(listing.samples) - 1, SAMPLE).astype(int).tolist())
+    return in_order((place for place in _places(listing) if place[0] in rows), of_row, workers)
 
 
-def _decode(source: Source, listing: Listing, row: int) -> np.ndarray:
+def _places(listing: Listing) -> Iterator[Place]:
+    contents = repeat(None) if listing.contents is None else listing.contents()
+    return zip(range(len(listing.samples)), contents, strict=False)
+
+
+def _decode(source: Source, listing: Listing, row: int, content: bytes | None) -> np.ndarray:
     """The picture of a sample: uint8 [H, W] or [H, W, 3]."""
     if listing.images is not None:
         return np.asarray(listing.images[row])
-    name = listing.samples[row].name
-    content = source.read(name) if listing.contents is None else listing.contents[name]
+    if content is None:
+        with source.reading:  # archives serve one thread at a time
+            content = source.read(listing.samples[row].name)
     if what := not_data(content[:SNIFFED]):
         raise PictureError(what)
     return decode_picture(content)

@@ -3,8 +3,10 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
-from typing import IO
+from threading import Lock
+from typing import IO, Any
 
 from fer.errors import DataError, PictureError
 
@@ -19,6 +21,7 @@ class Source:
         where: what errors call the source.
         links: names of links to files that `names` holds already -> the name of that file.
         lost: what is there and cannot be listed, with the reason.
+        reading: held by whoever reads while other threads may; those of a folder need not wait for each other.
     """
 
     largest: int | None = LARGEST_MEMBER  # bytes that `read` takes; None: any number
@@ -27,6 +30,12 @@ class Source:
         self.names, self.where = sorted(names), where
         self.links: dict[str, str] = {}
         self.lost: list[tuple[str, str]] = []
+        self.reading: AbstractContextManager[Any] = Lock()
+
+    @property
+    def outermost(self) -> "Source":
+        """The source itself; of a folder or archive whose inner archives were opened, as it is without them."""
+        return self
 
     def open(self, name: str) -> IO[bytes]:
         raise NotImplementedError
@@ -60,6 +69,8 @@ class FolderSource(Source):
         super().__init__((), where or where_of(folder))
         self.folder, self._root = folder, os.path.realpath(folder)
         self._entered: dict[tuple[int, int], str] = {}
+        self._sizes: dict[str, int] = {}  # bytes, as they were when the folder was gone through
+        self.reading = nullcontext()
         found = list(self._files(str(folder), "") if names is None else names)
         listed = set(found)
         alone = [
@@ -99,11 +110,14 @@ class FolderSource(Source):
 
     def _entry(self, entry: os.DirEntry[str], name: str, real: str | None) -> Iterator[str]:
         try:
-            kind = os.stat(entry.path).st_mode
+            status = os.stat(entry.path)
         except OSError as error:  # a dead link, or one to itself
             into = f"a link into {os.path.dirname(os.readlink(entry.path)) or '.'} that " if entry.is_symlink() else ""
             self._lose(name, f"{into}cannot be opened ({error.strerror or error})")
             return
+        kind = status.st_mode
+        if stat.S_ISREG(kind):
+            self._sizes[name] = status.st_size
         within = entry.is_symlink() and not self._leads_out(entry.path)
         if stat.S_ISDIR(kind) and (within or (real is not None and entry.is_symlink())):
             yield from self._linked_folder(entry.path, name, real)
@@ -147,7 +161,9 @@ class FolderSource(Source):
         return (self.folder / name).open("rb")
 
     def size(self, name: str) -> int:
-        return (self.folder / name).stat().st_size
+        if name not in self._sizes:
+            self._sizes[name] = os.stat(self.folder / name).st_size
+        return self._sizes[name]
 
 
 def where_of(path: Path) -> str:

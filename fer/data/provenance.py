@@ -67,11 +67,15 @@ def is_older_drawing(recorded: dict[str, Any], source: str) -> bool:
     return source.startswith(drawn.DRAWN) and recorded.get("path") == source
 
 
-def fingerprint(source: str) -> dict[str, Any]:
+def fingerprint(source: str, opened: Source | None = None) -> dict[str, Any]:
     """What a pack records of its source, to notice later that it was made from another one.
 
     A file is known by its SHA-256; a folder by that of its sorted listing of names and sizes, and by that of the
     contents of some of its files (SAMPLED_FILES); a drawn set by the version of its code, one on Kaggle by its name.
+
+    Args:
+        source: what `data.source` names.
+        opened: the folder, where it was gone through already.
     """
     if source.startswith(drawn.DRAWN):
         return {"path": source, "version": drawn.VERSION}
@@ -80,11 +84,10 @@ def fingerprint(source: str) -> dict[str, Any]:
     path = Path(source)
     if path.is_dir():
         listing, contents = hashlib.sha256(), hashlib.sha256()
-        names = FolderSource(path).names
-        sizes = {name: (path / name).stat().st_size for name in names}
-        for name in names:
-            listing.update(f"{printable(name)}\0{sizes[name]}\n".encode())
-        for name in _sample([name for name in names if sizes[name] <= MAX_SAMPLED_BYTES]):
+        folder = opened or FolderSource(path)
+        for name in folder.names:
+            listing.update(f"{printable(name)}\0{folder.size(name)}\n".encode())
+        for name in _sample([name for name in folder.names if folder.size(name) <= MAX_SAMPLED_BYTES]):
             try:
                 contents.update((path / name).read_bytes())
             except OSError:  # it will be left out, named

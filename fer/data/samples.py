@@ -1,5 +1,6 @@
 """What a layout reader finds in a source: samples, and what it leaves out."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +26,7 @@ class Listing:
     samples: list[RawSample]
     rejected: list[tuple[str, str]]
     images: np.ndarray | None = field(default=None, compare=False)  # uint8 [N, H, W] where the source gives pixels
-    contents: dict[str, bytes] | None = field(default=None, compare=False)  # encoded pictures, where it gives those
+    contents: Callable[[], Iterator[bytes]] | None = field(default=None, compare=False)  # encoded, one for each sample
     votes: np.ndarray | None = field(default=None, compare=False)  # float32 [N, 8]: shares of the vocabulary's emotions
     faces: Faces = "none"  # how packing finds the face in a picture, see `FramingRecord`; none: pictures are face crops
     boxes: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)  # left, top, width, height of faces

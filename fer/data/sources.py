@@ -124,6 +124,7 @@ class NestedSource(Source):
     """An archive with archives in it, as Kaggle ships them: inner files are named below their archive."""
 
     def __init__(self, outer: Source, inner: dict[str, Source]) -> None:
+        self.outer = outer
         self.of: dict[str, tuple[Source, str]] = {name: (outer, name) for name in outer.names if name not in inner}
         lost = list(outer.lost)
         for archive, source in inner.items():
@@ -137,6 +138,10 @@ class NestedSource(Source):
         super().__init__(self.of, outer.where)
         self.links, self.lost = outer.links, lost
         self.of |= {link: (outer, link) for link in outer.links}
+
+    @property
+    def outermost(self) -> Source:
+        return self.outer.outermost
 
     def read(self, name: str) -> bytes:
         source, inner = self.of[name]

@@ -1,26 +1,23 @@
-"""Data sets as tables: faces written as numbers in `.csv`, encoded pictures in the parquet of Hugging Face.
+"""Data sets as tables: faces written as numbers in `.csv`.
 
 A row of `fer2013.csv` and its kin is a face: `emotion`, `pixels` and often `Usage`. The contest's own file,
 `icml_face_data.csv` (whose headers start with a space), `train.csv` without splits and `ckextended.csv` number their
-classes alike; the last adds contempt. Words in place of numbers are read too. In parquet uploaders number classes as
-they like, so the names come from the schema that the `datasets` library stores in the file.
+classes alike; the last adds contempt. Words in place of numbers are read too.
 """
 
 import csv
 import io
-import json
 import logging
 import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from fer.data.file_kinds import SNIFFED, not_data
-from fer.data.folder_source import LARGEST_MEMBER, Source
+from fer.data.folder_source import Source
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, LARGEST_STREAM
 from fer.data.split_words import settled, split_word
@@ -191,115 +188,3 @@ def _split(row: dict[str, str], place: str) -> str:
             f"{place}: {column.title()} {row[column].strip()!r} is none of Training, PublicTest, PrivateTest"
         )
     return split
-
-
-def parquet_files(source: Source) -> list[str]:
-    """The parquet files of a source."""
-    return [name for name in source.names if name.lower().endswith(".parquet")]
-
-
-def list_parquet(source: Source, names: list[str]) -> Listing:
-    """The pictures of all parquet files; a file's name (`train-00000-of-00001.parquet`) gives its split.
-
-    Raises:
-        DataError: pyarrow is not installed, no column of pictures or labels, labels without names, or a class that
-            is no emotion.
-    """
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise DataError(f'{source.where} is parquet: pip install "fer-experiments[parquet]"') from None
-    samples: list[RawSample] = []
-    contents: list[bytes] = []
-    rejected = [(name, "not parquet") for name in source.names if name not in names]
-    for name in names:
-        place = f"{source.where}: {name}"
-        with source.open(name) as file:
-            if what := not_data(file.read(SNIFFED)):
-                raise DataError(f"{place} is {what}")
-            file.seek(0)
-            try:
-                table = pyarrow.parquet.read_table(file)
-            except (pyarrow.ArrowException, OSError, *DAMAGE) as error:
-                raise DataError(f"{place} is damaged or no parquet ({' '.join(str(error).split())[:200]})") from error
-        pictures, labels = _columns(table, place)
-        splits, of_file = _splits_of_rows(table, place), _split_of_file(name)
-        for row, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-            title = f"{PurePosixPath(name).with_suffix('')}/{row:06d}"  # a folder per split may hold files of one name
-            content = picture.get("bytes") if isinstance(picture, dict) else picture
-            if label is None or not isinstance(content, bytes) or len(content) > LARGEST_MEMBER:
-                rejected.append((title, "no label" if label is None else "no picture in its row"))
-                continue
-            samples.append(RawSample(title, label, (splits[row] if splits else of_file) or "", ""))
-            contents.append(content)
-    if not samples:
-        raise DataError(f"{source.where}: {names[0]} holds no labelled picture")
-    samples = _with_splits(samples)
-    return Listing("parquet", samples, rejected, contents=dict(zip((s.name for s in samples), contents, strict=True)))
-
-
-def _columns(table: Any, place: str) -> tuple[list[Any], list[str | None]]:
-    """Pictures and emotions of each row; None where a row has no label."""
-    columns = {column.lower(): column for column in table.column_names}
-    picture = next((columns[name] for name in ("image", "img", "picture") if name in columns), None)
-    label = next((columns[name] for name in LABEL_COLUMNS if name in columns), None)
-    if picture is None or label is None:
-        raise DataError(f"{place} has columns {', '.join(table.column_names)}: none named image, or none named label")
-    values = table.column(label).to_pylist()
-    several = next((value for value in values if not isinstance(value, int | str | None)), None)
-    if several is not None:
-        raise DataError(f"{place}: label {str(several)[:60]} is no class number and no word")
-    if any(isinstance(value, int) for value in values):
-        names = _class_names(table.schema.metadata or {}, label)
-        if names is None:
-            raise DataError(f"{place}: its labels are numbers that its schema does not name: convert it to folders")
-        outside = [value for value in values if value is not None and not -1 <= value < len(names)]
-        if outside:
-            raise DataError(f"{place}: label {outside[0]} is none of {len(names)} classes")
-        values = [None if value is None or value == -1 else names[value] for value in values]
-    emotions = {word: emotion_name(str(word)) for word in set(values) - {None}}
-    unknown = [word for word, emotion in emotions.items() if emotion is None]
-    if unknown:
-        raise DataError(f"{place}: class {unknown[0]!r} is no emotion of the vocabulary")
-    return table.column(picture).to_pylist(), [None if word is None else emotions[word] for word in values]
-
-
-def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
-    """The names that the `datasets` library keeps for a column of class numbers."""
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = features[column]["names"]
-    except (KeyError, TypeError, ValueError):
-        return None
-    if isinstance(names, dict):  # older versions: {"0": "angry", ...}
-        names = [names[key] for key in sorted(names, key=int)]
-    return [str(name) for name in names] if isinstance(names, list) else None
-
-
-def _split_of_file(name: str) -> str | None:
-    """The split that the name of a parquet file, or of the nearest folder, names; None where none does."""
-    path = PurePosixPath(name)
-    return next(filter(None, (split_word(word) for word in (path.stem, *reversed(path.parts[:-1])))), None)
-
-
-def _splits_of_rows(table: Any, place: str) -> list[str] | None:
-    """The split of each row, where a column of words says it."""
-    columns = {column.lower(): column for column in table.column_names}
-    column = _split_column(columns)
-    values = table.column(columns[column]).to_pylist() if column else []
-    if not column or not all(isinstance(value, str) for value in values):
-        return None
-    split_of = {value: split_word(value) for value in set(values)}
-    if unknown := [value for value, split in split_of.items() if split is None]:
-        raise DataError(f"{place}: {columns[column]} {unknown[0][:60]!r} is none of train, val, test")
-    return [str(split_of[value]) for value in values]
-
-
-def _with_splits(samples: list[RawSample]) -> list[RawSample]:
-    """Samples of parquet files with what `eval` means; those of files that name no split train if no file names one."""
-    means = settled(sample.split for sample in samples if sample.split)
-    unnamed = sorted({str(PurePosixPath(sample.name).parent) for sample in samples if not sample.split})
-    if means and unnamed:
-        log.warning("%s.parquet names no split, as other files do: it neither trains nor tests", ", ".join(unnamed))
-    otherwise = "all" if means else "train"
-    return [replace(sample, split=means[sample.split] if sample.split else otherwise) for sample in samples]

@@ -4,7 +4,8 @@ A `Framing` records which pictures of a data set were faces already and how face
 checkpoints keep it, so that a prediction frames a picture as the training data were framed.
 """
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -141,6 +142,7 @@ class FramingRecord:
     def __init__(self, faces: Faces, size: int, align: bool = False) -> None:
         self.faces, self.size, self.align = faces, size, align
         self.searched = self.faceless = 0  # pictures
+        self._counting = threading.Lock()  # for several threads may give pictures, in any order
         self._largest_square = self._largest_other = LARGEST_CROP
 
     def face(self, picture: np.ndarray) -> np.ndarray:
@@ -151,17 +153,23 @@ class FramingRecord:
             found = find_faces(picture) if self.align else []
             return square(_pixels(picture, found[0], True), self.size) if found else picture
         found = find_faces(picture)
-        self.searched += 1
-        self.faceless += not found
+        self.add_searched(bool(found))
         box = found[0] if found else central_square(picture)
         return square(_pixels(picture, box, self.align), self.size)
 
     def add_whole(self, height: int, width: int) -> None:
         """Record a picture that is a face crop."""
-        if height == width:
-            self._largest_square = max(self._largest_square, width)
-        else:
-            self._largest_other = max(self._largest_other, min(height, width))
+        with self._counting:
+            if height == width:
+                self._largest_square = max(self._largest_square, width)
+            else:
+                self._largest_other = max(self._largest_other, min(height, width))
+
+    def add_searched(self, found: bool = True) -> None:
+        """Record a picture whose face was cut out of it, or was not found."""
+        with self._counting:
+            self.searched += 1
+            self.faceless += not found
 
     @property
     def framing(self) -> Framing:
@@ -172,21 +180,29 @@ class FramingRecord:
         return Framing(method, self._largest_square, self._largest_other, align=self.align)
 
 
-def choose_faces(sample: Sequence[np.ndarray]) -> Faces:
+def choose_faces(sample: Iterable[bool | None]) -> Faces:
     """`none` where the pictures of class folders are face crops, else `auto`, which searches all but the small ones.
 
-    A data set is framed in one way, so that no face is cut where the next one stays whole: a photograph is a picture
-    that is not square, or in which a face is found that does not fill it.
+    A data set is framed in one way, so that no face is cut where the next one stays whole.
 
     Args:
-        sample: pictures of the data set, uint8 [H, W] or [H, W, 3].
+        sample: `is_photograph` of some pictures of the data set.
     """
-    larger = [picture for picture in sample if min(picture.shape[:2]) > LARGEST_CROP]
-    photographs = sum(picture.shape[0] != picture.shape[1] or _holds_a_face(picture) for picture in larger)
-    return "auto" if 2 * photographs > len(larger) else "none"
+    larger = [photograph for photograph in sample if photograph is not None]
+    return "auto" if 2 * sum(larger) > len(larger) else "none"
 
 
-def _holds_a_face(picture: np.ndarray) -> bool:
+def is_photograph(picture: np.ndarray) -> bool | None:
+    """Whether a picture is not square, or a face is found in it that does not fill it; None: too small to tell.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) <= LARGEST_CROP:
+        return None
+    if height != width:
+        return True
     found = find_faces(picture)
     return bool(found) and not is_filled(picture, found)
 

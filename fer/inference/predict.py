@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -168,6 +168,7 @@ def predict_pictures(
         DataError: the folder cannot be written.
     """
     options = options or Options()
+    smallest = options.smallest_face or SMALLEST
     summary, started = Summary(), time.perf_counter()
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # our own limit refuses such pictures
     try:
@@ -176,13 +177,12 @@ def predict_pictures(
             Gallery(folder, options.annotate, options.contact_sheet) as gallery,
             results_json(folder, {**model_facts(classifier), "classes": classifier.classes}, "pictures") as items,
             progress_bar("pictures") as progress,
+            closing(stream(classifier, paths, options.faces, smallest, options.batch_size, options.annotate)) as found,
         ):
             page = ResultsPage() if options.page else None
             table = csv.writer(file, lineterminator="\n")
             table.writerow([*FACE_COLUMNS, *classifier.classes])
-            smallest = options.smallest_face or SMALLEST
-            results = stream(classifier, paths, options.faces, smallest, options.batch_size, previews=options.annotate)
-            for number, result in enumerate(progress.track(results, len(paths), description="predicting"), 1):
+            for number, result in enumerate(progress.track(found, len(paths), description="predicting"), 1):
                 items.add(picture_item(result))
                 if result.error:
                     _skip(summary, printable(result.path), result.error)

@@ -1,25 +1,19 @@
 """Any number of picture files through the network: decoded in threads, predicted in batches, in constant memory."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from fer.cores import in_order, usable_cores
 from fer.errors import PictureError
 from fer.faces.detector import SMALLEST
 from fer.faces.framing import Faces, FramedFaces
 from fer.faces.pictures import read_picture
 from fer.inference.predictor import EmotionClassifier, Prediction
 
-T = TypeVar("T")
-R = TypeVar("R")
-PREFETCH = 4  # pictures that each thread decodes before they are asked for
 MAX_WAITING_BYTES = 128 << 20  # of pictures that wait for their batch to fill
 PREVIEW_SIDES = (320, 1600)  # smallest and largest longer side of previews, pixels
 
@@ -60,7 +54,7 @@ def stream(
     batch_size: int = 64,
     previews: bool = False,
     workers: int | None = None,
-) -> Iterator[PictureResult]:
+) -> Generator[PictureResult]:
     """Predict picture files in their order; a file that cannot be read comes with its error.
 
     Args:
@@ -70,7 +64,7 @@ def stream(
         smallest: side of the smallest faces to search, pixels.
         batch_size: faces that go through the network at once.
         previews: whether to keep a small copy of each picture.
-        workers: threads that decode and find faces; None takes one per core.
+        workers: threads that decode and find faces; None takes one per core that this process may use.
     """
 
     def read(path: str) -> PictureResult:
@@ -83,27 +77,14 @@ def stream(
         )
 
     waiting: list[PictureResult] = []
-    for result in in_order(paths, read, workers or os.cpu_count() or 1):
-        waiting.append(result)
-        full = max(len(waiting), sum(one.n_faces for one in waiting)) >= batch_size
-        if full or sum(one.nbytes for one in waiting) >= MAX_WAITING_BYTES:
-            yield from _predicted(classifier, waiting, batch_size)
-            waiting = []
+    with closing(in_order(paths, read, workers or usable_cores())) as results:
+        for result in results:
+            waiting.append(result)
+            full = max(len(waiting), sum(one.n_faces for one in waiting)) >= batch_size
+            if full or sum(one.nbytes for one in waiting) >= MAX_WAITING_BYTES:
+                yield from _predicted(classifier, waiting, batch_size)
+                waiting = []
     yield from _predicted(classifier, waiting, batch_size)
-
-
-def in_order(items: Iterable[T], work: Callable[[T], R], workers: int) -> Iterator[R]:
-    """`work` on each item, in threads that are a bounded number of items ahead; results in the order of the items."""
-    source = iter(items)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
-    try:
-        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(source, PREFETCH * workers))
-        while ahead:
-            result = ahead.popleft().result()
-            ahead.extend(pool.submit(work, item) for item in islice(source, 1))
-            yield result
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def make_preview(picture: np.ndarray) -> Preview:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from fer.cores import in_order, usable_cores
 from fer.data.datasets import dataset
 from fer.errors import DataError, PictureError
 from fer.faces import detector
@@ -39,7 +40,6 @@ from fer.inference.results import (
     progress_bar,
 )
 from fer.inference.results_page import MAX_SHOWN, bars, model_facts, results_json, write_video_page
-from fer.inference.stream import in_order
 from fer.inference.tracks import Timeline, Track, Tracks, timeline_figure
 from fer.inference.video_copy import copy_suffix, video_copy
 
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 COLUMNS = ("seconds", "frame", "face", *BOX_COLUMNS, "emotion", "probability", "novelty")  # then two for each class
 SMALLEST = 1 / 24  # side of the smallest faces that are searched, of the longer side of frames
 SHOWN_SIDE = 1280  # the same of the copy, at most
-THREADS = min(4, os.cpu_count() or 1)  # that search for faces
+MAX_THREADS = 4  # that search for faces
 MAX_WAITING = 48  # frames that wait for their batch
 BOX_SECONDS = 0.35  # for which a box stays in the copy after its face was seen; longer if fewer frames are searched
 
@@ -153,7 +153,8 @@ def _write_timeline(
         task = progress.add_task("predicting", total=None if options.seconds else facts.frames or None)
         faces: Faces = "detector" if options.faces == "auto" else options.faces  # a frame is no face crop
         smallest = options.smallest_face or max(SMALLEST * max(facts.width, facts.height), detector.SMALLEST)
-        searched = in_order(frames, partial(_search, classifier, faces, smallest, size), THREADS)
+        threads = min(MAX_THREADS, usable_cores())
+        searched = in_order(frames, partial(_search, classifier, faces, smallest, size), threads)
         for frame, outputs in _with_outputs(classifier, searched, options.batch_size):
             progress.advance(task)
             summary.pictures += 1

@@ -24,7 +24,7 @@ def parquet(
         info = {"info": {"features": {column: {"names": names, "_type": "ClassLabel"}}}}
         content = content.replace_schema_metadata({"huggingface": json.dumps(info)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(content, path)
+    pyarrow.parquet.write_table(content, path, row_group_size=2)
     return path
 
 
@@ -74,3 +74,37 @@ def test_a_damaged_parquet(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"train\.parquet is damaged"):
         build_pack(tmp_path / "packs", "set", str(tmp_path / "train.parquet"))
+
+
+def test_a_few_rows_of_parquet_are_in_memory_at_a_time(tmp_path: Path) -> None:
+    """Whatever the size of its row groups; what is no picture, or has no label, is left out."""
+    import pyarrow.parquet
+
+    padding = np.random.default_rng(0).bytes(1 << 18)  # behind the end of the PNG, where no decoder looks
+    pictures = [png(face) + padding for face in FACES[:6]] * 40
+    contents = [b"no picture", None, *pictures]
+    labels = ["happy", "happy", None, *["sad"] * 239]
+    path = tmp_path / "train.parquet"
+    rows = {"image": [{"bytes": content, "path": None} for content in contents], "label": labels}
+    pyarrow.parquet.write_table(pyarrow.table(rows), path)
+    del rows
+    before, most = pyarrow.total_allocated_bytes(), 0
+
+    class Watched(pyarrow.parquet.ParquetFile):
+        def iter_batches(self, *args, **kwargs):
+            nonlocal most
+            for batch in super().iter_batches(*args, **kwargs):
+                most = max(most, pyarrow.total_allocated_bytes() - before)
+                yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyarrow.parquet, "ParquetFile", Watched)
+        pack = open_pack(build_pack(tmp_path / "packs", "set", str(path)))
+    assert 0 < most < 20 << 20  # of 60 MiB
+    assert pack.names.tolist() == [f"train/{row:06d}" for row in range(3, 242)]
+    assert {entry["name"]: entry["reason"].partition(":")[0] for entry in pack.manifest["rejected"]} == {
+        "train/000000": "cannot be read as a picture",
+        "train/000001": "no picture in its row",
+        "train/000002": "no label",
+    }
+    assert all(np.array_equal(image, FACES[(row + 1) % 6]) for row, image in enumerate(pack.images))

@@ -14,7 +14,7 @@ from fer.data.pack import Pack, open_pack
 from fer.errors import ConfigError, DataError
 from fer.faces.box import crop_face
 from fer.faces.detector import find_faces
-from fer.faces.framing import Framing, FramingRecord, check_faces, choose_faces, square
+from fer.faces.framing import Framing, FramingRecord, check_faces, choose_faces, is_photograph, square
 
 Put = Callable[..., np.ndarray]
 
@@ -117,10 +117,14 @@ def test_pictures_are_framed_as_the_data_that_they_resemble(seen_faces: list[np.
 def test_class_folders_are_framed_in_one_way(seen_faces: list[np.ndarray], put_faces: Put) -> None:
     photographs = [put_faces([(face, 20, 30)], width=360, height=360) for face in seen_faces]
     small = [square(photograph, 80) for photograph in photographs]
-    assert choose_faces(photographs) == choose_faces([*photographs, *small, seen_faces[0]]) == "auto"
-    assert choose_faces(seen_faces) == choose_faces([*seen_faces, photographs[0]]) == "none"  # faces fill them
-    assert choose_faces(small) == "none"
-    assert choose_faces([np.zeros((200, 200), np.uint8)] * 3) == "none"  # of what no detector finds, nothing is cut
+
+    def chosen(pictures: list[np.ndarray]) -> str:
+        return choose_faces(map(is_photograph, pictures))
+
+    assert chosen(photographs) == chosen([*photographs, *small, seen_faces[0]]) == "auto"
+    assert chosen(seen_faces) == chosen([*seen_faces, photographs[0]]) == "none"  # faces fill them
+    assert chosen(small) == "none"
+    assert chosen([np.zeros((200, 200), np.uint8)] * 3) == "none"  # of what no detector finds, nothing is cut
 
 
 def test_faces_of_the_cascade_are_cut_by_todays_detector() -> None:

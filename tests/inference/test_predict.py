@@ -21,7 +21,7 @@ from fer.inference.inputs import Options, list_inputs
 from fer.inference.predict import UNFINISHED, predict, predict_pictures
 from fer.inference.predictor import EmotionClassifier
 from fer.inference.results import FACES_FILE
-from fer.inference.stream import in_order, stream
+from fer.inference.stream import stream
 from fer.runs.folder import RunFolder
 
 Put = Callable[..., np.ndarray]
@@ -196,19 +196,6 @@ def test_options_that_cannot_work_are_one_line(trained_run: Path, tmp_path: Path
         predict(trained_run, str(tmp_path / "gone"), tmp_path)
     with pytest.raises(DataError, match="there is no"):
         predict(trained_run, str(tmp_path / "gone.mp4"), tmp_path)
-
-
-def test_pictures_are_read_a_bounded_way_ahead() -> None:
-    drawn: list[int] = []
-
-    def numbers():
-        for number in range(1000):
-            drawn.append(number)
-            yield number
-
-    results = in_order(numbers(), lambda number: number * 2, workers=2)
-    assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
-    assert len(drawn) < 30
 
 
 def test_pictures_come_back_in_order_with_their_own_faces(classifier: EmotionClassifier, photographs: Path) -> None:

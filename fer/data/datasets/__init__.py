@@ -13,9 +13,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from fer.data.parquet import list_parquet, parquet_files
 from fer.data.samples import Listing
 from fer.data.sources import Source
-from fer.data.tables import list_parquet, list_table, parquet_files, pixel_tables
+from fer.data.tables import list_table, pixel_tables
 
 if TYPE_CHECKING:
     from fer.data.pack import Pack
