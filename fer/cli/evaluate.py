@@ -17,9 +17,9 @@ from fer.evaluation.trained_model import TrainedModel
 from fer.files import new_folder, typeable
 from fer.reporting.write import clear_evaluation, write_evaluation
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
+from fer.runs.naming import OTHER_TOOL, is_of_other_tool
 
 NOT_REPEATED = ("checkpoint=", "hydra.", "figures=", "device=")  # overrides that metrics.json leaves out
-OTHER_TOOL = "another tool"  # in place of the network, in the config of what it predicted
 WRITER_PATIENCE = 120  # seconds to wait for another evaluation that writes the same folder
 OUTPUTS = Path("outputs/evaluations")  # of ensembles, and of checkpoints without a run folder
 
@@ -67,7 +67,7 @@ def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequen
     evaluation = evaluate_predictions(file, datamodule, cfg.split)
     run = RunFolder(folder or evaluation_folder(None, file.name))
     with run.only_writer("another evaluation", timeout=WRITER_PATIENCE):
-        if not is_of_other_tool(run):
+        if not holds_other_tool(run):
             clear_evaluation(run)
         run.metrics_file.unlink(missing_ok=True)
         name = file.name.removesuffix(".gz").removesuffix(".csv")
@@ -77,9 +77,9 @@ def _evaluate_other_tool(cfg: DictConfig, folder: Path | None, overrides: Sequen
         return write_evaluation(evaluation, run, figures=cfg.figures)
 
 
-def is_of_other_tool(run: RunFolder) -> bool:
+def holds_other_tool(run: RunFolder) -> bool:
     """Whether a folder holds what another tool predicted, which may be written again."""
-    return run.is_run() and run.read_config().model.get("_target_") == OTHER_TOOL
+    return run.is_run() and is_of_other_tool(run.read_config())
 
 
 def _name(model: TrainedModel, metrics: dict[str, Any]) -> str:

@@ -248,7 +248,7 @@ def _cautions(difference: Difference) -> list[str]:
             f"(the runs have {_listed(sorted(tested))})"
         )
     differing = without_arguments(differing_keys([first.settings, second.settings]))
-    if differing and first.backbone != second.backbone:
+    if differing and first.settings and second.settings and first.backbone != second.backbone:
         remarks.append(f"{first.data}: {names} differ in {', '.join(differing[:6])} too, not in the network alone")
     return remarks
 

@@ -127,9 +127,8 @@ def runs_table(entries: Sequence[Entry], folder: Path) -> Table:
             page = RunFolder(run.folder).report_file
             link = Link("report", quote(os.path.relpath(page, folder.resolve()))) if page.exists() else MISSING
             accuracy = metric.text(run.metrics.get("test/accuracy"))
-            epoch = run.metrics.get("best_epoch")
-            shown = MISSING if epoch is None else str(epoch)
-            rows.append([run.name, link, entry.group.model, entry.group.data, str(run.seed), accuracy, shown])
+            seed, epoch = (MISSING if n is None else str(n) for n in (run.seed, run.metrics.get("best_epoch")))
+            rows.append([run.name, link, entry.group.model, entry.group.data, seed, accuracy, epoch])
     headings = ["run", "", "model", "data", "seed", "test accuracy", "selected epoch"]
     return Table(headings, rows, 4, "Reports are beside the runs: they open where this page is kept with them.")
 

@@ -1,6 +1,7 @@
 """What a comparison found, and its numbers as rows of tables."""
 
 import csv
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,11 +164,12 @@ def write_rows(path: Path, entries: Sequence[Entry]) -> None:
 def setting_differences(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
     """Choices of config groups, then keys of the config, that differ between rows, each with its value for each row."""
     choices = [entry.group.runs[0].choices for entry in entries]
+    trained = [bool(entry.group.settings) for entry in entries]  # and not by another tool
     groups = dict.fromkeys(name for found in choices if found is not None for name in found.groups)
     rows = []
     for name in groups:
         options = ["" if found is None else found.groups.get(name, "") for found in choices]
-        if len(set(options)) > 1 and name not in NAMED_ELSEWHERE:
+        if len(set(itertools.compress(options, trained))) > 1 and name not in NAMED_ELSEWHERE:
             rows.append((name, options))
     return [*rows, *differences_table([entry.group.settings for entry in entries])]
 

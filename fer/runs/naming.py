@@ -28,6 +28,7 @@ NAMING_KEYS = (
 )  # fmt: skip
 NAMED_ELSEWHERE = ("model", "data", "trainer", "logger", "sweep", "hydra")  # groups that are no part of a label
 MISSING = ""
+OTHER_TOOL = "another tool"  # in place of the network, in the config of what it predicted
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,10 @@ def _tell_apart(setups: Sequence[Setup], keys: Sequence[str]) -> bool:
 
 
 def flat_settings(config: dict[str, Any]) -> dict[str, str]:
-    """Settings that matter to what is learned, as dotted key -> text."""
+    """Settings that matter to what is learned, as dotted key -> text; none for what another tool predicted."""
     flat: dict[str, str] = {}
+    if is_of_other_tool(config):
+        return flat
 
     def walk(prefix: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -109,6 +112,11 @@ def flat_settings(config: dict[str, Any]) -> dict[str, str]:
     if config.get("lr_find"):
         flat["optimizer.lr"] = "found"  # by the range test of each run, whatever its config gave
     return flat
+
+
+def is_of_other_tool(config: Mapping[str, Any]) -> bool:
+    """Whether a config is that of what another tool predicted: nothing is known of how it was trained."""
+    return (config.get("model") or {}).get("_target_") == OTHER_TOOL
 
 
 def distinguishing_keys(settings: Sequence[Mapping[str, str]], within: Sequence[tuple[str, str]]) -> list[str]:
@@ -172,5 +180,6 @@ def short_setting(key: str, value: str) -> str:
 
 
 def differences_table(settings: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str]]]:
-    """Keys of the config that differ among runs, each with its value for each run."""
-    return [(key, [own.get(key, MISSING) for own in settings]) for key in sorted(differing_keys(settings), key=_rank)]
+    """Keys of the config that differ among the runs that have one, each with its value for each run."""
+    differing = sorted(differing_keys([own for own in settings if own]), key=_rank)
+    return [(key, [own.get(key, MISSING) for own in settings]) for key in differing]
