@@ -20,10 +20,32 @@ from fer.console import ConsoleHandler
 from fer.data.build_pack import build_pack
 from fer.data.datasets.drawn import draw_faces
 from fer.faces.detector import find_faces
+from fer.training.train import train
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+# Modules that take longest, which begin first: no worker is left alone with one of them at the end.
+LONGEST = (
+    "training/test_resume.py",
+    "test_contributing.py",
+    "export/test_bundle.py",
+    "sweeps/test_sweep.py",
+    "training/test_ddp.py",
+    "cli/test_mistakes.py",
+    "export/test_export.py",
+    "training/test_run.py",
+    "cli/test_evaluate.py",
+    "inference/test_video.py",
+    "cli/test_commands.py",
+    "inference/test_classifier.py",
+    "training/test_foreign_parts.py",
+    "faces/test_detector.py",
+    "test_notebook.py",
+    "test_configs.py",
+    "training/test_lr_finder.py",
+)
 
 Files = dict[str, bytes]
 
@@ -31,6 +53,12 @@ FER2013_FOLDERS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surpr
 FER2013_COUNTS = {"Training": 11, "PublicTest": 2, "PrivateTest": 3}  # pictures of each emotion
 CKPLUS_FOLDERS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
 CKPLUS_SUBJECTS = tuple(f"S{number:03d}" for number in (5, 10, 11, 14, 22, 26, 28, 29, 32, 34, 35, 37, 42, 50))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    order = {tests / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(autouse=True)
@@ -156,8 +184,8 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# What costs every run a third of a second (counting free cores) and a second (a figure that few tests look at)
-NOT_IN_EVERY_RUN = ("trainer.threads=1", "callbacks.schedule=null")
+# What costs every run a third of a second (counting free cores) or more (pictures that few tests look at)
+NOT_IN_EVERY_RUN = ("trainer.threads=1", "callbacks.schedule=null", "callbacks.graph=null")
 
 
 @pytest.fixture(scope="session")
@@ -183,14 +211,27 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     ]
 
 
+def composed(overrides: list[str]) -> DictConfig:
+    """`conf/train.yaml` with overrides."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", overrides)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on 210 drawn faces, 42 of validation and 42 of test; only read it, or a copy."""
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    assert train(composed(tiny_overrides), folder) is not None
+    return folder
+
+
 @pytest.fixture
 def tiny_config(tiny_overrides: list[str]) -> Callable[..., DictConfig]:
     """Composes `conf/train.yaml` with the tiny overrides and more."""
 
     def make(*overrides: str) -> DictConfig:
-        register_resolvers()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", [*tiny_overrides, *overrides])
+        return composed([*tiny_overrides, *overrides])
 
     return make
 

@@ -19,6 +19,21 @@ PAGE = ROOT / "docs" / "contributing.md"
 STEP = re.compile(r"<!-- (create|insert|run): ?(.*?) ?-->\n+```\w*\n(.*?)```", re.DOTALL)
 PLACE = re.compile(r"(\S+) (before|after) `(.+)`")
 
+# Runs commands `python scripts/x.py …` in forks of one process, which has imported what takes long.
+ONE_AFTER_THE_OTHER = """
+import os, runpy, sys
+import pytorch_lightning, timm, torch, torchmetrics
+for command in sys.argv[1:]:
+    process = os.fork()
+    if not process:
+        sys.argv = command.split()[1:]
+        sys.path[0] = os.path.abspath("scripts")
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert status == 0, f"{command}: {status}"
+"""
+
 
 @dataclass
 class Scratch:
@@ -27,12 +42,11 @@ class Scratch:
     folder: Path
     touched: dict[str, set[str]]  # recipe -> files created or changed
 
-    def run(self, command: str) -> str:
+    def run(self, commands: list[str]) -> None:
         environment = {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, *command.split()[1:]]
+        words = [sys.executable, "-c", ONE_AFTER_THE_OTHER, *commands]
         done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        return done.stdout
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
     @property
     def run_folder(self) -> Path:
@@ -73,8 +87,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
                 _insert(folder, where, text)
                 project.touched[heading].add(where.split()[0])
     _postcards(folder / "my_faces")
-    for command in commands:
-        project.run(command)
+    project.run(commands)
     return project
 
 

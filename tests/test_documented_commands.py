@@ -35,7 +35,7 @@ ELSEWHERE = {
     "mypy": ".ci/run",
     "lint-imports": ".ci/run",
     "mkdocs ": ".ci/run builds the site; serve only shows it",
-    "tensorboard --logdir": "tests/test_notebook.py",
+    "tensorboard --logdir": "tests/test_notebook.py, with pytest -m slow",
     "eval ": "the shell asks Hydra itself",
     "python -m venv": "Python's own",
     "source .venv/": "the shell's own",

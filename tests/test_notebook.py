@@ -4,7 +4,10 @@ import csv
 import json
 import os
 import re
+import runpy
+import shlex
 import signal
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 import nbformat
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,10 +44,43 @@ def home(tmp_path: Path, tiny_overrides: list[str], monkeypatch: pytest.MonkeyPa
         os.kill(json.loads(info.read_text())["pid"], signal.SIGTERM)
 
 
+def test_its_cells_run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process: without TensorBoard, and of the sweep the config of its first run alone."""
+
+    def shell(line: str) -> None:
+        _, script, *words = shlex.split(line)
+        if words[0] == "-m":
+            words = ["--cfg", "job", *(word.split(",")[0] for word in words[1:])]
+        monkeypatch.setattr(sys, "argv", [script, *words])
+        try:
+            runpy.run_path(script, run_name="__main__")
+        finally:
+            GlobalHydra.instance().clear()
+            HydraConfig.instance().cfg = None
+
+    names: dict[str, Any] = {"shell": shell}
+    for cell in nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            lines = [re.sub(r"^( *)!(.*)$", r"\1shell(f'\2')", line) for line in cell.source.splitlines()]
+            exec(compile("\n".join(line for line in lines if not line.startswith("%")), "cell", "exec"), names)
+    check_photo(home)
+    assert (home / "runs" / "first" / "metrics.json").exists()
+    out = capsys.readouterr().out
+    assert "test accuracy" in out
+    assert "backbone: test_resnet" in out.split("test accuracy")[1]  # the config of the sweep's first run
+
+
+def check_photo(home: Path) -> None:
+    with (home / "photo" / "predictions.csv").open(newline="") as file:
+        (face,) = csv.DictReader(file)  # the photo has one
+    assert float(face["face_score"]) > 0.8
+
+
 def printed(cell: nbformat.NotebookNode) -> str:
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
+@pytest.mark.slow
 def test_the_notebook_survives_its_runtime(home: Path) -> None:
     notebook = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
     cells = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -56,9 +94,7 @@ def test_the_notebook_survives_its_runtime(home: Path) -> None:
                 client.execute_cell(cell, index)
     shown = {key for _, cell in cells for output in cell.outputs for key in output.get("data", {})}
     assert {"image/png", "image/jpeg", "text/html", "text/markdown"} <= shown
-    with (home / "photo" / "predictions.csv").open(newline="") as file:
-        (face,) = csv.DictReader(file)  # the photo has one
-    assert float(face["face_score"]) > 0.8
+    check_photo(home)
     compared = next(cell for _, cell in cells if "-m {SWEEP}" in cell.source).outputs[-1]["data"]["text/markdown"]
     assert {"augment=none", "augment=light"} <= set(re.findall(r"augment=\w+", compared))
     assert len(list((home / "runs" / "sweep").glob("*/metrics.json"))) == 2

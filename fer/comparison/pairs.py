@@ -60,12 +60,8 @@ def correct_on(predictions: Sequence[Predictions], names: Sequence[str]) -> np.n
 
 def common_images(predictions: Sequence[Predictions]) -> list[str]:
     """Names that all have, with the same truth, in the order of the first."""
-    first, *others = predictions
-    return [
-        name
-        for name, label in zip(first.names.tolist(), first.labels.tolist(), strict=True)
-        if all(name in p.row_of and p.labels[p.row_of[name]] == label for p in others)
-    ]
+    first, *others = (dict(zip(p.names.tolist(), p.labels.tolist(), strict=True)) for p in predictions)
+    return [name for name, label in first.items() if all(other.get(name) == label for other in others)]
 
 
 def accuracies_of(groups: Sequence[Group]) -> list[Estimate | None]:

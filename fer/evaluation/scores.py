@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from fer.evaluation.intervals import LEVEL, accuracy_interval
-from fer.evaluation.metrics import areas_under_roc, f1_scores, recalls
+from fer.evaluation.metrics import f1_scores, recalls
 from fer.evaluation.split_predictions import SplitPredictions
 
 
@@ -100,8 +100,8 @@ def macro_f1_scores(p: SplitPredictions) -> ImageScores:
 
 def auroc_scores(p: SplitPredictions) -> list[ImageScores | None]:
     """Of the area under the ROC curve of each class (DeLong et al. 1988, Comparing the areas under two curves)."""
-    found = areas_under_roc(p.logits, p.labels)
-    return [None if np.isnan(area) else _area(p, k) for k, area in enumerate(found)]
+    support = np.bincount(p.labels, minlength=len(p.classes))
+    return [_area(p, k) if 0 < count < len(p) else None for k, count in enumerate(support)]
 
 
 def macro_auroc_scores(p: SplitPredictions) -> ImageScores | None:

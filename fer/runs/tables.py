@@ -41,7 +41,8 @@ class Predictions:
         Raises:
             ValueError: an emotion that is no class.
         """
-        return np.array([self.classes.index(emotion) for emotion in emotions.tolist()], dtype=np.int64)
+        named, positions = np.unique(emotions, return_inverse=True)
+        return np.array([self.classes.index(emotion) for emotion in named.tolist()], dtype=np.int64)[positions]
 
 
 def write_predictions(file: Path, predictions: Predictions) -> None:

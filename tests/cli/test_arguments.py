@@ -12,7 +12,6 @@ from fer.cli.arguments import path_value, understood
 from fer.config.check import check_config, leaves
 from fer.config.keys import EXPORTS, KEYS, METRICS, OF_COMMAND, SHIPPED, rule_of, rules_of
 from fer.config.signatures import parameters_of
-from fer.errors import FERError
 
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 NAMES = [
@@ -86,18 +85,6 @@ def test_every_key_has_a_rule_and_its_default_obeys(command: str) -> None:
         rule = rule_of(key, rules)
         assert rule is not None, f"{key} has no row in fer/config/keys.py"
         assert rule.accepts(value) or str(value).startswith("${"), f"{key}={value}: {rule.words}"
-
-
-@pytest.mark.parametrize(
-    "override",
-    [f"{group.name}={path.stem}" for group in sorted(CONF.iterdir()) if group.is_dir() and group.name != "hydra"
-     for path in sorted(group.glob("[!_]*.yaml"))],
-)  # fmt: skip
-def test_no_choice_is_refused(override: str) -> None:
-    try:
-        check_config(composed("train", override), "train")
-    except FERError as error:
-        pytest.fail(f"{override}: {error}")
 
 
 def test_rows_of_the_table_are_of_keys_that_there_are() -> None:

@@ -85,8 +85,9 @@ def test_an_unreadable_batch_ends_the_epoch_with_its_error() -> None:
 
 
 def test_a_mapped_run_equals_a_resident_one(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    short = ("trainer.max_epochs=1", "trainer.limit_train_batches=3")
     results = [
-        train(tiny_config("trainer.max_epochs=1", f"data.residency={residency}"), tmp_path / residency)
+        train(tiny_config(*short, f"data.residency={residency}"), tmp_path / residency)
         for residency in ("device", "mapped")
     ]
     assert results[0] is not None

@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluations import evaluation
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from fer.cli.app import CONF, register_resolvers
 from fer.cli.evaluate import evaluate
 from fer.comparison.compare import compare
 from fer.errors import DataError, RunError
-from fer.training.train import train
 
 SYNONYMS = {"angry": "Anger", "happy": "happiness", "sad": "Sadness"}
 
@@ -26,13 +23,8 @@ def config(*overrides: str) -> DictConfig:
 
 
 @pytest.fixture(scope="module")
-def run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*tiny_overrides, "trainer.max_epochs=2"])
-    folder = tmp_path_factory.mktemp("runs") / "ours"
-    assert train(cfg, folder) is not None
-    return folder
+def run(tiny_run: Path) -> Path:
+    return tiny_run
 
 
 @pytest.fixture(scope="module")

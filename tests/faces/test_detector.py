@@ -57,14 +57,15 @@ def test_colour_changes_nothing(faces: list[np.ndarray]) -> None:
     assert (colour.left, colour.top, colour.side) == (box.left, box.top, box.side)
 
 
-def test_a_large_picture_is_searched_small_and_answered_large(faces: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("count", [3, pytest.param(24, marks=pytest.mark.slow)])  # 5 million pixels each
+def test_a_large_picture_is_searched_small_and_answered_large(count: int, faces: list[np.ndarray]) -> None:
     agreement = []
-    for face in faces:
+    for face in faces[:count]:
         grey = picture_with([(face, 200, 100)])
         box = find_faces(grey)[0]
         found = find_faces(cv2.resize(grey, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR))
         agreement += [overlap(FaceBox(f.left / 5, f.top / 5, f.side / 5), box.left, box.top, box.side) for f in found]
-    assert len(agreement) >= 0.9 * len(faces)
+    assert len(agreement) >= 0.9 * len(faces[:count])
     assert np.median(agreement) > 0.7
 
 

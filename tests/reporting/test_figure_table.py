@@ -127,7 +127,7 @@ def test_a_new_figure_is_its_function_and_one_row(tmp_path, monkeypatch):
         return figure
 
     row = FigureRow("confidence", "Confidence", "How sure the model is.", draw_confidence)
-    monkeypatch.setattr(figure_table, "FIGURES", (*FIGURES, row))
+    monkeypatch.setattr(figure_table, "FIGURES", (FIGURES[0], row))
     predictions, classifier = outcome_of(40, 3), classifier_of(3)
     save_figures(draw_figures(predictions), tmp_path / "figures")
     page = write_report(tmp_path, {"test/accuracy": 0.5}).read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ def test_a_schedule_freezes_what_it_says_for_as_long_as_it_says(
     schedule: str, finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source, _ = finished
-    cfg = tiny_config(f"model.weights={source}", f"freeze={schedule}", "trainer.max_epochs=4")
+    short = ("trainer.max_epochs=4", "trainer.limit_train_batches=2")
+    cfg = tiny_config(f"model.weights={source}", f"freeze={schedule}", *short)
     with caplog.at_level("INFO"):
         assert train(cfg, tmp_path / schedule) is not None
     before = load_classifier(source).network.state_dict()

@@ -93,7 +93,7 @@ def test_nothing_to_suggest_is_one_line(tiny_config: Callable[..., DictConfig], 
     classifier, loader = set_up(tiny_config())
     classifier.loss = Flat()
     with pytest.raises(ConfigError, match="never falls"):
-        chosen_learning_rate(range_test(classifier, loader, "32-true", epochs=3), RunFolder(tmp_path))
+        chosen_learning_rate(range_test(classifier, loader, "32-true", epochs=3, steps=20), RunFolder(tmp_path))
 
 
 def test_alone_it_writes_its_curve_and_trains_nothing(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:

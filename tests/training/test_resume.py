@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from readings import DETERMINISTIC
 
 from fer.cli.app import run_folder
 from fer.errors import DivergenceError, RunError
 from fer.runs.resume import NOT_SET, differences, may_change
 from fer.training.train import train
+from tests.conftest import composed
 
 ROOT = Path(__file__).resolve().parents[2]
 # 210 training images, 6 steps an epoch, 18 in all; the freeze changes after the first epoch.
@@ -33,17 +33,16 @@ CHECKPOINT_EVERY_STEP = "callbacks.last.every_minutes=0"
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(finished: tuple[Path, dict]) -> tuple[str, ...]:
+    """Overrides of a run with all that has a state, from the weights of another."""
+    return (*EVERYTHING, f"model.weights={finished[0]}")
+
+
+@pytest.fixture(scope="module")
+def whole(everything: tuple[str, ...], tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run."""
-    from hydra import compose, initialize_config_dir
-
-    from fer.cli.app import CONF, register_resolvers
-
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*tiny_overrides, *EVERYTHING])
     folder = tmp_path_factory.mktemp("whole") / "run"
-    train(cfg, folder)
+    train(composed([*tiny_overrides, *everything]), folder)
     return folder
 
 
@@ -78,11 +77,11 @@ def interrupt(kind: str, **options: object) -> str:
     ("name", "status", "step"), [("SIGTERM", 143, 1), ("SIGTERM", 143, 6), ("SIGTERM", 143, 17), ("SIGINT", 130, 8)]
 )
 def test_a_stop_saves_at_once_and_exits_with_the_signals_status(
-    name: str, status: int, step: int, whole: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+    name: str, status: int, step: int, everything: tuple[str, ...], whole: Path, tiny_config: Callable, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(SystemExit) as stopped:
-        train(tiny_config(*EVERYTHING, interrupt("SignalAt", step=step, signal_name=name)), folder)
+        train(tiny_config(*everything, interrupt("SignalAt", step=step, signal_name=name)), folder)
     assert stopped.value.code == status
     assert not (folder / "metrics.json").exists()
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -117,20 +116,31 @@ def test_gradients_gathered_over_batches_are_kept(tiny_config: Callable[..., Dic
 
 @pytest.mark.parametrize("crash", [{"step": 3}, {"step": 9}, {"step": 6, "validating": "true"}])
 def test_after_a_crash_the_same_command_goes_on_from_the_last_checkpoint(
-    crash: dict, whole: Path, tiny_config: Callable[..., DictConfig], tmp_path: Path
+    crash: dict, everything: tuple[str, ...], whole: Path, tiny_config: Callable, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(RuntimeError, match="crashed"):
-        train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP, interrupt("RaiseAt", **crash)), folder)
-    train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP), folder)
+        train(tiny_config(*everything, CHECKPOINT_EVERY_STEP, interrupt("RaiseAt", **crash)), folder)
+    train(tiny_config(*everything, CHECKPOINT_EVERY_STEP), folder)
+    same_run(folder, whole)
+
+
+def test_without_a_checkpoint_within_the_epoch_it_goes_on_from_the_epochs_start(
+    everything: tuple[str, ...], whole: Path, tiny_config: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(*everything, interrupt("RaiseAt", step=15)), folder)
+    assert not (folder / "metrics.json").exists()
+    train(tiny_config(f"resume={folder}"), folder, [f"resume={folder}", "~callbacks.interrupt"])
     same_run(folder, whole)
 
 
 def test_a_killed_process_goes_on_from_its_last_checkpoint(
-    whole: Path, tiny_overrides: list[str], tiny_config: Callable[..., DictConfig], tmp_path: Path
+    everything: tuple[str, ...], whole: Path, tiny_overrides: list[str], tiny_config: Callable, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    overrides = [*tiny_overrides, *EVERYTHING, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}"]
+    overrides = [*tiny_overrides, *everything, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}"]
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
     kill = interrupt("SignalAt", step=9, signal_name="SIGKILL")
     environment = {
@@ -140,52 +150,21 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(
     killed = subprocess.run([*command, kill], cwd=tmp_path, env=environment, capture_output=True, timeout=240)
     assert killed.returncode == -9
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
-    train(tiny_config(*EVERYTHING, CHECKPOINT_EVERY_STEP), folder)
+    train(tiny_config(*everything, CHECKPOINT_EVERY_STEP), folder)
     same_run(folder, whole)
 
 
-def test_a_resumed_run_equals_the_uninterrupted_one(
-    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
-) -> None:
-    whole_folder, whole = finished
-    folder = tmp_path / "killed"
-    with pytest.raises(RuntimeError, match="crashed"):
-        train(tiny_config(interrupt("RaiseAt", step=12)), folder)
-    assert not (folder / "metrics.json").exists()
-    resumed = train(tiny_config(f"resume={folder}"), folder, [f"resume={folder}", "~callbacks.interrupt"])
-    assert resumed is not None
-    assert {name: resumed[name] for name in DETERMINISTIC} == {name: whole[name] for name in DETERMINISTIC}
-    states = [
-        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for path in (whole_folder, folder)
-    ]
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-def test_a_run_resumed_after_a_freeze_change_equals_the_uninterrupted_one(
-    finished: tuple[Path, dict], tiny_config: Callable, tmp_path: Path
-) -> None:
-    source, _ = finished
-    options = (f"model.weights={source}", "freeze=head_first", "freeze.epochs=1")
-    train(tiny_config(*options), tmp_path / "whole")
-    folder = tmp_path / "killed"
-    with pytest.raises(RuntimeError, match="crashed"):
-        train(tiny_config(*options, interrupt("RaiseAt", step=12)), folder)
-    train(tiny_config(*options, f"resume={folder}"), folder, [f"resume={folder}", "~callbacks.interrupt"])
-    whole, resumed = (
-        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for path in (tmp_path / "whole", folder)
-    )
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-
-
 class TestChangedConfig:
-    @pytest.fixture
-    def stopped(self, tiny_config: Callable[..., DictConfig], tmp_path: Path) -> Path:
-        folder = tmp_path / "run"
+    @pytest.fixture(scope="class")
+    def crashed(self, tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("crashed") / "run"
         with pytest.raises(RuntimeError, match="crashed"):
-            train(tiny_config(interrupt("RaiseAt", step=7)), folder)
+            train(composed([*tiny_overrides, interrupt("RaiseAt", step=7)]), folder)
         return folder
+
+    @pytest.fixture
+    def stopped(self, crashed: Path, tmp_path: Path) -> Path:
+        return shutil.copytree(crashed, tmp_path / "run")
 
     def test_what_cannot_be_resumed_is_refused_by_name(
         self, stopped: Path, tiny_config: Callable[..., DictConfig]
