@@ -184,8 +184,11 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# What costs every run a third of a second (counting free cores) or more (pictures that few tests look at)
-NOT_IN_EVERY_RUN = ("trainer.threads=1", "callbacks.schedule=null", "callbacks.graph=null")
+# What costs every run as much as all the rest of it: counting free cores, and pictures that few tests look at
+NOT_IN_EVERY_RUN = (
+    "trainer.threads=1",
+    *(f"callbacks.{name}=null" for name in ("schedule", "graph", "confusion_matrix", "sample_images")),
+)
 
 
 @pytest.fixture(scope="session")

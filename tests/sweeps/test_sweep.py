@@ -42,7 +42,7 @@ def status(folder: Path) -> Status:
 
 @pytest.fixture(scope="module")
 def short(tiny_overrides: list[str]) -> list[str]:
-    return [*tiny_overrides, "trainer.max_epochs=1", "callbacks.sample_images=null", "callbacks.confusion_matrix=null"]
+    return [*tiny_overrides, "trainer.max_epochs=1"]
 
 
 class TestIsolation:

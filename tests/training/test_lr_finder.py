@@ -107,9 +107,10 @@ def test_alone_it_writes_its_curve_and_trains_nothing(tiny_config: Callable[...,
 
 def test_ahead_of_a_run_it_sets_the_rate(tiny_config: Callable[..., DictConfig], tmp_path: Path) -> None:
     """And nothing else: the run equals one that is given that rate."""
-    found = train(tiny_config("lr_find=true", "trainer.max_epochs=1"), tmp_path / "found")
+    short = ("trainer.max_epochs=1", "trainer.limit_train_batches=3", "data.batch_size=16")
+    found = train(tiny_config("lr_find=true", *short), tmp_path / "found")
     rate = json.loads((tmp_path / "found" / "lr_find.json").read_text())["used"]
-    given = train(tiny_config(f"optimizer.lr={rate}", "trainer.max_epochs=1"), tmp_path / "given")
+    given = train(tiny_config(f"optimizer.lr={rate}", *short), tmp_path / "given")
     assert found is not None
     assert given is not None
     assert found["val/nll"] == given["val/nll"]
