@@ -19,7 +19,9 @@ import cv2
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from made_up_runs import put
+from omegaconf import DictConfig
 
 from fer.cli.app import CONF, register_resolvers
 from fer.comparison.compare import compare
@@ -34,6 +36,7 @@ from fer.evaluation.metric_table import compute_metrics
 from fer.evaluation.split_predictions import SplitPredictions
 from fer.reporting.write import write_evaluation
 from fer.runs.folder import RunFolder
+from fer.sweeps.compose import Composer
 from fer.sweeps.grid import make_job, parse
 
 CLASSES = list(EMOTIONS[:7])
@@ -115,12 +118,12 @@ def measure_jobs(jobs: int) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"), tempfile.TemporaryDirectory() as name:
         overrides = parse([f"seed=range(0,{jobs})"])
 
-        def load(given: list[str]) -> object:
+        def load(given: list[str]) -> DictConfig:
             return compose("train", given, return_hydra_config=True)
 
         def make() -> list:
-            seeds = map(str, range(jobs))
-            return [make_job({"seed": seed}, overrides, Path(name), {}, load) for seed in seeds]  # type: ignore[arg-type]
+            composer, seeds = Composer(load, GlobalHydra.instance().config_loader()), map(str, range(jobs))
+            return [make_job({"seed": seed}, overrides, Path(name), {}, composer) for seed in seeds]
 
         timed("jobs of a sweep", jobs, make)
 

@@ -64,9 +64,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: an interpolation that leads nowhere.
     """
     try:
-        content = OmegaConf.to_container(
-            OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True
-        )
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]) if "hydra" in cfg else cfg
+        content = OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {' '.join(str(error.msg or error).split())}") from error
     assert isinstance(content, dict)

@@ -1,7 +1,7 @@
 """From the overrides of a sweep to its list of jobs."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from fer.errors import ConfigError
 from fer.runs.folder import RunFolder
 from fer.runs.resume import NOT_SET, differences, in_words, may_change
 from fer.runs.status import one_line
+from fer.sweeps.compose import Compose
 from fer.sweeps.names import job_name
 
-Compose = Callable[[list[str]], DictConfig]
 CONFIG = "train"  # whose jobs these are
 FOLD = "data.fold"
 SEEDS = "seeds"  # how many; a key of sweeps, not of runs
@@ -88,7 +88,7 @@ def make_job(
         overrides: all of them.
         sweep: folder of the sweep.
         choices: Hydra's choices of config groups, for the name of a job that cannot be composed.
-        load: from overrides to a config with its `hydra` node.
+        load: from overrides to a config with the choices of groups in its `hydra` node.
     """
     given = [f"{key}={varied[key]}" if key in varied else single_value(key, value) for key, value in overrides.items()]
     own = {key: value for key, value in varied.items() if key != FOLD}

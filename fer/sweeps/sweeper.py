@@ -24,6 +24,7 @@ from fer.files import replacing
 from fer.runs.folder import RunFolder
 from fer.runs.status import Status, one_line, read_status
 from fer.sweeps import grid
+from fer.sweeps.compose import Composer
 from fer.sweeps.grid import Job
 from fer.sweeps.job import command_options, make_waiting, objective, quoted, run_job, train_in_process
 from fer.sweeps.process import StopFile, announce_driver, stopped_by_signals
@@ -57,6 +58,7 @@ class GridSweeper(Sweeper):
         """Hydra's own call; the task is not used, for each job is a command of its own."""
         self.hydra_context, self.config = hydra_context, config
         self.folder = Path(config.hydra.sweep.dir)
+        self.compose = Composer(self._load, hydra_context.config_loader, bool(config.hydra.searchpath))
 
     def sweep(self, arguments: list[str]) -> list[float | None]:
         """Run all jobs, then print the summary, pool folds and compare.
@@ -117,7 +119,7 @@ class GridSweeper(Sweeper):
         return jobs
 
     def make_job(self, varied: dict[str, str], overrides: dict[str, Override]) -> Job:
-        return grid.make_job(varied, overrides, self.folder, self.config.hydra.runtime.choices, self._load)
+        return grid.make_job(varied, overrides, self.folder, self.config.hydra.runtime.choices, self.compose)
 
     def _load(self, overrides: list[str]) -> DictConfig:
         loader = self.hydra_context.config_loader

@@ -10,10 +10,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
+from omegaconf import OmegaConf
 
 from fer.cli.app import CONF, register_resolvers
 from fer.runs.status import read_status
 from fer.sweeps import job
+from fer.sweeps.grid import combinations, make_job, parse
 from fer.sweeps.optuna_search import OptunaSweeper
 from fer.sweeps.sweeper import GridSweeper, register_sweepers
 
@@ -140,3 +142,38 @@ def test_a_launcher_that_is_not_installed_is_one_line(sweeper: Callable, monkeyp
         monkeypatch.delitem(Plugins.instance().class_name_to_class, name)
     with pytest.raises(SystemExit, match=r"hydra/launcher=joblib is not available .*pip install -e '\.\[joblib\]'"):
         sweeper("hydra/launcher=joblib").sweep(["seed=0,1"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *([f"sweep={path.stem}"] for path in sorted((CONF / "sweep").glob("*.yaml"))),
+        ["sweep=paper", "model=resnet18", "~callbacks.best", "+trainer.profiler=simple", "data.classes=[happy,sad]"],
+        ["sweep=paper", "model=resnet18", "optimizer={lr: 0.3}", "callbacks=[default,early_stopping]", "logger=csv"],
+        ["sweep=paper", "model=resnet18", "trainer.nonsense=1"],
+        ["sweep=paper", "model=resnet18", "freeze=nonsense,none"],
+    ],
+    ids=" ".join,
+)
+def test_jobs_have_the_configs_that_hydra_composes(sweeper: Callable, given: list[str]) -> None:
+    made = sweeper(given[0])
+    arguments = [*(f"{key}={value}" for key, value in made.params.items()), *given[1:], given[0]]
+    overrides = parse(arguments, made.hydra_context.config_loader)
+    if "optuna" in given[0]:  # whose intervals have no list of values
+        one_each = ("optimizer.lr=0.1,0.2", "optimizer.weight_decay=0.1", "loss.label_smoothing=0,1")
+        overrides = parse([*arguments, *one_each])
+    every = combinations(overrides)
+    reads, load = [], made.compose.load
+    made.compose.load = lambda words: reads.append(words) or load(words)
+    for varied in every if len(every) < 12 else every[:: len(every) // 4]:
+        ours = make_job(varied, overrides, Path("x"), {}, made.compose)
+        theirs = make_job(varied, overrides, Path("x"), {}, load)
+        assert (ours.name, ours.overrides, ours.error) == (theirs.name, theirs.overrides, theirs.error)
+        assert (ours.config is None) == (theirs.config is None)
+        if ours.config is not None and theirs.config is not None:
+            assert OmegaConf.to_yaml(ours.config) == OmegaConf.to_yaml(theirs.config)  # keys in their order, too
+            assert OmegaConf.is_struct(ours.config) == OmegaConf.is_struct(theirs.config)
+    chosen = ("model", "data", "freeze", "rates")
+    groups = {tuple(value for key, value in varied.items() if key in chosen) for varied in every}
+    if "nonsense" not in " ".join(given):
+        assert len(reads) <= len(groups)  # where values alone differ, nothing is composed again
