@@ -33,7 +33,8 @@ class Composer:
             return self.load(overrides)
         try:
             parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
-            groups, values = [], []
+            groups: list[Override] = []
+            values: list[Override] = []
             for override in parsed:
                 (groups if self._chooses_group(override) else values).append(override)
             if any(override.is_sweep_override() or override.is_hydra_override() for override in parsed):
