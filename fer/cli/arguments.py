@@ -92,7 +92,7 @@ def path_value(value: str) -> str:
     if value.lower() == "null" or (PLAIN.fullmatch(value) and value.lower() not in WORDS) or _is_quoted(value):
         return value
     if os.path.lexists(value):
-        return quoted_text(value.replace("${", "\\${"))  # no interpolation
+        return quoted_text(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))  # no interpolation
     if value.startswith("[") and value.endswith("]") and not _parses(f"key={value}"):
         return f"[{','.join(path_value(each.strip()) for each in value[1:-1].split(','))}]"
     return value if _parses(f"key={value}") else quoted_text(value)

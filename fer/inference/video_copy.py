@@ -31,6 +31,9 @@ class Copy(Protocol):
 
     def close(self) -> None: ...
 
+    def ends_whole(self, path: str) -> bool:
+        """Whether the last frame can be read back from the closed file."""
+
 
 class WebMCopy:
     """Frames in a WebM file (VP8, no sound), each shown at its time: repeated, or left out, as the rate wants it.
@@ -61,6 +64,13 @@ class WebMCopy:
         self._fill(self.written + 1)
         self._waiting = None
         self._writer.release()
+
+    def ends_whole(self, path: str) -> bool:
+        capture = cv2.VideoCapture(path)
+        capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, self.written - 1))
+        whole, _ = capture.read()
+        capture.release()
+        return whole
 
     def _fill(self, count: int) -> None:
         while self._waiting is not None and self.written < count:
@@ -106,6 +116,12 @@ class MP4Copy:
                 packet.duration = self._each  # else the last frame would have none, and not be seen
                 file.mux(packet)
             file.close()
+
+    def ends_whole(self, path: str) -> bool:
+        with self._av.open(path) as file:  # OpenCV counts frames by the mean rate, which is no rate where it changes
+            stream = file.streams.video[0]
+            file.seek(int(self._last * MILLISECOND / stream.time_base), stream=stream)
+            return any(frame.time * 1000 > self._last - 1 for frame in file.decode(stream))
 
 
 def copy_suffix() -> str:
@@ -170,8 +186,6 @@ def _check_copy(path: str, size: tuple[int, int], copy: Copy) -> None:
         capture, facts = open_video(path)
     except PictureError as error:
         raise DataError(UNREADABLE.format(what="cannot be read back")) from error
-    capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, copy.written - 1))
-    whole, _ = capture.read()
     capture.release()
-    if not whole or (facts.width, facts.height) != size:
+    if (facts.width, facts.height) != size or not copy.ends_whole(path):
         raise DataError(UNREADABLE.format(what="is not whole"))

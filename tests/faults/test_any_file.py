@@ -127,6 +127,11 @@ def any_name(name: str) -> None:
             os.chdir(before)
 
 
+@pytest.mark.parametrize("name", ["${x}.png", "\\${", "\\\\${x}", "a\\${b}\\", "'${", "${a", "x\\"])
+def test_names_with_what_would_be_interpolated(name: str) -> None:
+    any_name(name)
+
+
 def any_words(words: list[str]) -> None:
     try:
         understood(words, "train", CONF)

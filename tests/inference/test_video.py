@@ -313,6 +313,19 @@ for limit in map(int, sys.argv[3:]):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_copy_at_a_rate_that_falls_is_whole(suffix: str, clip: Path, tmp_path: Path) -> None:
+    """As telephones record: 30 frames a second at first, then one a second."""
+    capture, facts = open_video(str(clip))
+    capture.release()
+    times = [*np.arange(45) / 30, *range(2, 46)]
+    with video_copy(tmp_path / f"copy{suffix}", facts, (64, 48)) as add:
+        for number, seconds in enumerate(times):
+            add(seconds, np.full((48, 64, 3), number, np.uint8))
+    capture, facts = open_video(str(tmp_path / f"copy{suffix}"))
+    assert [frame.seconds for frame in read_frames(capture, facts, None)][-1] == pytest.approx(45, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_disk_that_is_full_at_any_byte_leaves_no_copy(suffix: str, clip: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
