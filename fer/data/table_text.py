@@ -115,4 +115,10 @@ def _columns(header: str, separator: str) -> tuple[str, ...]:
         fields = next(csv.reader([header.strip()], delimiter=separator), [])
     except csv.Error:
         return ()
-    return tuple(field.strip().strip('"').strip().lower() for field in fields)
+    return tuple(field.strip().strip('"\ufeff').strip().lower() for field in fields)
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number as tables write it, `3` or `3.0`; None for all else."""
+    match = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", text.strip())
+    return int(match[1]) if match else None

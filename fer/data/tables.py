@@ -21,7 +21,7 @@ from fer.data.folder_source import Source
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, LARGEST_STREAM
 from fer.data.split_words import settled, split_word
-from fer.data.table_text import TableFormat, is_table_of_faces, table_format
+from fer.data.table_text import TableFormat, is_table_of_faces, table_format, whole_number
 from fer.emotions import emotion_name
 from fer.errors import DataError
 
@@ -78,6 +78,7 @@ def list_table(source: Source, tables: dict[str, TableFormat]) -> Listing:
     rejected = [(name, f"the faces were read from {read}") for name in source.names if name not in split_of]
     samples: list[RawSample] = []
     faces: list[np.ndarray] = []
+    numbers: set[int | None] = set()
     for name, whole in split_of.items():
         title, label = PurePosixPath(name).stem, _label_column(tables[name].columns)
         assert label is not None, "labelled tables have one"
@@ -86,8 +87,14 @@ def list_table(source: Source, tables: dict[str, TableFormat]) -> Listing:
             faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
             split = whole or _split(row, place)
             samples.append(RawSample(f"{title}/{line:06d}", _emotion(row[label], place), split, ""))
+            numbers.add(whole_number(row[label]))
     if not samples:
         raise DataError(f"{where}: {read} has a header and no rows")
+    if numbers >= set(range(1, 8)) and 0 not in numbers:
+        raise DataError(
+            f"{where}: the emotions of {read} are numbered 1 to 7, those of FER2013 0 to 6: which is which is unknown; "
+            f"write words ({', '.join(CLASS_ORDER)}) in place of the numbers"
+        )
     kind = "without splits" if list(split_of.values()) == ["train"] else "with splits"
     means = settled(sample.split for sample in samples)
     samples = [replace(sample, split=means[sample.split]) for sample in samples]
@@ -159,7 +166,7 @@ def _face(text: str, place: str, shape: tuple[int, ...] | None) -> np.ndarray:
             warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that text was left over
             levels = np.fromstring(text, dtype=np.int32, sep=" ")
     except (DeprecationWarning, ValueError):
-        raise DataError(f"{place}: its pixels are not whole numbers separated by spaces") from None
+        return _face(_plain(text, place), place, shape)
     side = math.isqrt(len(levels))
     if side * side != len(levels) or side == 0 or (shape is not None and shape != (side, side)):
         expected = "a square number" if shape is None else f"{shape[0] * shape[1]}"
@@ -169,10 +176,20 @@ def _face(text: str, place: str, shape: tuple[int, ...] | None) -> np.ndarray:
     return levels.astype(np.uint8).reshape(side, side)
 
 
+def _plain(text: str, place: str) -> str:
+    """The pixels of a row that pandas wrote as a list, `[70, 80, 82]`, or as `70.0 80.0 82.0`: `70 80 82`."""
+    words = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    levels = [whole_number(word) for word in words]
+    if None in levels or text == (plain := " ".join(map(str, levels))):
+        hint = ": they were cut short where they were written" if "..." in words else ""
+        raise DataError(f"{place}: its pixels are not whole numbers separated by spaces{hint}")
+    return plain
+
+
 def _emotion(text: str, place: str) -> str:
     word = text.strip()
-    if word.isdecimal() and int(word) < len(CLASS_ORDER):
-        return CLASS_ORDER[int(word)]
+    if (number := whole_number(word)) is not None and 0 <= number < len(CLASS_ORDER):
+        return CLASS_ORDER[number]
     emotion = emotion_name(word)
     if emotion is None:
         raise DataError(f"{place}: emotion {word!r} is neither 0 to {len(CLASS_ORDER) - 1} nor a name")

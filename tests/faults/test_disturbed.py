@@ -1,7 +1,7 @@
 """Whatever stops a command, at whichever write: nothing half is left, and the same command then does what it should.
 
 In the suite two commands meet few faults; behind `slow` each kind of call of seven commands fails, or is the place of
-a SIGKILL, and each command is killed at ten random moments.
+a SIGKILL, and each command is killed at random moments.
 """
 
 import random
@@ -11,6 +11,7 @@ import pytest
 from commands import KILL, Case, complaints, undisturbed
 
 MOST = 40  # calls of a command that fail, and as many that kill it
+MOMENTS = {"prepare": 50, "train": 50, "predict": 50, "export": 50, "sweep": 12}  # at which a command is killed
 COMMANDS = ("prepare", "train", "evaluate", "predict", "video", "export", "hub")
 
 
@@ -38,9 +39,11 @@ def cases(training_forge, home: Path, fer2013_folder: Path):
     data = ["data=fer2013", f"data.source={fer2013_folder}", "data.root=packs"]
     network = ["model.backbone=test_resnet", "model.weights=none", "data.image_size=32", "data.batch_size=32"]
     trainer = ["trainer=cpu", "trainer.precision=32-true", "trainer.threads=1", "callbacks.progress=null"]
+    sweep = ["trainer.max_epochs=1", "seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweeper.compare=false"]
     commands = {
         "prepare": (None, "prepare", *data),
         "train": ("prepare", "train", *data, *network, *trainer, "trainer.max_epochs=1", "hydra.run.dir=run"),
+        "sweep": ("prepare", "train", "-m", *data, *network, *trainer, *sweep),
         "evaluate": ("train", "evaluate", "checkpoint=run", "split=val"),
         "predict": ("train", "predict", "checkpoint=run", f"input={pictures}", "output=predictions"),
         "video": ("train", "predict", "checkpoint=run", "input=clip.mp4", "output=video", "faces=whole"),
@@ -97,11 +100,12 @@ def test_every_kind_of_call(how, name, cases, training_forge):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["prepare", "train", "predict", "export"])
-def test_ten_random_moments(name, cases, training_forge):
+@pytest.mark.parametrize("name", MOMENTS)
+def test_random_moments(name, cases, training_forge):
     case, moments, wrong = cases(name), random.Random(name), {}
-    for _ in range(10):
+    for _ in range(MOMENTS[name]):
         after = moments.uniform(0.02, 1.0) * case.seconds
         if found := complaints(training_forge, case, kill_after=after):
             wrong[after] = found
+    print(f"{name} killed at {MOMENTS[name]} moments of {case.seconds:.1f} s: {len(wrong)} faults")
     assert not wrong

@@ -7,6 +7,7 @@ race and age, as its authors call them. Copies have faces in folders named by th
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from fer.data.attributes import groups_table
@@ -14,7 +15,7 @@ from fer.data.datasets import DatasetFacts, Reference
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import DAMAGE, Source
 from fer.data.split_words import split_word
-from fer.data.table_text import table_format
+from fer.data.table_text import encoding_of, table_format, whole_number
 from fer.data.tables import tables_of
 from fer.errors import DataError
 from fer.faces.pictures import PICTURES
@@ -68,7 +69,8 @@ def list_samples(source: Source, votes: bool = False) -> Listing | None:
     faces = {name: match for name in source.names if (match := _face(name))}
     if not any(_folder_code(name) or match["key"] in code_of for name, match in faces.items()):
         return None
-    samples, rejected = [], []
+    _check_codes({code for name in faces if (code := _folder_code(name))} | set(code_of.values()), source.where)
+    samples, rejected = [], _faceless(code_of, faces.values(), tables)
     for name in source.names:
         match = faces.get(name)
         found = {code for code in (_folder_code(name), code_of.get(match["key"])) if code} if match else set()
@@ -87,7 +89,7 @@ def _face(name: str) -> re.Match[str] | None:
 def _folder_code(name: str) -> str | None:
     """The code that the folder of a picture is named by."""
     folder = PurePosixPath(name).parent.name
-    return folder if folder in EMOTION_OF_CODE else None
+    return folder if folder.isdecimal() else None
 
 
 def _split(name: str, match: re.Match[str]) -> str:
@@ -104,26 +106,53 @@ def _table(source: Source, name: str) -> dict[str, str]:
             rows = [dict(zip(table.columns, fields, strict=False)) for _, fields in table.rows(file)]
     except (csv.Error, UnicodeError, *DAMAGE) as error:
         raise DataError(f"{source.where}: {name} is damaged or no table ({error})") from error
-    matches = ((_face(row.get("image", "").strip()), row.get("label", "").strip()) for row in rows)
-    return {match["key"]: code for match, code in matches if match and code in EMOTION_OF_CODE}
+    found: dict[str, str] = {}
+    for row in rows:
+        match, code = _face(row.get("image", "").strip()), whole_number(row.get("label", ""))
+        if match and code is not None:
+            _label(found, match["key"], str(code), f"{source.where}: {name}")
+    return found
+
+
+def _label(codes: dict[str, str], key: str, code: str, place: str) -> None:
+    """Note the code of a face; raises DataError where it has another one already."""
+    if codes.setdefault(key, code) != code:
+        raise DataError(f"{place}: {key} is labelled {codes[key]} and {code}; leave one of them")
+
+
+def _check_codes(codes: set[str], where: str) -> None:
+    """Raises DataError where classes are numbered otherwise than its authors number them."""
+    if codes - EMOTION_OF_CODE.keys():
+        ours = ", ".join(f"{code} {emotion}" for code, emotion in EMOTION_OF_CODE.items())
+        raise DataError(
+            f"{where}: the classes of these faces of RAF-DB are numbered {', '.join(sorted(codes))}, its authors' 1 to "
+            f"7 ({ours}): which is which is unknown; name the folders, or write the labels, as its authors do"
+        )
+
+
+def _faceless(keys: Iterable[str], faces: Iterable[re.Match[str]], labels: list[str]) -> list[tuple[str, str]]:
+    """Labels whose faces are not there, as rejected files."""
+    absent = sorted(set(keys) - {match["key"] for match in faces})
+    return [(f"{labels[0] if labels else ''}/{key}", "a label without its face") for key in absent]
 
 
 def _with_list(source: Source, labels: str) -> Listing:
-    emotion_of = {}
-    for number, line in enumerate(source.read(labels).decode("utf-8-sig", errors="replace").splitlines(), 1):
-        if not line.strip():
+    code_of: dict[str, str] = {}
+    content = source.read(labels)
+    for number, line in enumerate(content.decode(encoding_of(content), errors="replace").splitlines(), 1):
+        if not line.strip("\ufeff \t"):
             continue
-        match line.split():
-            case [name, code] if code in EMOTION_OF_CODE and name.startswith(("train_", "test_")):
-                emotion_of[PurePosixPath(name).stem] = EMOTION_OF_CODE[code]
+        match re.split(r"[\s,;]+", line.strip("\ufeff \t")):
+            case [name, code] if code in EMOTION_OF_CODE and (face := _face(name)):
+                _label(code_of, face["key"], code, f"{source.where}: {labels}, line {number}")
             case _:
                 raise DataError(f"{source.where}: {labels}, line {number}: {line[:60]!r} is not `train_00001.jpg 5`")
-    samples, rejected, attributes = [], [], _attributes(source)
+    aligned = {name: match for name in source.names if (match := _face(name)) and match[0].endswith("_aligned")}
+    samples, rejected, attributes = [], _faceless(code_of, aligned.values(), [labels]), _attributes(source)
     for name in source.names:
-        stem = PurePosixPath(name).stem
-        key = stem.removesuffix("_aligned")
-        if stem.endswith("_aligned") and key in emotion_of:
-            samples.append(RawSample(name, emotion_of[key], key.split("_")[0], ""))
+        match = aligned.get(name)
+        if match and match["key"] in code_of:
+            samples.append(RawSample(name, EMOTION_OF_CODE[code_of[match["key"]]], match["split"], ""))
         elif name != labels and not name.endswith(ATTRIBUTES_FILE):
             rejected.append((name, "not an aligned face of the label list"))
     if not samples:
