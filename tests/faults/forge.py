@@ -21,6 +21,8 @@ def warm(packages: list[str]) -> None:
     """Import these packages of `fer`, module by module, and with them what the commands import."""
     for package in packages:
         for path in sorted((ROOT / "fer" / package).rglob("*.py")):
+            if path.name == "runner.py":  # which runs in a bundle only
+                continue
             import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
 
 
