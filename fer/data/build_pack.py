@@ -192,7 +192,10 @@ def _frame(
             picture = _decode(source, listing, *place)
         except (PictureError, ValueError, OSError) as error:
             return f"cannot be read as a picture: {error}"
-        face = _boxed(picture, listing.boxes.get(listing.samples[row].name))
+        box = listing.boxes.get(listing.samples[row].name)
+        if box is not None and _is_outside(picture, box):
+            return "the box of its face lies outside the picture"
+        face = _boxed(picture, box)
         if face is None:
             return record.face(picture)
         record.add_searched()
@@ -241,6 +244,11 @@ def _decode(source: Source, listing: Listing, row: int, content: bytes | None) -
     if what := not_data(content[:SNIFFED]):
         raise PictureError(what)
     return decode_picture(content)
+
+
+def _is_outside(picture: np.ndarray, box: tuple[int, int, int, int]) -> bool:
+    left, top, width, height = box
+    return left >= picture.shape[1] or top >= picture.shape[0] or left + width <= 0 or top + height <= 0
 
 
 def _boxed(picture: np.ndarray, box: tuple[int, int, int, int] | None) -> np.ndarray | None:
