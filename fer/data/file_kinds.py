@@ -3,11 +3,14 @@
 import bz2
 import gzip
 import lzma
+import re
 from collections.abc import Callable
 from typing import Any
 
 from fer.data.table_text import encoding_of
 
+PART = re.compile(r"\.(zip|7z|tar|rar|gz|tgz)\.\d{2,3}$|\.z\d\d$|\.part\d+(\.rar)?$")  # of an archive in parts
+UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".aria2")
 SNIFFED = 560  # bytes that tell
 STREAMS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 COMPRESSED = (".gz", ".bz2", ".xz")
@@ -19,6 +22,7 @@ OTHERS = {  # what is not read, and what to do with it
     b"%PDF": "a PDF document",
     b"\x89HDF": "an HDF5 file: convert it to folders of pictures",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save its sheet as .csv",
+    b"MATLAB 5.0": "a MATLAB file: convert it to folders of pictures",
     b"SQLite format 3": "an SQLite database: export its table as .csv",
     b"\x80\x02": "a Python pickle, which is never unpacked",
     b"\x80\x03": "a Python pickle, which is never unpacked",
@@ -38,6 +42,22 @@ def not_data(head: bytes) -> str | None:
         if head.startswith(mark):
             return what
     return "a web page, not the file itself: download it again, signed in" if is_web_page(head) else None
+
+
+def other_kind(head: bytes, name: str) -> str | None:
+    """What a file is that begins so and is no data set, though of a kind that is read elsewhere; None for all else."""
+    lower = name.lower()
+    if PART.search(lower):
+        return "one part of an archive in parts: join or unpack them, and give the whole"
+    if lower.endswith(UNFINISHED):
+        return "a download that was not finished: download it again"
+    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or head[8:12] == b"WEBP":
+        return "a single picture: give the folder in which folders named after emotions hold pictures"
+    if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") or head[8:12] == b"AVI ":
+        return "a video: scripts/predict.py input= reads videos; to train, pictures in folders are wanted"
+    if head.startswith(b"\x93NUMPY"):
+        return "a NumPy array: convert it to folders of pictures"
+    return None
 
 
 def not_itself(head: bytes) -> str | None:

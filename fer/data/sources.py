@@ -15,7 +15,7 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from fer.data.file_kinds import COMPRESSED, SNIFFED, STREAMS, is_archive, is_text, not_data
+from fer.data.file_kinds import COMPRESSED, SNIFFED, STREAMS, is_archive, is_text, not_data, other_kind
 from fer.data.folder_source import FolderSource, Source, is_clutter, where_of
 from fer.errors import DataError
 
@@ -216,7 +216,7 @@ def _open_file(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Sour
 
 def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> Source:
     file.seek(0)
-    start = file.read(6)
+    start = file.read(12)
     file.seek(0)
     try:
         if zipfile.is_zipfile(file):
@@ -237,8 +237,12 @@ def _open_archive(file: IO[bytes], name: str, where: str, stack: ExitStack) -> S
             file.seek(0)
         return TarSource(stack.enter_context(tarfile.open(fileobj=file)), where)
     except (*DAMAGE, NotImplementedError, ValueError, OSError) as error:
+        if what := other_kind(start, name):
+            raise DataError(f"{where} is {what}") from error
         kind = "a damaged .zip archive" if start[:2] == b"PK" else "neither a folder nor a whole archive or table"
-        raise DataError(f"{where} is {kind} (is {name} truncated? {' '.join(str(error).split())[:120]})") from error
+        said = " ".join(str(error).split())
+        said = "" if said.startswith("file could not be opened") else f" {said[:120]}"  # a list of all that it is not
+        raise DataError(f"{where} is {kind} (is {name} truncated?{said})") from error
 
 
 def _uncompressed_name(name: str) -> str:

@@ -11,7 +11,14 @@ WORDS = {
     "test": ("test", "tests", "testing", "tst", "holdout", "heldout"),
     "eval": ("eval", "evaluation", "evaluate", "evaluating"),  # which is what the other words leave, see `settled`
 }
+OTHER_LANGUAGES = {
+    "train": "trains entrenamiento entrainement entraînement apprentissage treino treinamento addestramento обучение",
+    "val": "vals validacion validación validacao validação validazione validierung валидация 验证 验证集 検証 검증",
+    "test": "prueba pruebas teste testes essai тест 测试 测试集 テスト 테스트",
+}
+OTHER_LANGUAGES["train"] += " тренировка 训练 训练集 訓練 훈련"
 SPLIT_OF_WORD = {word: split for split, words in WORDS.items() for word in words}
+SPLIT_OF_WORD |= {word: split for split, words in OTHER_LANGUAGES.items() for word in words.split()}
 USAGE = {"publictest": "val", "privatetest": "test"}  # of the contest of 2013; its other word is Training
 NEGATIONS = {"no", "non", "not", "un", "without", "ex"}
 SUFFIX = re.compile(r"(?<=.)(sets?|datasets?|data|images?|imgs?|faces?|splits?|folders?)$")

@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 
+import numpy as np
 import pytest
 from given import FACES, pack_of, png, table, tar_gz, zipped
 
@@ -94,12 +96,59 @@ def workbook():
         ("none.csv", b"a;b\n1;2\n", "unknown layout"),
         ("none.csv", b"", "unknown layout"),
         ("zeros.csv", bytes(5000), "found no file at all"),
+        ("happy.png", png(FACES[0]), "is a single picture: give the folder"),
+        ("happy.mp4", b"\0\0\0\x18ftypmp42" + bytes(99), r"is a video: scripts/predict\.py"),
+        ("fer2013.npy", b"\x93NUMPY\x01\0" + bytes(99), "is a NumPy array"),
+        ("fer2013.mat", b"MATLAB 5.0 MAT-file", "is a MATLAB file"),
+        ("fer2013.zip.001", zipped({"happy/1.png": png(FACES[0])})[:60], "is one part of an archive in parts"),
+        ("fer2013.zip.crdownload", zipped({"a.csv": table()})[:60], "is a download that was not finished"),
+        ("other.bin", b"\1\2\3" * 99, r"or table \(is other\.bin truncated\?\)$"),
     ],
 )
 def test_what_is_no_table_is_told_as_it_is(name, content, says, tmp_path):
     with pytest.raises(DataError, match=says) as told:
         pack_of(tmp_path, name, content)
     assert "\n" not in str(told.value)
+
+
+def test_archives_that_are_not_read_are_told_beside_pictures(tmp_path):
+    files = {"train/happy/1.png": png(FACES[0]), "train/sad/1.png": png(FACES[1]), "test.7z": b"7z\xbc\xaf\x27\x1c"}
+    pack = pack_of(tmp_path, "a.zip", zipped(files))
+    assert pack.manifest["rejected"] == [{"name": "test.7z", "reason": "a 7z archive: unpack it and give the folder"}]
+
+
+def _with_pixels(write) -> bytes:
+    rows = ["emotion,pixels,Usage", *(f'{i},"{write(FACES[i].ravel().tolist())}",Training' for i in range(7))]
+    return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize(
+    "write", [str, lambda levels: " ".join(f"{level}.0" for level in levels), lambda levels: ",".join(map(str, levels))]
+)
+def test_pixels_as_pandas_writes_them(write, tmp_path):
+    pack = pack_of(tmp_path, "fer2013.csv", _with_pixels(write))
+    assert np.array_equal(pack.images, FACES[:7])
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda levels: f"[{levels[0]} {levels[1]} ... {levels[-1]}]", "cut short where they were written"),
+        (lambda levels: " ".join(str(level / 255) for level in levels), "not whole numbers separated by spaces$"),
+        (lambda levels: " ".join(map(str, levels[1:])), "35 pixels, not a square number"),
+    ],
+)
+def test_pixels_that_are_none_are_refused(write, says, tmp_path):
+    with pytest.raises(DataError, match=says):
+        pack_of(tmp_path, "fer2013.csv", _with_pixels(write))
+
+
+def test_labels_as_3_0_are_read_and_numbers_from_1_refused(tmp_path):
+    as_floats = re.sub(rb"(?m)^(\d),", rb"\1.0,", table())
+    emotions = pack_of(tmp_path, "fer2013.csv", b"\xef\xbb\xbf" + as_floats.replace(b"\n", b"\r\n")).emotions
+    assert emotions.tolist()[:3] == ["angry", "disgust", "fear"]
+    with pytest.raises(DataError, match="numbered 1 to 7, those of FER2013 0 to 6"):
+        pack_of(tmp_path, "other.csv", table(labels=(1, 2, 3, 4, 5, 6, 7, 1, 2)))
 
 
 def test_pictures_that_are_pointers_or_pages_are_told(tmp_path):

@@ -187,6 +187,33 @@ def test_rafdb(tmp_path: Path, write_folder) -> None:
         build_pack(tmp_path, "other", str(source))
 
 
+def test_the_list_of_rafdb_in_other_writing(tmp_path: Path, write_folder) -> None:
+    """Names of the aligned files, commas, UTF-16; a label without its face is told, one that is said twice refused."""
+    labels = "train_00001_aligned.jpg,5\r\ntest_0001_aligned.jpg,7\r\ntest_0002_aligned.jpg,7\r\n"
+    files = {f"aligned/{name}_aligned.JPG": colour_face(7, 100) for name in ("train_00001", "test_0001")}
+    for encoding in ("utf-8-sig", "utf-16"):
+        source = write_folder(tmp_path / encoding, files | {"list_patition_label.txt": labels.encode(encoding)})
+        pack = open_pack(build_pack(tmp_path, f"raf_{encoding}", str(source)))
+        assert pack.manifest["counts"] == {"train": {"sad": 1}, "test": {"neutral": 1}}
+        assert pack.manifest["rejected"] == [
+            {"name": "list_patition_label.txt/test_0002", "reason": "a label without its face"}
+        ]
+    (source / "list_patition_label.txt").write_text("train_00001.jpg 5\ntest_0001.jpg 7\ntrain_00001.jpg 4\n")
+    with pytest.raises(DataError, match="line 3: train_00001 is labelled 5 and 4"):
+        build_pack(tmp_path, "twice", str(source))
+
+
+@pytest.mark.parametrize("in_folders", [True, False])
+def test_other_numberings_of_rafdb_are_refused(in_folders: bool, tmp_path: Path, write_folder) -> None:
+    """From 0 to 6 each face would get the emotion of another class."""
+    rows = [(f"train_{i:05d}_aligned.jpg", i) for i in range(7)]
+    files = {f"train/{code if in_folders else 'faces'}/{name}": colour_face(code, 60) for name, code in rows}
+    if not in_folders:
+        files["train_labels.csv"] = "\n".join(["image,label", *(f"{name},{code}" for name, code in rows)]).encode()
+    with pytest.raises(DataError, match=r"numbered 0, 1, 2, 3, 4, 5, 6, its authors' 1 to 7 \(1 surprise"):
+        build_pack(tmp_path, "rafdb", str(write_folder(tmp_path / "raf", files)))
+
+
 def test_rafdb_in_numbered_folders_as_copies_ship_it(tmp_path: Path, write_folder) -> None:
     names = ["train/5/train_00001_aligned.jpg", "train/7/train_00002_aligned.jpg", "test/1/test_0001_aligned.jpg"]
     files = {f"DATASET/{name}": colour_face(i, 100) for i, name in enumerate([*names, "val/4/train_00003_aligned.jpg"])}
@@ -267,7 +294,8 @@ def test_affectnet_as_it_was_shipped_first(tmp_path: Path, write_folder, caplog)
     ("rows", "says"),
     [
         ([("0/0.jpg", 0, 0, "x", 96, 1)], r"training\.csv, line 2: the box of its face is no four numbers"),
-        ([("0/none.jpg", 0, 0, 96, 96, 1)], "no picture that it names: put Manually_Annotated_Images beside it"),
+        ([("0/none.jpg", 0, 0, 96, 96, 1)], "are in Manually_Annotated_Images beside it.*an annotation without its"),
+        ([("0/0.jpg", 0, 0, 96, 96, -2)], "no picture with an emotion .*expression -2 is none of the eight"),
         ([("0/0.jpg,3", 0, 0, 96, 96, 1)], r"line 2 has 10 fields, its header 9"),
     ],
 )
@@ -311,3 +339,33 @@ def test_own_photographs_are_cropped_to_the_face_and_crops_stay(
     assert np.corrcoef(stored["happy/photo.png"].ravel().astype(float), crop.ravel().astype(float))[0, 1] > 0.5
     centre = cv2.resize(_frame(0 * seen_face)[:, 80:560], (48, 48), interpolation=cv2.INTER_AREA)
     assert abs(stored["sad/empty.png"].astype(int) - centre).mean() < 4
+
+
+def test_tables_of_affectnet_in_other_writing(tmp_path: Path, write_folder) -> None:
+    """No header (as of its validation.csv), codes as 3.0 or words, endings in another case, boxes of other pictures."""
+    names = [f"{part}/{i}.jpg" for part in "ab" for i in range(4)]
+    files = {f"Manually_Annotated_Images/{name}".replace(".jpg", ".JPG"): colour_face(1, 96) for name in names}
+    where = [(0, 0, 96, 96), (400, 9, 50, 50), (9, -90, 50, 50), (60, 60, 90, 90)]
+    files["training.csv"] = annotations([(n, *box, f"{i}.0") for i, (n, box) in enumerate(zip(names, where))])
+    rows = annotations([(name, 0, 0, 96, 96, word) for name, word in zip(names[4:], ("3", "4", "5", "7"))])
+    files["validation.csv"] = rows.split(b"\n", 1)[1]
+    pack = open_pack(build_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files)), store_size=32))
+    assert pack.manifest["counts"] == {
+        "train": {"surprise": 1, "neutral": 1},
+        "test": {"disgust": 1, "fear": 1, "surprise": 1, "contempt": 1},
+    }
+    assert {entry["name"][-7:]: entry["reason"] for entry in pack.manifest["rejected"]} == {
+        f"a/{i}.JPG": "the box of its face lies outside the picture" for i in (1, 2)
+    }
+
+
+@pytest.mark.parametrize("write", [np.array, lambda code: np.array([code]), lambda code: np.array(f"{code}.0")])
+def test_a_test_part_of_affectnet_and_pictures_elsewhere(write, tmp_path: Path, write_folder) -> None:
+    files = {"more/9.jpg": colour_face(9, 64)}
+    for part in ("train_set", "val_set", "test_set"):
+        content = io.BytesIO()
+        np.save(content, write(1))
+        files |= {f"{part}/images/1.webp": colour_face(1, 64), f"{part}/annotations/1_exp.npy": content.getvalue()}
+    pack = open_pack(build_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files))))
+    assert pack.manifest["counts"] == {"train": {"happy": 1}, "val": {"happy": 1}, "test": {"happy": 1}}
+    assert [entry["name"] for entry in pack.manifest["rejected"]] == ["more/9.jpg"]

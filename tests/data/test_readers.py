@@ -138,6 +138,11 @@ def test_a_mixed_source_is_no_pure_layout(listed):
         (("train_images", "test_images", "extra"), ("train", "test", "all")),
         (("train", "not_train", "train_test_split"), ("train", "all", "all")),
         (("train", "dev", "test", "eval"), ("train", "val", "test", "all")),
+        (("trains", "vals", "tests"), ("train", "val", "test")),
+        (("entrenamiento", "Validación", "pruebas"), ("train", "val", "test")),
+        (("Entraînement", "validation", "hold-out_set"), ("train", "val", "test")),
+        (("обучение", "тест"), ("train", "test")),
+        (("训练集", "验证集", "测试集"), ("train", "val", "test")),
     ],
 )
 @pytest.mark.parametrize("path", ["{}/happy/1.png", "happy/{}/1.png", "set/{}/Happy_faces/1.png"])
@@ -146,6 +151,19 @@ def test_words_for_splits_and_pictures_of_none(listed, folders, splits, path):
     names = [path.format(folder) for folder in folders]
     found = {sample.name: sample.split for sample in listed(*names).samples}
     assert [found[name] for name in names] == list(splits)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["day1/happy/1.png", "day1/sad/1.png", "day2/happy/1.png", "day2/sad/1.png"], True),
+        (["faces/happy/a/1.png", "faces/happy/b/1.png", "faces/sad/a/1.png", "faces/sad/b/1.png"], False),
+        (["one/happy/1.png", "one/sad/1.png", "two/happy/1.png"], False),
+    ],
+)
+def test_folders_alike_that_name_no_split_are_told(names, told, listed, caplog):
+    listed(*names)
+    assert ("day1, day2 hold the same emotions and name no split" in caplog.text) == told
 
 
 def test_folders_of_the_contest_are_its_official_split(listed):

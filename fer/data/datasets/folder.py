@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 CLASS_FOLDERS = "class folders"
 MAX_FOLDERS = 6  # that an error or a warning names
+UNREAD = re.compile(r"(?i)\.(rar|7z|zst|h5|hdf5|pkl|pickle|db|sqlite3?|xls)$")  # may hold pictures, and are not read
 
 FACTS = DatasetFacts(
     name="folder",
@@ -60,7 +61,7 @@ def list_class_folders(source: Source, known: Iterable[DatasetFacts]) -> Listing
     for link, target in source.links.items():
         _follow(link, _picture(link, telling), target, found)
     pictures = [each for _, each in sorted(found.items()) if isinstance(each, _Picture)]
-    rejected = [(name, each) for name, each in found.items() if isinstance(each, str)]
+    rejected = [(name, _why(source, name, each)) for name, each in found.items() if isinstance(each, str)]
     if not pictures:
         raise DataError(_unknown_layout(source))
     pictures = _with_prefixes(pictures)
@@ -127,6 +128,7 @@ def _with_prefixes(pictures: list[_Picture]) -> list[_Picture]:
 def _tell_splits(pictures: list[_Picture], split_of: dict[str, str], where: str) -> None:
     """Say which words were taken for splits, and which folders name none beside some that do."""
     if not split_of:
+        _tell_alike(pictures, where)
         return
     words = {picture.word: split_of[picture.split] for picture in pictures if picture.split}
     if any(word != split for word, split in words.items()):
@@ -146,6 +148,28 @@ def _tell_splits(pictures: list[_Picture], split_of: dict[str, str], where: str)
             most,
             ", …" if len(unnamed) > MAX_FOLDERS else "",
         )
+
+
+def _tell_alike(pictures: list[_Picture], where: str) -> None:
+    """Warn of a few folders that hold the same emotions and name no split, which may be splits of another name."""
+    emotions: dict[str, set[str]] = defaultdict(set)
+    for picture in pictures:
+        parts = PurePosixPath(picture.name).parts[:-1]
+        depth = next(depth for depth, part in enumerate(parts) if emotion_name(part))
+        emotions["/".join(parts[:depth])].add(picture.emotion)
+    alike = sorted(folder for folder, found in emotions.items() if folder and len(found) > 1)
+    if 1 < len(alike) <= MAX_FOLDERS and not any(picture.subject for picture in pictures):
+        log.warning(
+            "%s: %s hold the same emotions and name no split: their pictures are taken together; if they are splits, "
+            "name them train, val and test",
+            where,
+            ", ".join(alike),
+        )
+
+
+def _why(source: Source, name: str, reason: str) -> str:
+    """Why a file is left out; of an archive that is not read, what to do."""
+    return (UNREAD.search(name) and _not_data(source, name)) or reason
 
 
 def _recognised(pictures: list[_Picture], known: Iterable[DatasetFacts]) -> tuple[str, DatasetFacts | None]:
