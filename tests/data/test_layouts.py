@@ -346,8 +346,8 @@ def test_tables_of_affectnet_in_other_writing(tmp_path: Path, write_folder) -> N
     names = [f"{part}/{i}.jpg" for part in "ab" for i in range(4)]
     files = {f"Manually_Annotated_Images/{name}".replace(".jpg", ".JPG"): colour_face(1, 96) for name in names}
     where = [(0, 0, 96, 96), (400, 9, 50, 50), (9, -90, 50, 50), (60, 60, 90, 90)]
-    files["training.csv"] = annotations([(n, *box, f"{i}.0") for i, (n, box) in enumerate(zip(names, where))])
-    rows = annotations([(name, 0, 0, 96, 96, word) for name, word in zip(names[4:], ("3", "4", "5", "7"))])
+    files["training.csv"] = annotations([(names[i], *box, f"{i}.0") for i, box in enumerate(where)])
+    rows = annotations([(names[4 + i], 0, 0, 96, 96, code) for i, code in enumerate((3, 4, 5, 7))])
     files["validation.csv"] = rows.split(b"\n", 1)[1]
     pack = open_pack(build_pack(tmp_path, "affectnet", str(write_folder(tmp_path / "affect", files)), store_size=32))
     assert pack.manifest["counts"] == {
