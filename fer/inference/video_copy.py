@@ -120,7 +120,7 @@ class MP4Copy:
     def ends_whole(self, path: str) -> bool:
         with self._av.open(path) as file:  # OpenCV counts frames by the mean rate, which is no rate where it changes
             stream = file.streams.video[0]
-            file.seek(int(self._last * MILLISECOND / stream.time_base), stream=stream)
+            file.seek(int(self._last * MILLISECOND / (stream.time_base or MILLISECOND)), stream=stream)
             return any(frame.time * 1000 > self._last - 1 for frame in file.decode(stream))
 
 
