@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,7 +68,7 @@ def disk_error(error: BaseException | None) -> str | None:
         return "no folder for temporary files can be written; name one that can in the environment variable TMPDIR"
     if error.errno not in (*NOT_WRITABLE, *UNUSABLE):
         return None
-    place = error.filename or f"a file (temporary ones are in {tempfile.gettempdir()})"
+    place = os.fsdecode(error.filename or "") or f"a file (temporary ones are in {tempfile.gettempdir()})"
     what = "written" if error.errno in NOT_WRITABLE else "used"
     space = "free some space, or " if error.errno in FULL else ""
     return (
@@ -85,6 +86,7 @@ def exit_in_one_line() -> Iterator[None]:
     Raises:
         SystemExit: with the line, which Python prints.
     """
+    threading.excepthook, before = _without_writers, threading.excepthook
     try:
         yield
     except Exception as error:
@@ -92,3 +94,15 @@ def exit_in_one_line() -> Iterator[None]:
         if line is None or shows_tracebacks():
             raise
         raise SystemExit(f"error: {' '.join(line.split())}") from None
+    finally:
+        threading.excepthook = before
+
+
+def _without_writers(said: threading.ExceptHookArgs) -> None:
+    """Print the traceback of a thread, but not of TensorBoard's writer, which raises its error again where it is used.
+
+    That one would be printed above the line of `exit_in_one_line`.
+    """
+    of_tensorboard = type(said.thread).__module__.startswith("tensorboard.")
+    if shows_tracebacks() or not of_tensorboard or disk_error(said.exc_value) is None:
+        threading.__excepthook__(said)

@@ -146,6 +146,7 @@ def test_folders_that_are_made_at_once_are_all_new(tmp_path):
             "/a cannot be written (No space left on device); free",
         ),
         (OSError(errno.EACCES, "Permission denied", "/a"), "/a cannot be used (Permission denied); give another"),
+        (OSError(errno.ENOSPC, "No space left on device", b"run/events"), "run/events cannot be written (No space"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "a file (temporary ones are in "),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "variable TMPDIR"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a"), None),
@@ -162,3 +163,20 @@ def test_what_a_disk_refuses_is_one_line(error, says):
     assert says in disk_error(error)
     with pytest.raises(SystemExit, match=f"error: .*{re.escape(says)}"), exit_in_one_line():
         raise ValueError("Unable to configure handler 'file'") from error
+
+
+def test_the_writer_of_tensorboard_prints_no_traceback_above_the_line(tmp_path, monkeypatch, capsys):
+    from tensorboard.compat.tensorflow_stub.io import gfile
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device", b"run/events")
+
+    writer = SummaryWriter(str(tmp_path), flush_secs=0)
+    monkeypatch.setattr(gfile.LocalFileSystem, "append", full)
+    monkeypatch.setattr(gfile.LocalFileSystem, "write", full)
+    with pytest.raises(SystemExit, match=r"^error: run/events cannot be written"), exit_in_one_line():
+        for step in range(100):
+            writer.add_scalar("a", 1.0, step)
+            writer.flush()
+    assert "Traceback" not in capsys.readouterr().err
