@@ -7,6 +7,11 @@ from fer.cli.app import command
 
 @command("demo")
 def main(cfg: DictConfig) -> None:
+    if cfg.export:
+        from fer.inference.page.static_page import write_static_page
+
+        write_static_page(cfg.export, cfg.checkpoint, cfg.precision, cfg.onnxruntime_web, own_network=cfg.get("model"))
+        return
     from fer.inference.page.server import serve
 
     serve(cfg.checkpoint, cfg.host, cfg.port, cfg.upload_megabytes, cfg.device, own_network=cfg.get("model"))

@@ -211,6 +211,9 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "port": PORT,
         "upload_megabytes": POSITIVE,
         "device": DEVICE,
+        "export": PATH.or_null(),
+        "precision": choice(*EXPORTS["bundle"]),
+        "onnxruntime_web": PATH.or_null(),
     },
     "record": {
         "minutes": POSITIVE,

@@ -39,6 +39,8 @@ python run.py party.jpg # a JSON line: the box of each face, and the probability
 ```
 
 `faces/` finds and cuts faces as in training, with YuNet (MIT, `faces/yunet/LICENSE`).""",
+    "page": """Put this folder on any web host. Browsers run the model (`model.onnx`) themselves, with onnxruntime-web;
+pictures stay in them. `LICENSES.txt` has the terms of what came from elsewhere.""",
 }
 HUB = """---
 library_name: timm

@@ -63,6 +63,7 @@ def export(
     images: int = 1000,
     root: str | None = None,
     own_network: DictConfig | None = None,
+    shown: bool = True,
 ) -> dict[str, Any]:
     """Export a model; nothing is written unless it agrees with the original.
 
@@ -75,6 +76,7 @@ def export(
         images: most test images of the check.
         root: where the run's pack is now; None is where the run had it.
         own_network: config of the network, if it is not one of timm's.
+        shown: whether to print what the check found.
 
     Returns:
         The content of `<output>.json`, of a bundle `bundle.json` in it.
@@ -101,7 +103,8 @@ def export(
     checked, runtime = _checked(model, form, precision, content, faces)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
     numbers = _write(path, form, content, results)
-    _print(results, path, runtime, numbers)
+    if shown:
+        _print(results, path, runtime, numbers)
     return results
 
 

@@ -61,7 +61,8 @@ def ask(
 
 
 def test_the_page_takes_nothing_from_elsewhere(server: PageServer) -> None:
-    for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+    scripts = [(path, "text/javascript") for path in ("/page.js", "/view.js", "/table.js", "/answers.js")]
+    for path, kind in (("/", "text/html"), ("/page.css", "text/css"), *scripts):
         status, headers, content = ask(server, "GET", path)
         assert (status, headers.get_content_type()) == (200, kind)
         policy = headers["Content-Security-Policy"]

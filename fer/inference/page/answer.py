@@ -19,7 +19,12 @@ from fer.reporting.facts import limits
 
 MAX_FACES = 32  # in the answer about one picture: the largest
 MAX_MAPS = 8  # faces with a Grad-CAM, which costs several passes through the network
-CERTAINTY = ((0.9, "very sure"), (0.7, "fairly sure"), (0.5, "not sure, perhaps {second}"))  # from which probability on
+CERTAINTY = (  # from which probability on
+    (0.9, "very sure"),
+    (0.7, "fairly sure"),
+    (0.5, "not sure, perhaps {second}"),
+    (0.0, "a guess between {first} and {second}"),
+)
 UNLIKE = "unlike the faces it was trained on: do not rely on this"
 MAP_OPACITY = 0.75  # where a map is strongest
 
@@ -73,7 +78,7 @@ class Answers:
 def about(model: TrainedModel) -> dict[str, Any]:
     """What a model is, what it was trained on, and what that means for its answers."""
     classifier, metrics = model.classifier, model.metrics
-    data = model.data or {}
+    data, trained_on = model.data or {}, dataset(model.trained_on)
     return {
         "network": str(classifier.network_spec.get("backbone", "a network")).split(".")[0],
         "trained_on": model.trained_on,
@@ -83,7 +88,9 @@ def about(model: TrainedModel) -> dict[str, Any]:
         "accuracy_ci95": metrics.get("test/accuracy_ci95"),
         "images": metrics.get("test/images"),
         "calibrated": model.temperature is not None,
-        "warning": dataset(model.trained_on).warning,
+        "title": trained_on.title,
+        "licence": trained_on.licence,
+        "warning": trained_on.warning,
         "limits": limits(str(data.get("name", "")), len(classifier.classes), metrics),
     }
 
@@ -92,7 +99,7 @@ def certainty(probabilities: dict[str, float]) -> str:
     """How sure the model is, in words; from calibrated probabilities by class."""
     first, second, *_ = sorted(probabilities, key=lambda emotion: -probabilities[emotion])
     words = (text for lowest, text in CERTAINTY if probabilities[first] >= lowest)
-    return next(words, "a guess between {first} and {second}").format(first=first, second=second)
+    return next(words).format(first=first, second=second)
 
 
 def _plain(prediction: Prediction) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def _plain(prediction: Prediction) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "certainty": UNLIKE if prediction.is_unlike_training else certainty(prediction.probabilities),
         "novelty": prediction.novelty,
+        "face_score": None if box is None else box.score,
         "box": None if box is None else {"left": box.left, "top": box.top, "side": box.side},
     }
 

@@ -1,52 +1,67 @@
-// Sends a picture, or one camera frame after another, to the program that serves this page, and shows its answer.
-"use strict";
+// Pictures that are chosen, dropped or pasted, and the camera: each is asked about, and its answer shown.
+
+import { ask, frameOf, introduction } from "./answers.js";
+import { asCsv, asJson, save } from "./table.js";
+import { get, introduce, percent, show } from "./view.js";
 
 const FRAME = 640; // longer side of camera frames, pixels
-const LARGEST = 1600; // longer side of a shown picture, pixels
+const THUMBNAIL = 96;
 
-const get = (id) => document.getElementById(id);
-const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
-
-let about = { colours: {}, max_bytes: Infinity };
+let about = null;
 let camera = null; // the stream, while it runs
-let question = 0; // the newest one: answers to older ones are dropped
-
-async function ask(content, options) {
-  const response = await fetch(`faces?${options}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/octet-stream" },
-    body: content,
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
+let question = 0; // the newest batch of pictures, or start of the camera
+let forgotten = 0; // answers to questions before this one are dropped
+let looking = false;
+const waiting = []; // files, each with the number of its question
+const looked = []; // { name, file, answer } or { name, error }
 
 function complain(error) {
-  const lost = error instanceof TypeError; // what fetch says when nobody answers
-  get("error").textContent = lost ? "The program that serves this page does not answer; is it still running?" : error.message;
+  get("error").textContent = error.message;
   get("error").hidden = false;
+}
+
+function busy(words) {
+  get("progress").textContent = words;
+  document.body.classList.toggle("busy", Boolean(words));
 }
 
 // Pictures
 
-async function look(file) {
+async function look(files) {
   stopCamera();
   const own = ++question;
   get("error").hidden = true;
-  document.body.classList.add("busy");
-  try {
-    if (file.size > about.max_bytes) throw new Error(`This picture has more than ${about.max_bytes / 1e6} megabytes.`);
-    const [answer, picture] = await Promise.all([ask(file, "maps"), shown(file)]);
-    if (own === question) show(answer, picture, false);
-  } catch (error) {
-    if (own === question) {
-      get("result").hidden = true;
-      complain(error);
+  waiting.push(...Array.from(files, (file) => ({ file, own })));
+  if (looking) return;
+  looking = true;
+  let batch = 0; // of which a picture is shown
+  while (waiting.length) {
+    const { file, own: asked } = waiting.shift();
+    busy(waiting.length ? `Looking at ${file.name}; ${waiting.length} more to come` : `Looking at ${file.name || "the picture"}`);
+    const picture = { name: file.name || "pasted", file };
+    try {
+      picture.answer = await ask(file);
+    } catch (error) {
+      picture.error = error.message;
     }
-  } finally {
-    if (own === question) document.body.classList.remove("busy");
+    if (asked < forgotten) continue;
+    looked.push(picture);
+    await list(picture);
+    if (batch !== asked) await select(picture);
+    batch = asked;
   }
+  looking = false;
+  busy("");
+}
+
+async function select(picture) {
+  const image = picture.error ? null : await shown(picture.file);
+  for (const button of get("pictures").querySelectorAll("button"))
+    button.setAttribute("aria-pressed", String(button.picture === picture));
+  get("error").hidden = true;
+  if (!picture.error) return show(picture.answer, image, false);
+  get("result").hidden = true;
+  complain(new Error(picture.error));
 }
 
 // The picture as the browser shows it; null for formats that only the model can read.
@@ -61,6 +76,32 @@ function shown(file) {
   });
 }
 
+// A small copy in the list of pictures, which is there from the second one on.
+async function list(picture) {
+  const item = get("thumbnail").content.cloneNode(true);
+  const button = item.querySelector("button");
+  button.picture = picture;
+  const faces = picture.answer ? picture.answer.faces : [];
+  const first = faces.length === 1 ? `${faces[0].emotion} ${percent(faces[0].probability)}` : `${faces.length || "no"} face${faces.length ? "s" : ""}`;
+  item.querySelector(".name").textContent = picture.name;
+  item.querySelector(".found").textContent = picture.error ? "unreadable" : first;
+  const image = picture.error ? null : await shown(picture.file);
+  const canvas = item.querySelector("canvas");
+  if (image) {
+    const scale = THUMBNAIL / Math.max(image.naturalWidth, image.naturalHeight);
+    canvas.width = Math.max(1, Math.round(scale * image.naturalWidth));
+    canvas.height = Math.max(1, Math.round(scale * image.naturalHeight));
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  }
+  button.addEventListener("click", () => {
+    stopCamera();
+    select(picture);
+  });
+  get("pictures").append(item);
+  get("pictures").hidden = looked.length < 2;
+  get("files").hidden = !looked.some((one) => one.answer);
+}
+
 // The camera
 
 async function startCamera() {
@@ -69,8 +110,9 @@ async function startCamera() {
     complain(new Error("Browsers give a camera only to pages on this machine (http://127.0.0.1) or over https."));
     return;
   }
-  const own = ++question;
-  document.body.classList.remove("busy"); // an answer that comes later is dropped
+  const own = (forgotten = ++question);
+  waiting.length = 0;
+  busy(""); // an answer that comes later is dropped
   get("camera").disabled = true; // until the browser knows whether it may
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: FRAME } } });
@@ -97,8 +139,7 @@ async function startCamera() {
     frame.height = Math.round(video.videoHeight * shrink);
     frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
     try {
-      const content = await new Promise((resolve) => frame.toBlob(resolve, "image/jpeg", 0.9));
-      const answer = await ask(content, "camera");
+      const answer = await ask(await frameOf(frame), { frame: true });
       if (camera && own === question) show(answer, frame, true);
     } catch (error) {
       if (own === question) {
@@ -118,126 +159,17 @@ function stopCamera() {
   get("camera").setAttribute("aria-pressed", "false");
 }
 
-// Answers
-
-function show(answer, picture, mirrored) {
-  draw(answer, picture, mirrored);
-  const hidden = answer.found - answer.faces.length;
-  get("summary").textContent =
-    answer.found === 0
-      ? "No face found. Faces should look towards the camera and be larger than a twentieth of the picture."
-      : `${answer.found} ${answer.found === 1 ? "face" : "faces"}` + (hidden ? `, of which the ${answer.faces.length} largest are shown.` : ".");
-  if (!picture) get("summary").textContent += " This browser cannot show the format, only where the faces are.";
-  const list = get("faces");
-  while (list.children.length > answer.faces.length) list.lastChild.remove();
-  while (list.children.length < answer.faces.length) list.append(get("face").content.cloneNode(true));
-  answer.faces.forEach((face, index) => describe(list.children[index], face));
-  get("result").hidden = false;
-}
-
-function describe(item, face) {
-  item.querySelectorAll(".seen").forEach((image) => (image.src = face.seen));
-  item.querySelector(".where").hidden = !face.map;
-  if (face.map) item.querySelector(".map").src = face.map;
-  item.querySelector(".emotion").textContent = face.emotion;
-  item.querySelector(".probability").textContent = percent(face.probability);
-  item.querySelector(".certainty").textContent = face.certainty;
-  item.querySelector(".certainty").classList.toggle("unlike", face.novelty >= 1);
-  const rows = Object.entries(face.probabilities).map(([emotion, share]) => {
-    const row = document.createElement("tr");
-    row.className = emotion === face.emotion ? "first" : "";
-    const [name, bar, number] = ["th", "td", "td"].map((tag) => row.appendChild(document.createElement(tag)));
-    name.scope = "row";
-    name.textContent = emotion;
-    number.className = "share";
-    number.textContent = percent(share);
-    const track = bar.appendChild(document.createElement("span"));
-    track.className = "track";
-    const filled = track.appendChild(document.createElement("span"));
-    filled.className = "bar";
-    filled.style.width = `${100 * share}%`;
-    return row;
-  });
-  item.querySelector("tbody").replaceChildren(...rows);
-}
-
-// The picture, mirrored as in a mirror if it is of the camera, with boxes and labels that are not mirrored.
-function draw(answer, picture, mirrored) {
-  const canvas = get("picture");
-  const scale = Math.min(LARGEST, Math.max(answer.width, answer.height, 480)) / Math.max(answer.width, answer.height);
-  canvas.width = Math.round(answer.width * scale);
-  canvas.height = Math.round(answer.height * scale);
-  const pen = canvas.getContext("2d");
-  pen.save();
-  if (mirrored) pen.setTransform(-1, 0, 0, 1, canvas.width, 0);
-  if (picture) pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  pen.restore();
-  const line = Math.max(3, Math.round(canvas.width / 300));
-  const size = Math.max(16, Math.round(canvas.width / 42));
-  pen.font = `600 ${size}px system-ui, sans-serif`;
-  pen.textBaseline = "middle";
-  for (const face of [...answer.faces].reverse()) {
-    if (!face.box) continue;
-    const side = face.box.side * scale;
-    const left = mirrored ? canvas.width - face.box.left * scale - side : face.box.left * scale;
-    const top = face.box.top * scale;
-    const colour = about.colours[face.emotion] || "#767676";
-    pen.lineWidth = line + 2;
-    pen.strokeStyle = "#ffffff";
-    pen.strokeRect(left, top, side, side);
-    pen.lineWidth = line;
-    pen.strokeStyle = colour;
-    pen.strokeRect(left, top, side, side);
-    const text = `${face.emotion} ${percent(face.probability)}`;
-    const width = pen.measureText(text).width + size;
-    const above = top - 1.5 * size;
-    const x = Math.min(Math.max(0, left - line / 2), Math.max(0, canvas.width - width));
-    const y = above >= 0 ? above : Math.min(Math.max(top, 0), canvas.height - 1.5 * size);
-    pen.fillStyle = colour;
-    pen.fillRect(x, y, width, 1.5 * size);
-    pen.fillStyle = luminance(colour) > 0.3 ? "#000000" : "#ffffff";
-    pen.fillText(text, x + size / 2, y + 0.78 * size);
-  }
-}
-
-function luminance(colour) {
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
-  return 0.2126 * red ** 2.2 + 0.7152 * green ** 2.2 + 0.0722 * blue ** 2.2;
-}
-
-// What the page says about the model
-
-async function introduce() {
-  about = await (await fetch("about")).json();
-  get("model").textContent = `${about.network}, trained on “${about.trained_on}”: ${about.classes.join(", ")}`;
-  get("warning").textContent = about.warning;
-  get("warning").hidden = !about.warning;
-  get("most").textContent = `up to ${about.max_bytes / 1e6} megabytes`;
-  const interval = (about.accuracy_ci95 || []).map((bound) => (100 * bound).toFixed(1)).join(" to ");
-  get("trained").textContent =
-    `It was trained on the data “${about.trained_on}” to distinguish ${about.classes.length} expressions.` +
-    (about.accuracy
-      ? ` On the test images of the same data ${(100 * about.accuracy).toFixed(1)} % of its answers are right` +
-        (interval ? ` (95 % interval ${interval} %).` : ".")
-      : " How often its answers are right is not known here.");
-  get("calibration").textContent = about.calibrated
-    ? "Its probabilities are calibrated: of the test faces with 80 %, about 80 in 100 were right. This may not be true for other kinds of pictures."
-    : "Its probabilities are not calibrated: they are usually too high.";
-  const items = about.limits.map((sentence) => {
-    const item = document.createElement("li");
-    item.textContent = sentence;
-    return item;
-  });
-  get("limits").replaceChildren(...items);
-}
+// What the page listens to
 
 get("file").addEventListener("change", (event) => {
-  if (event.target.files.length) look(event.target.files[0]);
+  if (event.target.files.length) look(event.target.files);
   event.target.value = ""; // the same file can be chosen again
 });
 get("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
+get("csv").addEventListener("click", () => save("predictions.csv", "text/csv", asCsv(looked, about.classes)));
+get("json").addEventListener("click", () => save("results.json", "application/json", asJson(looked, about)));
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) look(event.clipboardData.files[0]);
+  if (event.clipboardData.files.length) look(event.clipboardData.files);
 });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -247,6 +179,11 @@ document.addEventListener("dragleave", () => get("drop").classList.remove("over"
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   get("drop").classList.remove("over");
-  if (event.dataTransfer.files.length) look(event.dataTransfer.files[0]);
+  if (event.dataTransfer.files.length) look(event.dataTransfer.files);
 });
-introduce().catch(complain);
+introduction(busy)
+  .then((found) => introduce((about = found)), complain)
+  .finally(() => {
+    busy("");
+    get("loading").hidden = true;
+  });

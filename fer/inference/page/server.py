@@ -29,10 +29,11 @@ from fer.models.shipped import DEFAULT
 log = logging.getLogger(__name__)
 
 PICTURE = "application/octet-stream"
+SCRIPTS = ("page", "view", "table", "answers")
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS},
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -44,6 +45,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+PRIVACY = (
+    "Pictures and camera frames go to the program that serves this page and nowhere else. They stay in memory while "
+    "the model works on them; nothing is stored."
+)
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 TIMEOUT = 20  # seconds that a connection may be silent
 MAX_SECONDS = 120  # that a picture may take to arrive
@@ -184,7 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self) -> None:
         path = _split(self.path).path
         if path == "/about":
-            self._say(HTTPStatus.OK, {**self.server.answers.about, "max_bytes": self.server.max_bytes})
+            facts = {"max_bytes": self.server.max_bytes, "privacy": PRIVACY}
+            facts["most"] = f"up to {self.server.max_bytes / 1e6:g} megabytes each"
+            self._say(HTTPStatus.OK, {**self.server.answers.about, **facts})
         elif path in FILES:
             name, kind = FILES[path]
             self._send(HTTPStatus.OK, kind, files(__package__).joinpath(name).read_bytes())
