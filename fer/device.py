@@ -137,7 +137,11 @@ def device_name(device: torch.device) -> str:
     """What the run ran on, as people call it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    return f"{device.type}, {threads_in_words(torch.get_num_threads())}"
+
+
+def threads_in_words(count: int) -> str:
+    return f"{count} thread{'s' if count != 1 else ''}"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

@@ -45,8 +45,11 @@ def test_other_precisions_cast_nothing(precision):
         assert not torch.is_autocast_enabled("cpu")
 
 
-def test_the_device_is_named():
-    assert device_name(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+def test_the_device_is_named(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert device_name(torch.device("cpu")) == "cpu, 1 thread"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert device_name(torch.device("cpu")) == "cpu, 4 threads"
 
 
 def test_exact_products_are_for_a_while():

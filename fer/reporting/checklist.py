@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fer.data.datasets import dataset
+from fer.device import threads_in_words
 from fer.evaluation.metric_table import MISSING
 from fer.reporting.facts import NAMES, selected_by
 
@@ -118,7 +119,7 @@ def _of_machine(metrics: Mapping[str, Any], config: DictConfig | None) -> Answer
     yield "Versions", str(metrics.get("versions") or "")
     yield "Initial weights", str(OmegaConf.select(config, "model.weights") or "") if config is not None else ""
     threads = (
-        f", {metrics['threads']} threads"
+        f", {threads_in_words(metrics['threads'])}"
         if metrics.get("threads") and "thread" not in str(metrics.get("device"))
         else ""
     )

@@ -17,9 +17,8 @@ from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.folds import pool_folds
 from fer.evaluation.metric_table import METRICS, Metric, compute_metrics
 from fer.evaluation.split_predictions import SplitPredictions
-from fer.reporting.console import print_evaluation
 from fer.reporting.tensorboard import hparams_tags, result_table
-from fer.reporting.write import write_evaluation
+from fer.reporting.write import print_evaluation, write_evaluation
 from fer.runs.finished import Run
 from fer.runs.folder import RunFolder
 
