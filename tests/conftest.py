@@ -1,10 +1,12 @@
 """Tiny data in the layouts that people have, made here: nothing is downloaded, nothing comes from a real set."""
 
+import copy
 import io
 import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -214,18 +216,23 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     ]
 
 
-def composed(overrides: list[str]) -> DictConfig:
-    """`conf/train.yaml` with overrides."""
+@cache
+def _composed(name: str, overrides: tuple[str, ...], hydra: bool) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", overrides)
+        return compose(name, list(overrides), return_hydra_config=hydra)
+
+
+def composed(name: str, *overrides: str, hydra: bool = False) -> DictConfig:
+    """`conf/<name>.yaml` with overrides, and Hydra's own keys; the same are composed once."""
+    return copy.deepcopy(_composed(name, overrides, hydra))
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on 210 drawn faces, 42 of validation and 42 of test; only read it, or a copy."""
     folder = tmp_path_factory.mktemp("tiny") / "run"
-    assert train(composed(tiny_overrides), folder) is not None
+    assert train(composed("train", *tiny_overrides), folder) is not None
     return folder
 
 
@@ -234,7 +241,7 @@ def tiny_config(tiny_overrides: list[str]) -> Callable[..., DictConfig]:
     """Composes `conf/train.yaml` with the tiny overrides and more."""
 
     def make(*overrides: str) -> DictConfig:
-        return composed([*tiny_overrides, *overrides])
+        return composed("train", *tiny_overrides, *overrides)
 
     return make
 

@@ -1,20 +1,18 @@
 """Every YAML under conf/ composes, and what it names can be built: a new file is tested by existing."""
 
-import copy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
+from fer.cli.app import CONF
 from fer.config.check import check_config
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
 from fer.instantiate import build
+from tests.conftest import composed
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 OPTIONS = sorted(
@@ -26,17 +24,6 @@ LIVE = {  # what the run adds
     "logger": {"folder": Path("run"), "save_dir": "run"},
 }
 DATA = [option for group, option in OPTIONS if group == "data"]
-
-
-@cache
-def composed_once(name: str, *overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, list(overrides))
-
-
-def composed(name: str, *overrides: str) -> DictConfig:
-    return copy.deepcopy(composed_once(name, *overrides))
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: str(value))
@@ -99,9 +86,9 @@ def test_one_ckplus_pack_serves_three_class_sets() -> None:
 
 
 def test_packs_live_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert composed_once.__wrapped__("train").data.root == "data"
+    assert composed("train").data.root == "data"
     monkeypatch.setenv("FER_DATA_DIR", "/elsewhere")
-    assert composed_once.__wrapped__("train").data.root == "/elsewhere"
+    assert composed("train").data.root == "/elsewhere"
 
 
 def test_an_experiment_yields_to_the_command_line() -> None:

@@ -2,18 +2,15 @@
 
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from fer.cli.app import CONF, register_resolvers
 from fer.evaluation.evaluate import evaluate_models
+from tests.conftest import composed
 
 
 def evaluation(*overrides: str) -> tuple[DictConfig, tuple[str, ...]]:
     """The config of `evaluate.py`, and the command line that made it."""
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", list(overrides)), overrides
+    return composed("evaluate", *overrides), overrides
 
 
 def evaluated(*overrides: str) -> tuple[Any, dict[str, Any]]:

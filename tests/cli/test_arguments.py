@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
+from fer.cli.app import CONF
 from fer.cli.arguments import path_value, understood
 from fer.config.check import check_config, leaves
 from fer.config.keys import EXPORTS, KEYS, METRICS, OF_COMMAND, SHIPPED, rule_of, rules_of
 from fer.config.signatures import parameters_of
+from tests.conftest import composed
 
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 NAMES = [
@@ -32,16 +32,14 @@ def test_any_file_that_exists_is_taken_as_it_is(name: str, tmp_path: Path, monke
     [word] = understood([f"input={name}"], "predict", CONF)
     value = parsed(word)
     assert str(getattr(value, "text", value)) == name
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert compose("predict", [word]).input == name
+    assert composed("predict", word).input == name
 
 
 def test_a_file_named_like_an_interpolation_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("${x}.jpg").touch()
     [word] = understood(["input=${x}.jpg"], "predict", CONF)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert compose("predict", [word]).input == "${x}.jpg"
+    assert composed("predict", word).input == "${x}.jpg"
 
 
 @pytest.mark.parametrize("name", ["my photo.jpg", "a=b.jpg", "[a.jpg", "Bärbel.jpg", "0", "2026", "1e5"])
@@ -66,12 +64,6 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert path_value("~/photos") == f"{tmp_path}/photos"
     (tmp_path / "my photos").mkdir()
     assert path_value("~/my photos") == f"'{tmp_path}/my photos'"
-
-
-def composed(command: str, *overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, list(overrides))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

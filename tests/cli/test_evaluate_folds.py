@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
-from fer.cli.app import CONF, register_resolvers
 from fer.cli.evaluate import evaluate
 from fer.comparison.groups import group_runs
 from fer.comparison.result import transfers
@@ -20,18 +18,13 @@ from fer.evaluation.folds import pool_folds
 from fer.reporting.write import write_evaluation
 from fer.runs.finished import find_runs
 from fer.training.train import train
+from tests.conftest import composed
 
 FOLDS = 2
 
 
-def composed(name: str, overrides: list[str]):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, overrides)
-
-
 def asked(*overrides: str) -> dict[str, Any]:
-    return evaluate(composed("evaluate", ["figures=false", *overrides]), None, overrides)
+    return evaluate(composed("evaluate", "figures=false", *overrides), None, overrides)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +43,7 @@ def runs(tiny_overrides: list[str], data_root: Path, tmp_path_factory: pytest.Te
             ]
             short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
             more = [*data, "data.batch_size=8", *short, f"seed={seed}"]
-            train(composed("train", [*tiny_overrides, *more]), run / f"fold{fold}")
+            train(composed("train", *tiny_overrides, *more), run / f"fold{fold}")
         shutil.copy(run / "fold0" / "config.yaml", run / "config.yaml")
         write_evaluation(pool_folds([run / f"fold{fold}" for fold in range(FOLDS)]), run, figures=False)
         made.append(run)

@@ -24,6 +24,7 @@ from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 from fer.training.loggers import HistoryLogger, failure_marked, start_logging
+from tests.conftest import composed
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {
@@ -60,13 +61,7 @@ def classifier() -> ExpressionClassifier:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str], classifier: ExpressionClassifier) -> Path:
     """The folder of a run of two epochs, without the training."""
-    from hydra import compose, initialize_config_dir
-
-    from fer.cli.app import CONF, register_resolvers
-
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*tiny_overrides, "freeze=partial", "loss.gamma=2"])
+    cfg = composed("train", *tiny_overrides, "freeze=partial", "loss.gamma=2")
     groups = {"model": "resnet18", "freeze": "partial", "augment": "light", "optimizer": "adamw"}
     choices = Choices(groups, ("freeze=partial", "loss.gamma=2"))
     folder = tmp_path_factory.mktemp("run")

@@ -1,41 +1,30 @@
 """What a run was started with is recorded, and saying it again is no contradiction."""
 
-import copy
-from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
 from fer.errors import RunError
 from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.resume import check_resume, resumed_config
+from tests.conftest import composed
 
 STARTED = ["experiment=demo", "model=resnet34", "freeze=partial", "optimizer.lr=1e-3", "seed=3"]
 GROUPS = {"experiment": "demo", "model": "resnet34", "data": "demo", "freeze": "partial", "augment": "light"}
 
 
-@cache
-def composed_once(*overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", list(overrides))
-
-
-def composed(*overrides: str, resume: RunFolder | None = None) -> DictConfig:
-    cfg = copy.deepcopy(composed_once(*overrides))
-    if resume is not None:
-        cfg.resume = str(resume)
+def resuming(run: RunFolder, *overrides: str) -> DictConfig:
+    cfg = composed("train", *overrides)
+    cfg.resume = str(run)
     return cfg
 
 
 @pytest.fixture(params=["recorded", "an older run"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
-    folder.write_config(composed(*STARTED))
+    folder.write_config(composed("train", *STARTED))
     if request.param == "recorded":
         folder.write_choices(Choices.of_command({**GROUPS, "hydra/launcher": "basic", "sweep": None}, STARTED))
     folder.checkpoints.mkdir()
@@ -58,7 +47,7 @@ def test_the_very_choices_of_a_run_are_no_contradiction(again: list[str], run: R
     if again == ["model=resnet34"] and run.read_choices() is None:
         pytest.skip("nothing says whether the weights of an older run were those of its model")
     command = [*again, f"resume={run}"]
-    cfg = composed(*again, resume=run)
+    cfg = resuming(run, *again)
     check_resume(cfg, run, command)
     wanted = resumed_config(cfg, run, command)
     assert wanted.model.backbone.startswith("resnet34")
@@ -74,7 +63,7 @@ def test_the_very_choices_of_a_run_are_no_contradiction(again: list[str], run: R
 def test_other_choices_are(other: str, says: str, run: RunFolder) -> None:
     command = [other, f"resume={run}"]
     with pytest.raises(RunError, match=says):
-        check_resume(composed(other, resume=run), run, command)
+        check_resume(resuming(run, other), run, command)
 
 
 def test_choices_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -91,4 +80,4 @@ def test_choices_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_a_config_holds_no_choices() -> None:
-    assert "choices" not in OmegaConf.to_container(composed("experiment=demo"))
+    assert "choices" not in OmegaConf.to_container(composed("train", "experiment=demo"))

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.evaluation.trained_model import run_data
 from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated, translated_target
 from fer.runs.resume import differences, may_change, resumed_config
 from fer.sweeps.grid import other_settings
+from tests.conftest import composed
 
 # `_target_`s that the version of 27 November 2026 wrote into config.yaml and checkpoints
 FIRST_VERSION = [
@@ -122,9 +121,7 @@ def test_a_run_that_the_first_version_began_resumes_by_the_same_command(tmp_path
     """`first_version.yaml` is a config.yaml of 27 November 2026."""
     command = ["experiment=demo", "trainer.max_epochs=1", "trainer.limit_train_batches=5", "figures=false"]
     shutil.copy(Path(__file__).with_name("first_version.yaml"), tmp_path / "config.yaml")
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        wanted = compose("train", command)
+    wanted = composed("train", *command)
     assert other_settings(RunFolder(tmp_path), wanted, command) == ""
     resumed = resumed_config(wanted, tmp_path, command)
     assert resumed.model.stem == RunFolder(tmp_path).read_config().model.stem == "default"

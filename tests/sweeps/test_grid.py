@@ -7,23 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from fer.cli.app import CONF, register_resolvers
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
 from fer.runs.folder import RunFolder
 from fer.sweeps.grid import Job, check_finished, combinations, make_job, name_apart, parse
 from fer.sweeps.sweeper import GridSweeper
+from tests.conftest import composed
 
 CHOICES = {"model": "resnet18", "data": "demo"}
 
 
 def load(overrides: list[str]) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", overrides, return_hydra_config=True)
+    return composed("train", *overrides, hydra=True)
 
 
 @pytest.fixture

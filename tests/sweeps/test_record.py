@@ -4,20 +4,17 @@ import time
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from fer.cli.app import CONF, register_resolvers
 from fer.errors import ConfigError, RunError
 from fer.runs.folder import RunFolder
 from fer.sweeps import record as module
 from fer.sweeps.record import MOST_EPOCHS, START_SECONDS, record
+from tests.conftest import composed
 
 
 def config(*overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("record", ["output=x", "study=false", *overrides])
+    return composed("record", "output=x", "study=false", *overrides)
 
 
 class Machine:

@@ -5,12 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from fer.cli.app import CONF, register_resolvers
 from fer.errors import ConfigError
 from fer.training.benchmark import BARE, ORDINARY, ORDINARY_FP32, OURS, _Clock, benchmark, summarise
+from tests.conftest import composed
 
 
 def test_ratios_are_formed_within_rounds() -> None:
@@ -23,14 +21,8 @@ def test_ratios_are_formed_within_rounds() -> None:
     assert results["contenders"][OURS]["images_per_second"] == pytest.approx(67.5)
 
 
-def compose_benchmark(overrides: list[str]) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("benchmark", overrides)
-
-
 def test_the_benchmark_times_all_contenders(tiny_overrides: list[str], tmp_path: Path) -> None:
-    cfg = compose_benchmark([*tiny_overrides, "rounds=1", "steps=2", "warmup_steps=1", "images=70"])
+    cfg = composed("benchmark", *tiny_overrides, "rounds=1", "steps=2", "warmup_steps=1", "images=70")
     results = benchmark(cfg, tmp_path)
     assert (tmp_path / "benchmark.json").exists()
     assert set(results["contenders"]) == {BARE, OURS, ORDINARY, ORDINARY_FP32}
@@ -48,7 +40,7 @@ def test_faces_in_colour_without_a_warm_up(
     }
     source = write_folder(tmp_path / "colour", files)
     data = ["data=folder", "data.name=colour", f"data.source={source}", f"data.root={tmp_path / 'packs'}"]
-    cfg = compose_benchmark([*tiny_overrides, *data, "rounds=1", "steps=2", "warmup_steps=0", "data.batch_size=16"])
+    cfg = composed("benchmark", *tiny_overrides, *data, "rounds=1", "steps=2", "warmup_steps=0", "data.batch_size=16")
     started = time.perf_counter()
     results = benchmark(cfg, tmp_path)
     seconds = time.perf_counter() - started
@@ -64,7 +56,7 @@ def test_what_cannot_be_timed_is_said_at_once(tiny_overrides: list[str], tmp_pat
         (["data.batch_size=512"], r"cannot be filled from 210 images \(images=2000, 210 to train on\)"),
     ):
         with pytest.raises(ConfigError, match=message):
-            benchmark(compose_benchmark([*tiny_overrides, *overrides]), tmp_path)
+            benchmark(composed("benchmark", *tiny_overrides, *overrides), tmp_path)
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 3])

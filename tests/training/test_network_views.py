@@ -9,6 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.training.train import train
+from tests.conftest import composed
 
 STAGES = {"stem", "layer1", "layer2", "layer3", "layer4", "head"}
 
@@ -16,11 +17,6 @@ STAGES = {"stem", "layer1", "layer2", "layer3", "layer4", "head"}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str]) -> dict[str, Path]:
     """The same run with and without views of the network: the head alone in the first epoch, then all."""
-    from hydra import compose, initialize_config_dir
-
-    from fer.cli.app import CONF, register_resolvers
-
-    register_resolvers()
     folders = {}
     for name, more in (
         ("watched", ["callbacks.weights_and_gradients.every_n_epochs=2"]),
@@ -28,10 +24,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str]) ->
     ):
         plain = [override for override in tiny_overrides if override != "callbacks.graph=null"]
         options = [*plain, "freeze=head_first", "trainer.limit_train_batches=3", "seed=1"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("train", [*options, *more])
         folders[name] = tmp_path_factory.mktemp(name)
-        train(cfg, folders[name])
+        train(composed("train", *options, *more), folders[name])
     return folders
 
 

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli.app import CONF
 from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
 from fer.evaluation.evaluate import evaluate_models
 from fer.training.train import train
+from tests.conftest import composed
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +38,7 @@ def mine(faces: Path, tmp_path: Path, tiny_config: Callable[..., DictConfig]) ->
 
 def evaluated(run: Path, *overrides: str) -> tuple[np.ndarray, dict]:
     given = [f"checkpoint={run}", "device=cpu", *overrides]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        _, evaluation = evaluate_models(compose("evaluate", given), given)
+    _, evaluation = evaluate_models(composed("evaluate", *given), given)
     return evaluation.predictions.names, evaluation.metrics
 
 

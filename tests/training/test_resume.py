@@ -42,7 +42,7 @@ def everything(finished: tuple[Path, dict]) -> tuple[str, ...]:
 def whole(everything: tuple[str, ...], tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    train(composed([*tiny_overrides, *everything]), folder)
+    train(composed("train", *tiny_overrides, *everything), folder)
     return folder
 
 
@@ -159,7 +159,7 @@ class TestChangedConfig:
     def crashed(self, tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = tmp_path_factory.mktemp("crashed") / "run"
         with pytest.raises(RuntimeError, match="crashed"):
-            train(composed([*tiny_overrides, interrupt("RaiseAt", step=7)]), folder)
+            train(composed("train", *tiny_overrides, interrupt("RaiseAt", step=7)), folder)
         return folder
 
     @pytest.fixture

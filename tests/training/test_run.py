@@ -48,7 +48,7 @@ def complete(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory
     """The folder and the metrics of a run with all that runs do by default."""
     folder = tmp_path_factory.mktemp("complete") / "run"
     given = [each for each in tiny_overrides if each not in NOT_IN_EVERY_RUN]
-    metrics = train(composed([*given, "figures=true", "trainer.max_epochs=1"]), folder)
+    metrics = train(composed("train", *given, "figures=true", "trainer.max_epochs=1"), folder)
     assert metrics is not None
     return folder, metrics
 
