@@ -40,6 +40,7 @@ LONGEST = (
     "training/test_run.py",
     "cli/test_evaluate.py",
     "inference/test_video.py",
+    "inference/test_video_copy.py",
     "cli/test_commands.py",
     "inference/test_classifier.py",
     "training/test_foreign_parts.py",

@@ -9,8 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,9 +19,7 @@ from fer.data.split_words import settled, split_word
 from fer.data.table_text import table_format
 from fer.emotions import EMOTIONS, emotion_name, nearest_emotion
 from fer.errors import DataError
-
-FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
-MANY = settings(max_examples=10_000, deadline=None, derandomize=True, database=None)
+from tests.generated import checking
 
 
 def png(shade: int) -> bytes:
@@ -191,15 +187,4 @@ PROPERTIES = {
     "splits": (any_splits, (st.lists(st.sampled_from(["train", "val", "test", "eval"])),)),
 }
 
-
-@pytest.mark.parametrize("name", PROPERTIES)
-def test_some(name: str) -> None:
-    check, values = PROPERTIES[name]
-    FEW(given(*values)(check))()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROPERTIES)
-def test_very_many(name: str) -> None:
-    check, values = PROPERTIES[name]
-    MANY(given(*values)(check))()
+test_generated_cases = checking(PROPERTIES)

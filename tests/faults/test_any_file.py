@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
@@ -20,9 +19,8 @@ from fer.errors import CheckpointError, FERError, PictureError, RunError
 from fer.faces.pictures import MAX_PIXELS, decode_picture
 from fer.models.weights import read_checkpoint
 from fer.runs.folder import RunFolder
+from tests.generated import checking
 
-FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
-MANY = settings(max_examples=10_000, deadline=None, derandomize=True, database=None)
 DAMAGE = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=6)  # place, and the byte put there
 CUT = st.none() | st.integers(0, 1 << 20)
 
@@ -154,15 +152,4 @@ PROPERTIES = {
     "words": (any_words, (WORDS,)),
 }
 
-
-@pytest.mark.parametrize("name", PROPERTIES)
-def test_some(name: str) -> None:
-    check, values = PROPERTIES[name]
-    FEW(given(*values)(check))()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PROPERTIES)
-def test_very_many(name: str) -> None:
-    check, values = PROPERTIES[name]
-    MANY(given(*values)(check))()
+test_generated_cases = checking(PROPERTIES)
