@@ -17,7 +17,7 @@ from torch import nn
 from fer.errors import ConfigError, WeightsError
 from fer.instantiate import accepted, build
 from fer.models.shipped import located
-from fer.models.weights import hub_file, is_of_ours, load_own_weights, read_checkpoint, why_unreadable
+from fer.models.weights import check_weights, hub_file, is_of_ours, load_own_weights, read_checkpoint, why_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +160,7 @@ def _create(backbone: str, file: Path | None, options: dict) -> nn.Module:
         state = load_state_dict(str(file), weights_only=True)
     except Exception as error:  # whatever torch, zipfile, safetensors or the restricted unpickler say of a file
         raise WeightsError(f"model.weights={file} {why_unreadable(file, error)}") from error
+    check_weights(state, file)
     try:
         # Built for the file's own classes, for with others timm passes over missing and unknown keys in silence.
         own = {"num_classes": _classes_in(state, backbone), "label_offset": 0}

@@ -119,9 +119,11 @@ def why_unreadable(path: Path, error: Exception) -> str:
         return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
     if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
         return "is no .safetensors file but one of torch.save: name it .pth"
+    if path.suffix.lower() in PROGRAMS:
+        return f"is {PROGRAMS[path.suffix.lower()]}"
     if head.startswith(b"PK") and _is_cut(path):
         return "is damaged or truncated: download it again"
-    if is_archive(head) and not head.startswith(b"PK"):
+    if is_archive(head) and not (head.startswith(b"PK") and _is_of_torch(path)):
         return "is an archive: unpack it and give the file of weights in it"
     if is_text(head) and path.suffix != ".safetensors":
         return "is text, no weights: download it again"
@@ -131,6 +133,12 @@ def why_unreadable(path: Path, error: Exception) -> str:
             "(torch.save(model.state_dict(), PATH)) and give that file"
         )
     return f"is damaged or no file of weights ({_one_line(error)})"
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether a whole zip archive is one as torch saves: weights, a model or a program in TorchScript."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith((".pkl", "/version", "/byteorder")) for name in archive.namelist())
 
 
 def _is_cut(path: Path) -> bool:
@@ -271,6 +279,7 @@ def load_own_weights(network: nn.Module, path: Path, backbone: str, classes: Seq
     """
     checkpoint = read_checkpoint(path)
     state = network_state(checkpoint)
+    check_weights(state, path)
     fresh = network.state_dict()
     other_classes = classes is not None and list(classes) != checkpoint["fer"]["classes"]
     head = tuple(f"{name}." for name in _classifier_names(network))
@@ -288,6 +297,17 @@ def load_own_weights(network: nn.Module, path: Path, backbone: str, classes: Seq
         )
     network.load_state_dict(wanted, strict=False)
     log.info("weights from %s%s", path, "" if len(wanted) == len(state) else "; the head is new")
+
+
+def check_weights(state: dict[str, Any], path: Path) -> None:
+    """Raises WeightsError where a file that was read holds no weights, or some that are no numbers."""
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise WeightsError(f"{path} holds no weights: give the file of a model's state_dict()")
+    if broken := next((key for key, value in tensors.items() if not torch.isfinite(value).all()), None):
+        raise WeightsError(
+            f"{path} holds weights that are not finite ({broken}): its training had failed; take another"
+        )
 
 
 def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

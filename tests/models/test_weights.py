@@ -3,6 +3,7 @@
 import gzip
 import io
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -107,6 +108,9 @@ def test_a_missing_checkpoint_is_told(tmp_path):
 
 PAGE = b"<!DOCTYPE html><title>warning</title>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46827520\n"
+with zipfile.ZipFile(READ := io.BytesIO(), "w") as _archive:
+    _archive.writestr("weights/read.txt", "put model.pth here")
+ZIP = READ.getvalue()
 
 
 def saved(value):
@@ -127,6 +131,7 @@ def scripted():
     [
         (PAGE, "is a web page, not the file itself: download it again"),
         (POINTER, "is a Git LFS pointer, not the file itself"),
+        (ZIP, "is an archive: unpack it and give the file of weights in it"),
         (b"", "is empty"),
         (saved({"a": torch.ones(9)})[:300], "damaged"),
     ],
@@ -168,6 +173,28 @@ def test_a_torch_file_named_safetensors_is_told(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(saved({"a": torch.ones(2)}))
     with pytest.raises(WeightsError, match=r"is no \.safetensors file but one of torch\.save: name it \.pth"):
         timm_network("test_resnet", num_classes=7, weights=tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: {}, "holds no weights: give the file of a model's state_dict"),
+        (lambda state: {"epoch": 3}, "holds no weights"),
+        (lambda state: {key: value * float("nan") for key, value in state.items()}, r"not finite \(conv1"),
+    ],
+)
+def test_files_without_weights_and_weights_that_are_no_numbers(change, says, tmp_path):
+    """Nothing is asked of the hub in their place, and no learning rate is blamed."""
+    path = tmp_path / "weights.pth"
+    torch.save(change(timm_network("test_resnet", num_classes=7, weights="none").state_dict()), path)
+    with pytest.raises(WeightsError, match=says):
+        timm_network("test_resnet", num_classes=7, weights=str(path))
+    model = classifier(7)
+    for parameter in model.network.parameters():
+        parameter.data.fill_(float("inf"))
+    write(model, tmp_path / "best.ckpt")
+    with pytest.raises(WeightsError, match="not finite"):
+        load_own_weights(classifier(7).network, tmp_path / "best.ckpt", "test_resnet")
 
 
 def assert_no_bad_advice(error):
