@@ -1,6 +1,7 @@
 """A Trainer whose defaults are fast on this machine, and a fit that can be stopped without loss."""
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -79,6 +80,7 @@ def build_trainer(
             if threads < 1:
                 raise ConfigError(f"trainer.threads={threads}: give 1 or more")
             torch.set_num_threads(threads)
+        _check_processes(options.get("devices"))
     check_numbers(Trainer, options, "trainer")
     # Without one of its own, Lightning would put its default bar in the place of one that was taken away.
     options.setdefault("enable_progress_bar", any(isinstance(c, ProgressBar) for c in options.get("callbacks") or ()))
@@ -88,6 +90,13 @@ def build_trainer(
         return Trainer(accelerator=kind, precision=precision, plugins=[AtomicCheckpointIO()], **options)  # type: ignore[arg-type]
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _check_processes(devices: Any) -> None:
+    """Raises ConfigError where more processes would train than there are cores: each loads PyTorch."""
+    cores = max(2, os.cpu_count() or 1)
+    if str(devices).isdecimal() and int(devices) > cores:
+        raise ConfigError(f"trainer.devices={devices}: on the CPU each is a process; give {cores} or fewer here")
 
 
 @contextmanager

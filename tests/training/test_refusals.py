@@ -36,6 +36,7 @@ def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_confi
         (["data.root=/nowhere", "data.source=null"], "DataError", "prepare.py"),
         (["trainer.max_epochs=many"], "ConfigError", "trainer.max_epochs=many"),
         (["trainer.max_epochs=0"], "ConfigError", "trainer.max_epochs=0"),
+        (["trainer.devices=9999"], "ConfigError", "trainer.devices=9999: on the CPU each is a process"),
         (["trainer.precision=bf17"], "ConfigError", "bf17"),
         (["trainer.precision=bf16-true"], "ConfigError", "choose auto, 32-true"),
         (["data.batch_size=1"], "ConfigError", "images of 32 px this network's BatchNorm needs data.batch_size=2"),
