@@ -13,13 +13,15 @@ from fer.files import replacing
 
 log = logging.getLogger(__name__)
 
+MOST_SEARCHED = 200_000  # images; the search compares each with every other, so that a million would take hours
 METHOD = 1  # of `fer.data.photographs`: groups that another one found are found anew
 
 
 def photograph_groups(pack: Pack) -> np.ndarray:
     """A number for each image, the same for those of one photograph; the same pixels among them: int64 [N].
 
-    Drawn faces are no photographs: there are few kinds of them, and only those with the same pixels are grouped.
+    Drawn faces are no photographs: there are few kinds of them, and only those with the same pixels are grouped; so
+    it is in packs of more than MOST_SEARCHED images.
     """
     exact = exact_groups(pack.images)
     if len(pack) < 2 or str(pack.manifest["source"].get("path", "")).startswith(DRAWN):
@@ -28,6 +30,15 @@ def photograph_groups(pack: Pack) -> np.ndarray:
     known = _read(file, pack)
     if known is not None:
         return known
+    if len(pack) > MOST_SEARCHED:
+        log.warning(
+            "%s has %s images, more than the %s among which other versions of a photograph are looked for: only those "
+            "with the same pixels are found",
+            pack.folder,
+            f"{len(pack):,}",
+            f"{MOST_SEARCHED:,}",
+        )
+        return exact
     from fer.data.photographs import Photographs
 
     log.info("looking for duplicates among %s images, once for this pack", f"{len(pack):,}")

@@ -133,6 +133,23 @@ def test_drawn_faces_are_no_photographs(tmp_path: Path) -> None:
     assert not (tmp_path / PHOTOGRAPHS).exists()
 
 
+def test_of_too_many_images_only_the_same_pixels_are_looked_for(
+    scenes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.concatenate([scenes[:20], scenes[:2], np.roll(scenes[5:6], 1, axis=2)])
+    manifest = {"source": {"path": "photographs"}, "sha256": {"images.npy": "0"}}
+    pack = Pack(tmp_path, images, *(np.array(["all"] * len(images)) for _ in range(4)), manifest)
+    monkeypatch.setattr("fer.data.near_duplicates.MOST_SEARCHED", 22)
+    groups = photograph_groups(pack)
+    assert (groups[20], groups[21]) == (groups[0], groups[1])
+    assert groups[22] != groups[5]
+    assert "23 images, more than the 22" in caplog.text
+    assert not (tmp_path / PHOTOGRAPHS).exists()  # a later version may look further
+    monkeypatch.setattr("fer.data.near_duplicates.MOST_SEARCHED", 23)
+    groups = photograph_groups(pack)
+    assert groups[22] == groups[5]
+
+
 def test_twins_are_found_pixel_by_pixel() -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
     images[4] = images[0]
