@@ -77,6 +77,15 @@ def disk_error(error: BaseException | None) -> str | None:
     )
 
 
+def memory_error(error: BaseException) -> str | None:
+    """That memory ran out, of the machine or a GPU, in one line, and what to do; None for any other error."""
+    said = " ".join(str(error).split())
+    words = ("DefaultCPUAllocator: ", "out of memory", "Unable to allocate ")  # of torch, CUDA, numpy
+    if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and any(w in said for w in words)):
+        return None
+    return f"not enough memory ({said[:160]}); give a smaller data.batch_size, data.image_size or model"
+
+
 @contextmanager
 def exit_in_one_line() -> Iterator[None]:
     """Turn an expected error, or what a full or read-only disk refuses, into its line and exit status 1.
@@ -90,7 +99,7 @@ def exit_in_one_line() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        line = str(error) if isinstance(error, FERError) else disk_error(error)
+        line = str(error) if isinstance(error, FERError) else disk_error(error) or memory_error(error)
         if line is None or shows_tracebacks():
             raise
         raise SystemExit(f"error: {' '.join(line.split())}") from None

@@ -180,3 +180,19 @@ def test_the_writer_of_tensorboard_prints_no_traceback_above_the_line(tmp_path, 
             writer.add_scalar("a", 1.0, step)
             writer.flush()
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate\n2 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("another"), False),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(error, told):
+    kind, says = (SystemExit, "not enough memory") if told else (RuntimeError, "another")
+    with pytest.raises(kind, match=says) as seen, exit_in_one_line():
+        raise error
+    assert "\n" not in str(seen.value)
