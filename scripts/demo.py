@@ -14,7 +14,8 @@ def main(cfg: DictConfig) -> None:
         return
     from fer.inference.page.server import serve
 
-    serve(cfg.checkpoint, cfg.host, cfg.port, cfg.upload_megabytes, cfg.device, own_network=cfg.get("model"))
+    limits = (cfg.upload_megabytes, cfg.device, cfg.get("model"), cfg.video_megabytes)
+    serve(cfg.checkpoint, cfg.host, cfg.port, *limits)
 
 
 if __name__ == "__main__":

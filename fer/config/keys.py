@@ -210,6 +210,7 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "host": TEXT,
         "port": PORT,
         "upload_megabytes": POSITIVE,
+        "video_megabytes": POSITIVE,
         "device": DEVICE,
         "export": PATH.or_null(),
         "precision": choice(*EXPORTS["bundle"]),

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -63,7 +63,13 @@ class SearchedFrame(NamedTuple):
     framed: FramedFaces | None  # None if this frame was not searched
 
 
-def predict_video(classifier: EmotionClassifier, path: str, folder: Path, options: Options | None = None) -> Summary:
+def predict_video(
+    classifier: EmotionClassifier,
+    path: str,
+    folder: Path,
+    options: Options | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> Summary:
     """Write `timeline.csv`, a row for each face in each frame that is searched; its figure; an annotated copy.
 
     The copy is H.264 or VP8 without sound, which browsers play; its time is that of the original. A camera or a stream
@@ -74,6 +80,7 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
         path: of a video file, number of a camera, or address of a stream.
         folder: of the results.
         options: how to predict.
+        tell: is called with the number of frames that are done, and of all (0: unknown).
 
     Raises:
         PictureError: no video, or none that can be read.
@@ -89,7 +96,9 @@ def predict_video(classifier: EmotionClassifier, path: str, folder: Path, option
         with replacing(folder / TIMELINE_FILE) as table:  # takes its place last: it says that the video is done
             with _until_interrupted() if facts.live else nullcontext() as stop:
                 frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
-                timeline, tracks = _write_timeline(classifier, frames, facts, folder, table, options, copy, summary)
+                timeline, tracks = _write_timeline(
+                    classifier, frames, facts, folder, table, options, copy, summary, tell
+                )
             _draw_timeline(timeline, tracks, facts, folder, classifier, copy, options.page, summary)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
@@ -136,6 +145,7 @@ def _write_timeline(
     options: Options,
     copy: Path | None,
     summary: Summary,
+    tell: Callable[[int, int], None] | None,
 ) -> tuple[Timeline, Tracks]:
     """Write the table and the annotated copy of a video in one pass, and count its frames and emotions."""
     classes, size = classifier.classes, _shown_size(facts)
@@ -158,6 +168,8 @@ def _write_timeline(
         for frame, outputs in _with_outputs(classifier, searched, options.batch_size):
             progress.advance(task)
             summary.pictures += 1
+            if tell:
+                tell(summary.pictures, facts.frames)
             followed = tracks.update(frame.seconds, frame.boxes, *outputs) if frame.framed is not None else []
             for track in followed:
                 timeline.add(frame.seconds, track)

@@ -1,6 +1,6 @@
 // Pictures that are chosen, dropped or pasted, and the camera: each is asked about, and its answer shown.
 
-import { ask, frameOf, introduction } from "./answers.js";
+import { ask, film, frameOf, introduction } from "./answers.js";
 import { asCsv, asJson, save } from "./table.js";
 import { get, introduce, percent, show } from "./view.js";
 
@@ -38,6 +38,10 @@ async function look(files) {
   while (waiting.length) {
     const { file, own: asked } = waiting.shift();
     busy(waiting.length ? `Looking at ${file.name}; ${waiting.length} more to come` : `Looking at ${file.name || "the picture"}`);
+    if (film && file.type.startsWith("video/")) {
+      await film(file, busy).then(showFilm, complain);
+      continue;
+    }
     const picture = { name: file.name || "pasted", file };
     try {
       picture.answer = await ask(file);
@@ -62,6 +66,17 @@ async function select(picture) {
   if (!picture.error) return show(picture.answer, image, false);
   get("result").hidden = true;
   complain(new Error(picture.error));
+}
+
+// The annotated copy of a video plays; the picture before it makes way.
+function showFilm({ addresses: [copy, table, figure], done, faces }) {
+  get("result").hidden = true;
+  get("clip").src = copy;
+  get("timeline").src = figure;
+  get("copy").href = copy;
+  get("table").href = table;
+  get("film-summary").textContent = `${done} frames, ${faces} ${faces === 1 ? "face" : "faces"}.`;
+  get("film").hidden = false;
 }
 
 // The picture as the browser shows it; null for formats that only the model can read.
@@ -181,6 +196,7 @@ document.addEventListener("drop", (event) => {
   get("drop").classList.remove("over");
   if (event.dataTransfer.files.length) look(event.dataTransfer.files);
 });
+if (film) get("file").accept += ",video/*";
 introduction(busy)
   .then((found) => introduce((about = found)), complain)
   .finally(() => {

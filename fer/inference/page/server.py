@@ -7,14 +7,18 @@ origins may not send without asking first.
 
 import json
 import logging
+import re
+import shutil
 import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from ipaddress import ip_address
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -24,6 +28,8 @@ from omegaconf import DictConfig
 from fer.errors import ConfigError, FERError
 from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import Answers
+from fer.inference.page.videos import KINDS, VIDEO, Videos
+from fer.inference.page.videos import MAX_SECONDS as MAX_VIDEO_SECONDS
 from fer.models.shipped import DEFAULT
 
 log = logging.getLogger(__name__)
@@ -37,7 +43,7 @@ FILES = {
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self' data: blob:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -47,11 +53,14 @@ HEADERS = {
 }
 PRIVACY = (
     "Pictures and camera frames go to the program that serves this page and nowhere else. They stay in memory while "
-    "the model works on them; nothing is stored."
+    "the model works on them. Videos and their annotated copies lie in a temporary folder there until the program ends "
+    "or others follow; nothing else is stored."
 )
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 TIMEOUT = 20  # seconds that a connection may be silent
 MAX_SECONDS = 120  # that a picture may take to arrive
+MAX_PART = 8_000_000  # bytes of a video in one answer, where a browser asks for a part
+MIN_RATE = 50_000  # bytes a second of a video that arrives
 MAX_DISCARDED = 8  # largest pictures' worth of refused bytes that is read before the connection is cut
 MAX_CONCURRENT = 4  # pictures in memory at a time; one of them goes through the model
 
@@ -63,6 +72,7 @@ def serve(
     upload_megabytes: float = 12,
     device: str = "auto",
     own_network: DictConfig | None = None,
+    video_megabytes: float = 200,
 ) -> None:
     """Serve a page to try a model on pictures and the camera; Ctrl-C ends it.
 
@@ -73,6 +83,7 @@ def serve(
         upload_megabytes: most of a picture file.
         device: `auto`, `cpu`, `cuda`, ….
         own_network: config of the network, where it is not one of timm's.
+        video_megabytes: most of a video file.
 
     Raises:
         FERError: no such checkpoint or device, an address that cannot be bound.
@@ -80,7 +91,7 @@ def serve(
     if not upload_megabytes > 0:
         raise ConfigError(f"upload_megabytes={upload_megabytes}: give a number over 0")
     answers = Answers(load_trained(checkpoint or DEFAULT, own_network), device)
-    with PageServer(answers, host, port, int(upload_megabytes * 1e6)) as server:
+    with PageServer(answers, host, port, int(upload_megabytes * 1e6), int(video_megabytes * 1e6)) as server:
         if not is_local(host):
             log.warning("host=%s: whoever reaches this machine can use the page; nothing is encrypted", host)
         log.info("%s shows the page; Ctrl-C ends it", server.url)
@@ -88,6 +99,8 @@ def serve(
             server.serve_forever()
         except KeyboardInterrupt:
             log.info("ended")
+        finally:
+            server.videos.close()
 
 
 class PageServer(ThreadingHTTPServer):
@@ -98,6 +111,7 @@ class PageServer(ThreadingHTTPServer):
         host: address to bind to.
         port: 0 takes any free one.
         max_bytes: of a picture file.
+        max_video_bytes: of a video file.
 
     Raises:
         ConfigError: the address cannot be bound.
@@ -106,9 +120,12 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # connections that wait to be taken, as of a class that opens the page at once
 
-    def __init__(self, answers: Answers, host: str, port: int, max_bytes: int) -> None:
-        self.answers, self.host, self.max_bytes = answers, host, max_bytes
+    def __init__(
+        self, answers: Answers, host: str, port: int, max_bytes: int, max_video_bytes: int = 200_000_000
+    ) -> None:
+        self.answers, self.host, self.max_bytes, self.max_video_bytes = answers, host, max_bytes, max_video_bytes
         self.slots, self.turn = threading.BoundedSemaphore(MAX_CONCURRENT), threading.Lock()
+        self.videos = Videos(answers.classifier, self.turn)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -190,22 +207,71 @@ class _Handler(BaseHTTPRequestHandler):
         path = _split(self.path).path
         if path == "/about":
             facts = {"max_bytes": self.server.max_bytes, "privacy": PRIVACY}
-            facts["most"] = f"up to {self.server.max_bytes / 1e6:g} megabytes each"
+            facts["most"] = (
+                f"pictures up to {self.server.max_bytes / 1e6:g} megabytes each; videos up to "
+                f"{self.server.max_video_bytes / 1e6:g}, of which the first {MAX_VIDEO_SECONDS / 60:g} minutes count"
+            )
             self._say(HTTPStatus.OK, {**self.server.answers.about, **facts})
+        elif path.startswith("/video/"):
+            self._get_video(*path.removeprefix("/video/").partition("/")[::2])
         elif path in FILES:
             name, kind = FILES[path]
             self._send(HTTPStatus.OK, kind, files(__package__).joinpath(name).read_bytes())
         else:
             raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
+    def _get_video(self, name: str, file: str) -> None:
+        state, path = self.server.videos.state(name), self.server.videos.file(name, file)
+        if state is not None and not file:
+            self._say(HTTPStatus.OK, state)
+        elif path is None:
+            raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here, or no longer.")
+        else:
+            self._send_part(path, KINDS[file])
+
+    def _send_part(self, path: Path, kind: str) -> None:
+        """A file, or the range of it that a browser asks for where someone moves through a video."""
+        size, asked = path.stat().st_size, re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", self.headers.get("Range", ""))
+        start = int(asked[1]) if asked else 0
+        end = min(int(asked[2]) if asked and asked[2] else size - 1, size - 1)
+        end = min(end, start + MAX_PART - 1) if asked else end
+        if start > end:
+            raise _Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The file has no such part.")
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(end + 1 - start)
+        ranged = {"Accept-Ranges": "bytes"} | ({"Content-Range": f"bytes {start}-{end}/{size}"} if asked else {})
+        self._send(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK, kind, content, ranged)
+
+    def _post_video(self) -> None:
+        length, videos = self._length(self.server.max_video_bytes, "video"), self.server.videos
+        if not videos.free.acquire(blocking=False):
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Another video is being predicted; try again later.")
+        folder, left, deadline = videos.new_folder(), length, time.monotonic() + MAX_SECONDS + length / MIN_RATE
+        try:
+            with (folder / VIDEO).open("wb") as file:
+                while left and (got := self.rfile.read1(min(left, 1 << 20))):
+                    left -= file.write(got)
+                    if time.monotonic() > deadline:
+                        raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "The video arrives too slowly.")
+            if left:
+                raise _Refused(HTTPStatus.BAD_REQUEST, "The video arrived in part only.")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            videos.free.release()
+            raise
+        self._say(HTTPStatus.ACCEPTED, {"name": videos.start(folder)})
+
     def _post(self) -> None:
         address = _split(self.path)
-        if address.path != "/faces":
+        if address.path not in ("/faces", "/video"):
             raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
         if self.headers.get_content_type() != PICTURE:
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send the picture file as {PICTURE}.")
+        if address.path == "/video":
+            return self._post_video()
         options = parse_qs(address.query, keep_blank_values=True)
-        length = self._length()
+        length = self._length(self.server.max_bytes, "picture")
         if not self.server.slots.acquire(blocking=False):
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pictures at once; try again in a moment.")
         try:
@@ -229,21 +295,26 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "The picture arrives too slowly.")
         return bytes(content)
 
-    def _length(self) -> int:
+    def _length(self, most: int, what: str) -> int:
         text = self.headers.get("Content-Length")
         if text is None or not (text.isascii() and text.isdigit()) or "Transfer-Encoding" in self.headers:
-            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Give the length of the picture.")
-        if len(text) > 12 or int(text) > self.server.max_bytes:
-            most = self.server.max_bytes / 1e6
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"This picture has more than {most:g} megabytes.")
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, f"Give the length of the {what}.")
+        if len(text) > 12 or int(text) > most:
+            line = f"This {what} has more than {most / 1e6:g} megabytes."
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, line)
         return int(text)
 
     def _say(self, status: HTTPStatus, content: dict[str, Any]) -> None:
         self._send(status, "application/json", json.dumps(content, allow_nan=False).encode())
 
-    def _send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, content: bytes, more: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(content))}.items():
+        for name, value in {
+            **HEADERS,
+            **(more or {}),
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

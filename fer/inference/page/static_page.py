@@ -34,7 +34,7 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 LOADING = """Loading … If this stays: browsers load the parts of a page from web hosts only, not from a file. In its
     folder, python -m http.server shows it at http://127.0.0.1:8000."""
 PRIVACY = (
-    "Pictures, videos and camera frames stay in this browser, which runs the model itself: the page sends nothing "
+    "Pictures and camera frames stay in this browser, which runs the model itself: the page sends nothing "
     "anywhere, and stores nothing."
 )
 LICENCES = """The network that finds faces (yunet.onnx) is YuNet:

@@ -50,3 +50,5 @@ export function ask(source, { frame = false } = {}) {
 }
 
 export const frameOf = (canvas) => createImageBitmap(canvas);
+
+export const film = null; // videos are for the page that a program serves
