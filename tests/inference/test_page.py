@@ -290,9 +290,9 @@ def test_addresses_that_cannot_be_had_are_said(server: PageServer) -> None:
 @pytest.mark.parametrize(
     ("probabilities", "words"),
     [
-        ({"happy": 0.95, "sad": 0.04, "fear": 0.01}, "very sure"),
-        ({"happy": 0.1, "sad": 0.75, "fear": 0.15}, "fairly sure"),
-        ({"happy": 0.3, "sad": 0.55, "fear": 0.15}, "not sure, perhaps happy"),
+        ({"happy": 0.95, "sad": 0.04, "fear": 0.01}, "clear"),
+        ({"happy": 0.1, "sad": 0.75, "fear": 0.15}, "fairly clear"),
+        ({"happy": 0.3, "sad": 0.55, "fear": 0.15}, "not clear, perhaps happy"),
         ({"happy": 0.35, "sad": 0.25, "fear": 0.4}, "a guess between fear and happy"),
     ],
 )

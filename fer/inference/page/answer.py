@@ -20,9 +20,9 @@ from fer.reporting.facts import limits
 MAX_FACES = 32  # in the answer about one picture: the largest
 MAX_MAPS = 8  # faces with a Grad-CAM, which costs several passes through the network
 CERTAINTY = (  # from which probability on
-    (0.9, "very sure"),
-    (0.7, "fairly sure"),
-    (0.5, "not sure, perhaps {second}"),
+    (0.9, "clear"),
+    (0.7, "fairly clear"),
+    (0.5, "not clear, perhaps {second}"),
     (0.0, "a guess between {first} and {second}"),
 )
 UNLIKE = "unlike the faces it was trained on: do not rely on this"
@@ -96,7 +96,7 @@ def about(model: TrainedModel) -> dict[str, Any]:
 
 
 def certainty(probabilities: dict[str, float]) -> str:
-    """How sure the model is, in words; from calibrated probabilities by class."""
+    """How clear an answer is, in words; from calibrated probabilities by class."""
     first, second, *_ = sorted(probabilities, key=lambda emotion: -probabilities[emotion])
     words = (text for lowest, text in CERTAINTY if probabilities[first] >= lowest)
     return next(words).format(first=first, second=second)

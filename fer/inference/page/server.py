@@ -247,8 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
         length, videos = self._length(self.server.max_video_bytes, "video"), self.server.videos
         if not videos.free.acquire(blocking=False):
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Another video is being predicted; try again later.")
-        folder, left, deadline = videos.new_folder(), length, time.monotonic() + MAX_SECONDS + length / MIN_RATE
+        left, deadline, folder = length, time.monotonic() + MAX_SECONDS + length / MIN_RATE, None
         try:
+            folder = videos.new_folder()
             with (folder / VIDEO).open("wb") as file:
                 while left and (got := self.rfile.read1(min(left, 1 << 20))):
                     left -= file.write(got)
@@ -257,7 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
             if left:
                 raise _Refused(HTTPStatus.BAD_REQUEST, "The video arrived in part only.")
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             videos.free.release()
             raise
         self._say(HTTPStatus.ACCEPTED, {"name": videos.start(folder)})
