@@ -4,6 +4,7 @@ import errno
 import os
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,7 +67,7 @@ def disk_error(error: BaseException | None) -> str | None:
         return None
     if error.errno == errno.ENOENT and "temporary directory" in str(error.strerror):
         return "no folder for temporary files can be written; name one that can in the environment variable TMPDIR"
-    if error.errno not in (*NOT_WRITABLE, *UNUSABLE):
+    if error.errno not in (*NOT_WRITABLE, *UNUSABLE) and not _is_of_new_folder(error):
         return None
     place = os.fsdecode(error.filename or "") or f"a file (temporary ones are in {tempfile.gettempdir()})"
     what = "written" if error.errno in NOT_WRITABLE else "used"
@@ -75,6 +76,12 @@ def disk_error(error: BaseException | None) -> str | None:
         f"{place} cannot be {what} ({error.strerror}); {space}give another hydra.run.dir (output= for predictions and "
         "exports, data.root= for packs)"
     )
+
+
+def _is_of_new_folder(error: OSError) -> bool:
+    """Whether a folder could not be made though the one above it is there, as under /proc."""
+    calls = traceback.extract_tb(error.__traceback__)
+    return error.errno == errno.ENOENT and bool(calls) and calls[-1].name in ("mkdir", "makedirs")
 
 
 def memory_error(error: BaseException) -> str | None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +164,15 @@ def test_what_a_disk_refuses_is_one_line(error, says):
     assert says in disk_error(error)
     with pytest.raises(SystemExit, match=f"error: .*{re.escape(says)}"), exit_in_one_line():
         raise ValueError("Unable to configure handler 'file'") from error
+
+
+def test_a_place_that_takes_no_folder_is_one_line():
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc here")
+    with pytest.raises(SystemExit, match="error: /proc/run cannot be used"), exit_in_one_line():
+        Path("/proc/run").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError), exit_in_one_line():  # a fault of ours stays one
+        Path("/proc/run").read_text()
 
 
 def test_the_writer_of_tensorboard_prints_no_traceback_above_the_line(tmp_path, monkeypatch, capsys):
