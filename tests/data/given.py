@@ -61,3 +61,8 @@ def entries(folder: Path) -> list[str]:
 
 def content_of(pack: Path) -> dict[str, bytes]:
     return {name: (pack / name).read_bytes() for name in PACK_FILES}
+
+
+def colour_face(seed: int, side: int) -> bytes:
+    """An encoded colour picture, of noise."""
+    return png(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))

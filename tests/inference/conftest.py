@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,13 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from fer.cli.app import CONF, register_resolvers
+from fer.evaluation.trained_model import load_trained
+from fer.inference.page.answer import Answers
+from fer.inference.page.server import PageServer
 from fer.inference.predictor import EmotionClassifier
 from fer.training.train import train
 from tests.inference.clips import write_clip
+from tests.inference.page_requests import MOST
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -45,3 +50,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray],
         put_faces([(seen_faces[0], 20 + number, 30), (seen_faces[1], 360, 120 - number)]) for number in range(20)
     ]
     return write_clip(path, pictures, 10)
+
+
+@pytest.fixture(scope="package")
+def server(trained_run: Path) -> Iterator[PageServer]:
+    with PageServer(Answers(load_trained(trained_run), "cpu"), "127.0.0.1", 0, MOST) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()

@@ -1,13 +1,12 @@
 """The page answers about pictures, to itself alone; in a browser, where there is one, it shows what it was told."""
 
-import http.client
 import io
 import json
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,20 +18,11 @@ from PIL import Image
 
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
-from fer.inference.page.answer import UNLIKE, Answers, about, certainty
+from fer.inference.page.answer import UNLIKE, about, certainty
 from fer.inference.page.server import MAX_CONCURRENT, PICTURE, PageServer
 from fer.inference.predictor import EmotionClassifier
 from tests.inference.browser import Browser, chromium
-
-MOST = 200_000  # bytes of a picture
-
-
-@pytest.fixture(scope="module")
-def server(trained_run: Path) -> Iterator[PageServer]:
-    with PageServer(Answers(load_trained(trained_run), "cpu"), "127.0.0.1", 0, MOST) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server
-        server.shutdown()
+from tests.inference.page_requests import MOST, ask
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +35,6 @@ def encoded(picture: np.ndarray, form: str = "PNG") -> bytes:
     content = io.BytesIO()
     Image.fromarray(picture).save(content, form)
     return content.getvalue()
-
-
-def ask(
-    server: PageServer, method: str, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-    kind = {"Content-Type": PICTURE} if method == "POST" else {}
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, {**kind, **given})
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    return response.status, response.headers, content
 
 
 def test_the_page_takes_nothing_from_elsewhere(server: PageServer) -> None:
@@ -348,40 +325,4 @@ def test_a_camera_that_comes_too_late_is_switched_off(server: PageServer, crowd:
         browser.wait_for(f"!{button}.disabled")
         assert browser.value(f"{button}.getAttribute('aria-pressed')") == "false"
         assert browser.value("document.querySelectorAll('#faces tr').length") > 0
-        assert not browser.messages
-
-
-def test_a_video_is_predicted_and_its_results_are_served(server: PageServer, clip: Path, monkeypatch) -> None:
-    monkeypatch.setattr(server, "max_video_bytes", 10_000_000)
-    assert ask(server, "POST", "/video", None, Content_Length="10000001")[0] == 413
-    status, _, content = ask(server, "POST", "/video", clip.read_bytes())
-    assert status == 202
-    assert ask(server, "POST", "/video", b"another")[0] == 503
-    address = f"/video/{json.loads(content)['name']}"
-    while not (state := json.loads(ask(server, "GET", address)[2])).keys() & {"files", "error"}:
-        time.sleep(0.05)
-    assert (state["done"], state["faces"]) == (20, 2)
-    copy, table, figure = state["files"]
-    assert ask(server, "GET", f"{address}/{table}")[2].startswith(b"seconds,frame,face")
-    assert ask(server, "GET", f"{address}/{figure}")[2].startswith(b"\x89PNG")
-    status, headers, part = ask(server, "GET", f"{address}/{copy}", Range="bytes=4-99")
-    whole = ask(server, "GET", f"{address}/{copy}")[2]
-    assert (status, headers["Content-Range"], part) == (206, f"bytes 4-99/{len(whole)}", whole[4:100])
-    assert ask(server, "GET", f"{address}/video")[0] == ask(server, "GET", "/video/other")[0] == 404
-    name = json.loads(ask(server, "POST", "/video", b"no video")[2])["name"]
-    while "error" not in (state := json.loads(ask(server, "GET", f"/video/{name}")[2])):
-        time.sleep(0.05)
-    assert state["error"].startswith("This video cannot be read: it cannot be read as a video")
-    assert "tmp" not in state["error"]
-
-
-@pytest.mark.skipif(chromium() is None, reason="needs Chromium")
-def test_a_browser_plays_a_video(server: PageServer, clip: Path) -> None:
-    with Browser() as browser:
-        browser.open(server.url)
-        browser.wait_for("document.getElementById('loading').hidden")
-        browser.upload("#file", clip)
-        browser.wait_for("!document.getElementById('film').hidden")
-        browser.wait_for("document.getElementById('clip').videoWidth > 0 && document.images.timeline.naturalWidth")
-        assert browser.value("document.getElementById('film-summary').textContent") == "20 frames, 2 faces."
         assert not browser.messages
