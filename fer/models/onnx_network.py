@@ -37,7 +37,7 @@ class OnnxNetwork(nn.Module):
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own kinds
-            raise CheckpointError(f"{path} {why_unreadable(path, error)}") from error
+            raise CheckpointError(f"{path} {why_unreadable(path, error, program=True)}") from error
 
     @property
     def facts(self) -> dict[str, str]:

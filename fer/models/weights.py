@@ -99,12 +99,13 @@ def _reachable(endpoint: str) -> bool:
     return opened.is_set()
 
 
-def why_unreadable(path: Path, error: Exception) -> str:
+def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
     """Why a file of weights cannot be read, as the rest of a sentence that begins with its name, and what to do.
 
     Args:
         path: of the file.
         error: of whatever tried to read it.
+        program: whether it was to be read as a finished program, not as weights.
     """
     try:
         with path.open("rb") as file:
@@ -119,7 +120,7 @@ def why_unreadable(path: Path, error: Exception) -> str:
         return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
     if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
         return "is no .safetensors file but one of torch.save: name it .pth"
-    if path.suffix.lower() in PROGRAMS:
+    if path.suffix.lower() in PROGRAMS and not program:
         return f"is {PROGRAMS[path.suffix.lower()]}"
     if head.startswith(b"PK") and _is_cut(path):
         return "is damaged or truncated: download it again"
