@@ -4,6 +4,7 @@ import copy
 import io
 import logging
 import os
+import signal
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -71,6 +72,14 @@ def no_console_log() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, ConsoleHandler)]:
         root.removeHandler(handler)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where pytest was started in the background of a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,7 @@ def test_work_is_a_bounded_way_ahead_and_comes_back_in_order(workers: int) -> No
         assert len(drawn) <= 10 + (workers > 1) * cores.PREFETCH * workers
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("where", ["work", "caller"])
 def test_ctrl_c_begins_nothing_new_and_leaves_no_thread(where: str) -> None:
     before, begun = threading.active_count(), []

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "python -m venv": "Python's own",
     "source .venv/": "the shell's own",
     "hf ": "needs an account",
+    "python -m http.server": "tests/inference/test_static_page.py serves the folder so",
     "python export/bundle/run.py": "tests/export/test_bundle.py",
     "python -m tests.faces.measure_detector": "needs FER2013; it exists, as tests that follow check",
 }

@@ -137,9 +137,12 @@ def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
 
 
 def _is_of_torch(path: Path) -> bool:
-    """Whether a whole zip archive is one as torch saves: weights, a model or a program in TorchScript."""
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith((".pkl", "/version", "/byteorder")) for name in archive.namelist())
+    """Whether a zip archive may be one as torch saves: weights, a model or a program in TorchScript."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith((".pkl", "/version", "/byteorder")) for name in archive.namelist())
+    except Exception:  # zipfile raises many kinds for a damaged list of names, which torch did not read either
+        return True
 
 
 def _is_cut(path: Path) -> bool:

@@ -149,6 +149,7 @@ def test_a_folder_is_gone_through_once(mixed_folder: Path, tmp_path: Path, monke
     assert gone_through["stat"] <= files + 3  # one each, and few of the folder itself
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_neither_pack_nor_leftovers(
     mixed_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
