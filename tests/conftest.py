@@ -290,3 +290,19 @@ def small(tmp_path: Path, write_folder: Callable[[Path, Files], Path], picture: 
     """A folder of six pictures of two emotions."""
     files = {f"train/{emotion}/{n}.png": picture(n, (8, 8)) for n, emotion in enumerate(["happy", "sad"] * 3)}
     return write_folder(tmp_path / "small", files)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray], put_faces: Callable) -> list[Path]:
+    """Two faces in a photograph, the same as JPEG stored on its side, in colour with transparency; a crop; no face."""
+    folder = tmp_path_factory.mktemp("pictures")
+    crowd = put_faces([(seen_faces[0], 30, 100), (seen_faces[1], 330, 80)])
+    Image.fromarray(crowd).save(folder / "crowd.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    Image.fromarray(np.rot90(crowd)).save(folder / "turned.jpg", exif=exif, quality=95)
+    shades = np.stack([crowd // 2 + 90, crowd, crowd // 2 + 20, np.full_like(crowd, 200)], axis=2)
+    Image.fromarray(shades).save(folder / "glass.png")
+    Image.fromarray(seen_faces[2]).resize((60, 60)).save(folder / "crop.png")
+    Image.fromarray(np.full((200, 300), 90, np.uint8)).save(folder / "empty.png")
+    return sorted(folder.iterdir())

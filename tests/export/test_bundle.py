@@ -3,12 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from fer.cli.app import CONF
 from fer.errors import CheckpointError
@@ -36,22 +33,6 @@ def bundle(run: Path) -> Path:
     results = export(str(run), "bundle")
     assert (results["image_size"], results["max_probability_difference"] <= 1e-4) == (48, True)
     return run / "export" / "bundle"
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray], put_faces: Callable) -> list[Path]:
-    """Two faces in a photograph, the same as JPEG stored on its side, in colour with transparency; a crop; no face."""
-    folder = tmp_path_factory.mktemp("pictures")
-    crowd = put_faces([(seen_faces[0], 30, 100), (seen_faces[1], 330, 80)])
-    Image.fromarray(crowd).save(folder / "crowd.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    Image.fromarray(np.rot90(crowd)).save(folder / "turned.jpg", exif=exif, quality=95)
-    shades = np.stack([crowd // 2 + 90, crowd, crowd // 2 + 20, np.full_like(crowd, 200)], axis=2)
-    Image.fromarray(shades).save(folder / "glass.png")
-    Image.fromarray(seen_faces[2]).resize((60, 60)).save(folder / "crop.png")
-    Image.fromarray(np.full((200, 300), 90, np.uint8)).save(folder / "empty.png")
-    return sorted(folder.iterdir())
 
 
 def test_a_bundle_answers_as_predict_does_where_torch_cannot_be_imported(

@@ -2,7 +2,8 @@
 
 import http.client
 
-from fer.inference.page.server import PICTURE, PageServer
+from fer.inference.page.handler import PICTURE
+from fer.inference.page.server import PageServer
 
 MOST = 200_000  # bytes of a picture
 

@@ -19,7 +19,8 @@ from PIL import Image
 from fer.errors import ConfigError
 from fer.evaluation.trained_model import load_trained
 from fer.inference.page.answer import UNLIKE, about, certainty
-from fer.inference.page.server import MAX_CONCURRENT, PICTURE, PageServer
+from fer.inference.page.handler import PICTURE
+from fer.inference.page.server import MAX_CONCURRENT, PageServer
 from fer.inference.predictor import EmotionClassifier
 from tests.inference.browser import Browser, chromium
 from tests.inference.page_requests import MOST, ask
@@ -246,7 +247,7 @@ def test_hostile_requests_and_fifty_at_once(server: PageServer, crowd: np.ndarra
 
 
 def test_a_picture_that_comes_drop_by_drop_holds_no_place(server: PageServer, monkeypatch) -> None:
-    monkeypatch.setattr("fer.inference.page.server.MAX_SECONDS", 0.2)
+    monkeypatch.setattr("fer.inference.page.handler.MAX_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
         head = f"POST /faces HTTP/1.0\r\nHost: localhost\r\nContent-Type: {PICTURE}\r\nContent-Length: 1000\r\n\r\n"
         connection.sendall(head.encode())
