@@ -8,8 +8,9 @@ from fer.cli.app import command, output_folder
 @command("benchmark")
 def main(cfg: DictConfig) -> None:
     from fer.training.benchmark import benchmark
+    from fer.training.time_to_accuracy import time_to_accuracy
 
-    benchmark(cfg, output_folder())
+    (time_to_accuracy if cfg.targets else benchmark)(cfg, output_folder())
 
 
 if __name__ == "__main__":

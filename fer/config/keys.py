@@ -224,7 +224,15 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "study": FLAG,
         "overrides": Rule("a list of key=value", lambda value: isinstance(value, list)),
     },
-    "benchmark": {"rounds": COUNT, "steps": COUNT, "warmup_steps": whole(0), "images": COUNT},
+    "benchmark": {
+        "rounds": COUNT,
+        "steps": COUNT,
+        "warmup_steps": whole(0),
+        "images": COUNT,
+        "targets": several(number(0, 1, over=True), 1, "accuracies on validation, as [0.55,0.6]").or_null(),
+        "peer_lr.torchvision": POSITIVE,
+        "peer_lr.fastai": POSITIVE.or_null(),
+    },
 }
 HYDRA: dict[str, Rule] = {
     "hydra.run.dir": PATH,

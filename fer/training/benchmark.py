@@ -105,7 +105,8 @@ def _contenders(
         )
     module = build_module(cfg, data, pretrained=False)
     with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as exported:
-        export_class_folders(data, Path(exported), cfg.images)
+        rows = np.random.default_rng(0).permutation(data.splits["train"])[: cfg.images]
+        export_class_folders(data, Path(exported), rows)
         folder = Path(exported)
         yield {
             BARE: lambda: _bare(cfg, data, module.network, device, precision),
@@ -237,7 +238,7 @@ def _image_folder(data: FERDataModule, images: Path, batch_size: int, pin_memory
         ]
     )
     return DataLoader(
-        datasets.ImageFolder(str(images), transform),
+        datasets.ImageFolder(str(images), transform, allow_empty=True),
         batch_size=batch_size,
         shuffle=True,
         drop_last=True,
@@ -293,10 +294,14 @@ def _images_per_second(cfg: DictConfig, step: Callable[[], None], device: torch.
     return cfg.steps * cfg.data.batch_size / (time.perf_counter() - started)
 
 
-def export_class_folders(data: FERDataModule, folder: Path, count: int) -> None:
-    """Write training images as PNG files in a folder per class, as ImageFolder wants them."""
+def export_class_folders(data: FERDataModule, folder: Path, rows: np.ndarray) -> None:
+    """Write images as PNG files in a folder for each class, as ImageFolder wants them.
+
+    Args:
+        rows: of the pack.
+    """
     assert data.pack is not None, "setup comes first"
-    for row in np.random.default_rng(0).permutation(data.splits["train"])[:count]:
-        target = folder / data.classes[data.labels[row]]
-        target.mkdir(exist_ok=True)
-        Image.fromarray(data.pack.images[row]).save(target / f"{row}.png")
+    for name in data.classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        Image.fromarray(data.pack.images[row]).save(folder / data.classes[data.labels[row]] / f"{row}.png")
