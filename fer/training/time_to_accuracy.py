@@ -356,5 +356,5 @@ def train_fastai(cfg: DictConfig, images: Path, report: Report) -> None:
     with learner.no_bar(), learner.no_logging():
         if lr is None:
             lr = float(learner.lr_find(show_plot=False).valley)
-            log.info("fastai: lr_find says %.1e", lr)
+            Console().print(f"fastai: its lr_find suggests a rate of {lr:.1e}", highlight=False)
         learner.fit_one_cycle(cfg.trainer.max_epochs, lr, cbs=EachEpoch())
