@@ -50,6 +50,17 @@ MISSPELT = {
     "nutral": "neutral",
     "contemp": "contempt",
 }
+OTHER_LANGUAGES = {  # without accents, see `_plain`
+    "angry": "wut zorn arger aerger colere enojo enfado rabbia raiva ofke злость гнев 生气 愤怒 怒り 분노",
+    "disgust": "ekel degout asco disgusto nojo igrenme отвращение 厌恶 恶心 嫌悪 혐오",
+    "fear": "angst furcht peur miedo paura medo korku страх 恐惧 害怕 恐怖 공포 두려움",
+    "happy": "freude glucklich gluecklich joie heureux felicidad feliz alegria gioia felicita felicidade mutlu",
+    "sad": "trauer traurig traurigkeit tristesse triste tristeza tristezza uzgun грусть печаль 悲伤 伤心 悲しみ 슬픔",
+    "surprise": "uberraschung ueberraschung uberrascht sorpresa surpresa saskin удивление 惊讶 吃惊 驚き 놀람",
+    "neutral": "neutre neutro neutra neutrale notr нейтральный нейтрально 中性 中立 無表情 중립 무표정",
+    "contempt": "verachtung mepris desprecio desprezo disprezzo презрение 蔑视 轻蔑 軽蔑 경멸",
+}
+OTHER_LANGUAGES["happy"] += " радость счастье 高兴 开心 快乐 喜び 幸せ 행복 기쁨"
 FILLERS = re.compile(r"(faces?|facial|images?|imgs?|pictures?|pics?|photos?|expressions?|emotions?|class|label)")
 PLACES = re.compile(r"(train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?|set)")  # words for splits
 MIN_LIKENESS = 0.72  # of words, from 0 to 1, for a name to be near another
@@ -85,5 +96,13 @@ def words_of(text: str) -> list[str]:
 
 
 def _meaning(word: str) -> str | None:
-    word = SYNONYMS.get(word) or MISSPELT.get(word) or word
+    word = SYNONYMS.get(word) or MISSPELT.get(word) or TRANSLATED.get(_plain(word)) or word
     return word if word in EMOTIONS else None
+
+
+def _plain(word: str) -> str:
+    """A word without accents and the like: `dégoût` -> degout."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", word) if not unicodedata.combining(letter))
+
+
+TRANSLATED = {_plain(word): emotion for emotion, words in OTHER_LANGUAGES.items() for word in words.split()}

@@ -1,6 +1,6 @@
 import pytest
 
-from fer.emotions import EMOTIONS, MISSPELT, SYNONYMS, emotion_name, nearest_emotion
+from fer.emotions import EMOTIONS, MISSPELT, OTHER_LANGUAGES, SYNONYMS, emotion_name, nearest_emotion
 
 
 def test_the_order_of_every_distribution():
@@ -30,6 +30,16 @@ def test_the_order_of_every_distribution():
         ("fearimgs", "fear"),
         ("train_angry", "angry"),
         ("sur-prise", "surprise"),
+        ("Wut", "angry"),
+        ("02_Ärger", "angry"),
+        ("Überraschung", "surprise"),
+        ("de\u0301gou\u0302t", "disgust"),  # as macOS writes accents
+        ("Colère", "angry"),
+        ("felicità", "happy"),
+        ("miedo", "fear"),
+        ("нейтральный", "neutral"),
+        ("悲伤", "sad"),
+        ("혐오", "disgust"),
     ],
 )
 def test_synonyms_case_and_numbering(text, emotion):
@@ -48,6 +58,11 @@ def test_every_name_means_itself_and_every_synonym_a_name():
     assert {emotion_name(word) for word in SYNONYMS} <= set(EMOTIONS)
     assert {emotion_name(word) for word in MISSPELT} <= set(EMOTIONS)
     assert not (set(SYNONYMS) | set(MISSPELT)) & set(EMOTIONS)
+    translated = [word for words in OTHER_LANGUAGES.values() for word in words.split()]
+    assert len(translated) == len(set(translated))
+    assert {word: emotion_name(word) for words in OTHER_LANGUAGES.values() for word in words.split()} == {
+        word: emotion for emotion, words in OTHER_LANGUAGES.items() for word in words.split()
+    }
 
 
 @pytest.mark.parametrize(

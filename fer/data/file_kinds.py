@@ -21,7 +21,7 @@ OTHERS = {  # what is not read, and what to do with it
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: run git lfs pull, or download it again",
     b"%PDF": "a PDF document",
     b"\x89HDF": "an HDF5 file: convert it to folders of pictures",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save its sheet as .csv",
+    b"\xd0\xcf\x11\xe0": "an old Office document: save its table as .csv",
     b"MATLAB 5.0": "a MATLAB file: convert it to folders of pictures",
     b"SQLite format 3": "an SQLite database: export its table as .csv",
     b"\x80\x02": "a Python pickle, which is never unpacked",
@@ -38,6 +38,8 @@ def is_archive(head: bytes) -> bool:
 
 def not_data(head: bytes) -> str | None:
     """What a file is that begins so and holds no data that is read, and what to do; None for all else."""
+    if not head:
+        return "an empty file: download it again"
     for mark, what in OTHERS.items():
         if head.startswith(mark):
             return what

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from fer.errors import DataError, PictureError
 
+ADDED_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}  # by macOS and Windows
 LARGEST_MEMBER = 1 << 26  # bytes; a face picture has a few thousand, so more is a decompression bomb
 
 
@@ -171,5 +172,5 @@ def where_of(path: Path) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a path holds a hidden file or folder, or what macOS adds to archives."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in name.split("/"))
+    """Whether a path holds a hidden file or folder, or what macOS and Windows add to folders and archives."""
+    return any((part.startswith(".") and part != "..") or part.lower() in ADDED_FILES for part in name.split("/"))

@@ -47,7 +47,8 @@ def decode_picture(content: bytes | IO[bytes]) -> np.ndarray:
         content: an encoded picture, or a file at its start.
 
     Returns:
-        uint8 [H, W], or [H, W, 3] (RGB) where its channels differ; 16-bit levels keep their upper byte.
+        uint8 [H, W], or [H, W, 3] (RGB) where its channels differ; grey levels of 16 bits keep the upper 8 of the
+        bits that they use: 8, 12 (as scientific cameras do) or 16.
 
     Raises:
         PictureError: no picture, a damaged one, or one of more than MAX_PIXELS pixels; the line says why.
@@ -73,7 +74,7 @@ def picture_pixels(picture: Image.Image) -> np.ndarray:
     """The pixels of an opened picture: uint8 [H, W], or [H, W, 3] (RGB) where its channels differ."""
     picture = _upright(picture)
     if picture.mode in SIXTEEN_BIT:  # convert would clip all but the darkest levels to white
-        return (np.asarray(picture) >> 8).astype(np.uint8)
+        return _upper_bits(np.asarray(picture))
     if picture.mode in ("I", "F"):
         return _eight_bits(np.asarray(picture))
     if picture.has_transparency_data:
@@ -122,6 +123,12 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _over_white(picture: Image.Image) -> np.ndarray:
     white = Image.new("RGBA", picture.size, "white")
     return np.asarray(Image.alpha_composite(white, picture).convert("RGB"))
+
+
+def _upper_bits(levels: np.ndarray) -> np.ndarray:
+    """Levels of 16 bits, of which a picture may use 8 or 12: the upper 8 of those, uint8."""
+    used = next(bits for bits in (8, 12, 16) if int(levels.max(initial=0)) < 1 << bits)
+    return (levels >> (used - 8)).astype(np.uint8)
 
 
 def _eight_bits(levels: np.ndarray) -> np.ndarray:

@@ -11,13 +11,22 @@ import timm
 import torch
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
-from timm.models import load_state_dict
-from torch import nn
+from timm.models import clean_state_dict, load_state_dict
+from torch import Tensor, nn
 
 from fer.errors import ConfigError, WeightsError
 from fer.instantiate import accepted, build
 from fer.models.shipped import located
-from fer.models.weights import check_weights, hub_file, is_of_ours, load_own_weights, read_checkpoint, why_unreadable
+from fer.models.weights import (
+    WEIGHT_FILES,
+    check_weights,
+    hub_file,
+    is_of_ours,
+    load_own_weights,
+    read_checkpoint,
+    why_unreadable,
+)
+from fer.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +159,8 @@ def _weights_source(backbone: str, weights: str) -> Path | None:
     path = located(weights)
     if not path.exists():
         raise WeightsError(f"model.weights={weights}: no such file; or give imagenet, fer2013 or none")
+    if path.is_dir() and not RunFolder(path).is_run():  # as the hub has them
+        return next((path / name for name in WEIGHT_FILES if (path / name).is_file()), path)
     return path
 
 
@@ -157,7 +168,7 @@ def _create(backbone: str, file: Path | None, options: dict) -> nn.Module:
     if file is None:
         return timm.create_model(backbone, pretrained=False, **options)
     try:
-        state = load_state_dict(str(file), weights_only=True)
+        state = _unwrapped(load_state_dict(str(file), weights_only=True), backbone)
     except Exception as error:  # whatever torch, zipfile, safetensors or the restricted unpickler say of a file
         raise WeightsError(f"model.weights={file} {why_unreadable(file, error)}") from error
     check_weights(state, file)
@@ -174,6 +185,20 @@ def _create(backbone: str, file: Path | None, options: dict) -> nn.Module:
     except Exception as error:  # timm, safetensors and torch raise many kinds for a file that does not fit
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{file} does not fit model.backbone={backbone}: {reason}") from error
+
+
+def _unwrapped(state: dict[str, Any], backbone: str) -> dict[str, Any]:
+    """The weights of a backbone within what others save: a dict in a dict, and names that all begin alike."""
+    inner = [value for value in state.values() if isinstance(value, dict)]
+    inner = [value for value in inner if any(isinstance(tensor, Tensor) for tensor in value.values())]
+    if len(inner) == 1 and not any(isinstance(value, Tensor) for value in state.values()):
+        state = clean_state_dict(inner[0])
+    first = getattr(timm.get_pretrained_cfg(backbone), "first_conv", None)
+    whole = f"{first}.weight"
+    found = [key.removesuffix(whole) for key in state if key.endswith(f".{whole}")]
+    if isinstance(first, str) and whole not in state and len(found) == 1:
+        state = {key.removeprefix(found[0]): value for key, value in state.items() if key.startswith(found[0])}
+    return state
 
 
 def _classes_in(state: dict[str, torch.Tensor], backbone: str) -> int:

@@ -120,12 +120,14 @@ def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
         return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
     if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
         return "is no .safetensors file but one of torch.save: name it .pth"
+    if path.suffix != ".safetensors" and head[8:9] == b"{" and not any(head[4:8]):  # a header and its length
+        return "is a .safetensors file: name it so"
     if path.suffix.lower() in PROGRAMS and not program:
         return f"is {PROGRAMS[path.suffix.lower()]}"
     if head.startswith(b"PK") and _is_cut(path):
         return "is damaged or truncated: download it again"
     if is_archive(head) and not (head.startswith(b"PK") and _is_of_torch(path)):
-        return "is an archive: unpack it and give the file of weights in it"
+        return _archive(path)
     if is_text(head) and path.suffix != ".safetensors":
         return "is text, no weights: download it again"
     if "weights_only" in str(error) or "TorchScript" in str(error):
@@ -134,6 +136,12 @@ def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
             "(torch.save(model.state_dict(), PATH)) and give that file"
         )
     return f"is damaged or no file of weights ({_one_line(error)})"
+
+
+def _archive(path: Path) -> str:
+    if path.suffix == ".npz":
+        return "holds arrays of NumPy: weights of PyTorch are wanted (.safetensors, .pth)"
+    return "is an archive: unpack it and give the file of weights in it"
 
 
 def _is_of_torch(path: Path) -> bool:
@@ -178,7 +186,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     except Exception as error:  # whatever torch, zipfile or the restricted unpickler say of a foreign file
         raise CheckpointError(f"{path} {why_unreadable(path, error)}") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("fer"), dict):
-        raise CheckpointError(f"{path} is no checkpoint of this project")
+        raise CheckpointError(
+            f"{path} is no checkpoint of this project; to train from weights in timm's format, name them .pth"
+        )
     if checkpoint["fer"].get("format") != FORMAT:
         raise CheckpointError(f"{path} has format {checkpoint['fer'].get('format')}; this version reads {FORMAT}")
     if not _is_complete(checkpoint):
@@ -304,7 +314,7 @@ def load_own_weights(network: nn.Module, path: Path, backbone: str, classes: Seq
 
 
 def check_weights(state: dict[str, Any], path: Path) -> None:
-    """Raises WeightsError where a file that was read holds no weights, or some that are no numbers."""
+    """Raises WeightsError where a file that was read holds no weights, or some that are no real numbers."""
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise WeightsError(f"{path} holds no weights: give the file of a model's state_dict()")
@@ -312,6 +322,15 @@ def check_weights(state: dict[str, Any], path: Path) -> None:
         raise WeightsError(
             f"{path} holds weights that are not finite ({broken}): its training had failed; take another"
         )
+    matrices = {key: value for key, value in tensors.items() if value.ndim > 1}
+    integer = next((key for key, value in matrices.items() if not value.is_floating_point()), None)
+    if integer and integer.endswith("weight"):
+        raise WeightsError(
+            f"{path} holds weights of {str(matrices[integer].dtype).removeprefix('torch.')} ({integer}), perhaps of a "
+            "quantized network: those in floating point are wanted"
+        )
+    if matrices and not any(value.any() for value in matrices.values()):
+        raise WeightsError(f"{path} holds zeros alone: a download that was not finished, perhaps; download it again")
 
 
 def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

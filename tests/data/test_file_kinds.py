@@ -94,7 +94,14 @@ def workbook():
         ("cut.csv", COMMAS.encode("utf-16")[:-1], "is damaged or no UTF-16 text"),
         ("latin.csv", table().replace(b"Training", b"Tr\xe4ining"), "is damaged or no UTF-8 text"),
         ("none.csv", b"a;b\n1;2\n", "unknown layout"),
-        ("none.csv", b"", "unknown layout"),
+        ("none.csv", b"", "is an empty file: download it again"),
+        ("none.zip", b"", "is an empty file"),
+        ("in.zip", zipped({"happy/1.png": png(FACES[0]), "sad.zip": b""}), r"sad\.zip is an empty file"),
+        (
+            "in.zip",
+            zipped({"images/1.png": png(FACES[0]), "labels.csv": b"image,emotion\n1.png,happy\n"}),
+            r"labels\.csv is a table \(image,emotion\).*sort the pictures into a folder for each emotion",
+        ),
         ("zeros.csv", bytes(5000), "found no file at all"),
         ("happy.png", png(FACES[0]), "is a single picture: give the folder"),
         ("happy.mp4", b"\0\0\0\x18ftypmp42" + bytes(99), r"is a video: scripts/predict\.py"),
@@ -116,6 +123,19 @@ def test_archives_that_are_not_read_are_told_beside_pictures(tmp_path):
     files = {"train/happy/1.png": png(FACES[0]), "train/sad/1.png": png(FACES[1]), "test.7z": b"7z\xbc\xaf\x27\x1c"}
     pack = pack_of(tmp_path, "a.zip", zipped(files))
     assert pack.manifest["rejected"] == [{"name": "test.7z", "reason": "a 7z archive: unpack it and give the folder"}]
+
+
+def test_what_windows_adds_is_no_data(tmp_path):
+    """`Thumbs.db` begins as workbooks of Excel do."""
+    added = {
+        "happy/Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(999),
+        "Desktop.ini": b"[.ShellClassInfo]\r\n",
+    }
+    pictures = {"happy/1.png": png(FACES[0]), "sad/1.png": png(FACES[1]), "sad/2.png": b""}
+    pack = pack_of(tmp_path, "a.zip", zipped(pictures | added))
+    assert pack.manifest["rejected"] == [
+        {"name": "sad/2.png", "reason": "cannot be read as a picture: an empty file: download it again"}
+    ]
 
 
 def _with_pixels(write) -> bytes:

@@ -213,7 +213,7 @@ def test_a_truncated_archive(tmp_path, fer2013_zip, keep):
     content = fer2013_zip.read_bytes()
     path = tmp_path / "cut.zip"
     path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
-    with pytest.raises(DataError, match=r"cut\.zip .*truncated"), open_source(path):
+    with pytest.raises(DataError, match=r"cut\.zip .*(truncated|is an empty file)"), open_source(path):
         pass
 
 

@@ -89,6 +89,9 @@ def test_transparency_shows_white() -> None:
 def test_sixteen_and_thirty_two_bits_keep_their_order() -> None:
     levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     assert np.array_equal(decode_picture(encoded(Image.fromarray(levels), "PNG")), (levels >> 8).astype(np.uint8))
+    for bits in (8, 12):  # of which only so many are in use
+        used = levels >> (16 - bits)
+        assert np.array_equal(decode_picture(encoded(Image.fromarray(used), "PNG")), (levels >> 8).astype(np.uint8))
     fractions = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     assert np.array_equal(decode_picture(encoded(Image.fromarray(fractions), "TIFF")).ravel(), np.arange(256))
 

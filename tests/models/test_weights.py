@@ -5,8 +5,10 @@ import io
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from fer.errors import CheckpointError, FERError, WeightsError
@@ -169,6 +171,40 @@ def test_whole_models_are_refused_with_what_to_save_instead(make, says, suffix, 
     assert_no_bad_advice(error)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model_state_dict": state, "optimizer_state_dict": {"state": {0: {"step": 3}}}, "epoch": 3},
+        lambda state: {"net": {f"module.{key}": value for key, value in state.items()}, "acc": 71.0},
+        lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}},
+        lambda state: {f"encoder.backbone.{key}": value for key, value in state.items()} | {"queue": torch.ones(2, 2)},
+    ],
+)
+def test_weights_are_found_within_what_others_save_around_them(wrap, tmp_path):
+    plain = timm_network("test_resnet", num_classes=7, weights="none").state_dict()
+    torch.save(wrap(plain), tmp_path / "weights.pth")
+    read = timm_network("test_resnet", num_classes=7, weights=tmp_path / "weights.pth").state_dict()
+    assert all(torch.equal(read[key], value) for key, value in plain.items() if not key.startswith("fc."))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_folder_of_the_hub_is_read(name, tmp_path):
+    plain = timm_network("test_resnet", num_classes=7, weights="none").state_dict()
+    save_file(plain, tmp_path / name) if name.endswith("safetensors") else torch.save(plain, tmp_path / name)
+    (tmp_path / "config.json").write_text("{}")
+    read = timm_network("test_resnet", num_classes=7, weights=tmp_path).state_dict()
+    assert torch.equal(read["conv1.0.weight"], plain["conv1.0.weight"])
+
+
+def test_a_file_of_another_kind_than_its_name_says_is_told(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"a\.pth is a \.safetensors file: name it so"):
+        timm_network("test_resnet", num_classes=7, weights=tmp_path / "a.pth")
+    np.savez(tmp_path / "a.npz", a=np.ones(2))
+    with pytest.raises(WeightsError, match=r"a\.npz holds arrays of NumPy: weights of PyTorch are wanted"):
+        timm_network("test_resnet", num_classes=7, weights=tmp_path / "a.npz")
+
+
 def test_a_torch_file_named_safetensors_is_told(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(saved({"a": torch.ones(2)}))
     with pytest.raises(WeightsError, match=r"is no \.safetensors file but one of torch\.save: name it \.pth"):
@@ -181,6 +217,12 @@ def test_a_torch_file_named_safetensors_is_told(tmp_path):
         (lambda state: {}, "holds no weights: give the file of a model's state_dict"),
         (lambda state: {"epoch": 3}, "holds no weights"),
         (lambda state: {key: value * float("nan") for key, value in state.items()}, r"not finite \(conv1"),
+        (lambda state: {key: value * 0 for key, value in state.items()}, "holds zeros alone"),
+        (
+            lambda state: {key: (99 * value).to(torch.int8) for key, value in state.items()},
+            r"of int8 \(conv1.*quantize",
+        ),
+        (lambda state: {key: value.to(torch.complex64) for key, value in state.items()}, "of complex64"),
     ],
 )
 def test_files_without_weights_and_weights_that_are_no_numbers(change, says, tmp_path):

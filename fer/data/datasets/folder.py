@@ -12,6 +12,7 @@ from fer.data.file_kinds import SNIFFED, not_data
 from fer.data.samples import Listing, RawSample
 from fer.data.sources import Source
 from fer.data.split_words import settled, split_word
+from fer.data.tables import tables_of
 from fer.emotions import EMOTIONS, emotion_name, nearest_emotion, words_of
 from fer.errors import DataError
 from fer.faces.pictures import PICTURES
@@ -195,6 +196,11 @@ def _unknown_layout(source: Source) -> str:
         hints.append(f"class folders are numbers ({', '.join(numbered[:8])}): rename them to emotions")
     hints += [f"{name} is {what}" for name in source.names[:MAX_FOLDERS] if (what := _not_data(source, name))]
     hints += [f"{name}: {reason}" for name, reason in source.lost[:MAX_FOLDERS]]
+    for name, table in tables_of(source).items() if folders else ():
+        hints.append(
+            f"{name} is a table ({table.header[:60]}): labels beside pictures are read in the layouts of RAF-DB and "
+            "AffectNet alone; sort the pictures into a folder for each emotion"
+        )
     return (
         f"unknown layout in {source.where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}), "
         "no table with `emotion` and `pixels`, no labels of CK+, RAF-DB or AffectNet; found "
