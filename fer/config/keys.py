@@ -55,6 +55,8 @@ EXPORTS = {
     "bundle": ("fp32", "fp16", "int8"),
 }
 
+PEERS = ("torchvision", "torchvision_fp32", "fastai")  # that benchmark.py trains for a comparison
+
 KEYS: dict[str, Rule] = {
     "seed": whole(0, MAX_SEED),
     "folds": choice("all").or_null(),
@@ -230,6 +232,7 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "warmup_steps": whole(0),
         "images": COUNT,
         "targets": several(number(0, 1, over=True), 1, "accuracies on validation, as [0.55,0.6]").or_null(),
+        "peers": several(choice(*PEERS), 0, f"a list of {', '.join(PEERS)}").or_null(),
         "peer_lr.torchvision": POSITIVE,
         "peer_lr.fastai": POSITIVE.or_null(),
     },

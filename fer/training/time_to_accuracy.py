@@ -40,7 +40,7 @@ from fer.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
-PROJECT, MATCHED, FP32, FASTAI = "this project", "torchvision, same precision", "torchvision, fp32", "fastai"
+PROJECT, MATCHED, FP32, FASTAI = "this project", "torchvision", "torchvision_fp32", "fastai"
 Report = Callable[[float], None]  # called with the accuracy on validation after each epoch; returns at the next turn
 
 
@@ -55,7 +55,8 @@ class Epoch(NamedTuple):
 def time_to_accuracy(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Train all contenders in turn until each has the highest of `targets`; print a table, write `benchmark.json`.
 
-    Packing and writing the images as files are not counted, for none of them.
+    Packing and writing the images as files are not counted, for none of them. The file is written anew after each
+    round, so that a benchmark that is stopped leaves what it has.
 
     Returns:
         The content of `benchmark.json`: of each contender its epochs, and what each target took.
@@ -63,45 +64,46 @@ def time_to_accuracy(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     Raises:
         FERError: an epoch that is not validated, anything a training refuses.
     """
-    targets = sorted(float(target) for target in cfg.targets)
     quiet_lightning()
     data = build_data(cfg)
     trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
     if cfg.trainer.get("threads") is None and trainer.strategy.root_device.type == "cpu":
         cfg.trainer.threads = choose_threads()
-    with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as temporary:
-        for split in ("train", "val"):
-            export_class_folders(data, Path(temporary, split), data.splits[split])
-        contenders = _contenders(cfg, Path(temporary), folder)
-        epochs = _take_turns(contenders, cfg.trainer.max_epochs, targets[-1])
-    results = {
-        "contenders": {
-            name: {"epochs": [each._asdict() for each in found], "targets": [_first(found, t) for t in targets]}
-            for name, found in epochs.items()
-        },
-        "targets": targets,
-        "settings": {
-            "device": device_name(trainer.strategy.root_device),
-            "precision": str(trainer.precision),
-            "torch": torch.__version__,
-            "model": cfg.model.get("backbone", cfg.model.get("_target_")),
-            "image_size": data.image_size,
-            "max_epochs": cfg.trainer.max_epochs,
-            "peer_lr": dict(cfg.peer_lr),
-        },
+    settings = {
+        "device": device_name(trainer.strategy.root_device),
+        "precision": str(trainer.precision),
+        "torch": torch.__version__,
+        "model": cfg.model.get("backbone", cfg.model.get("_target_")),
+        "image_size": data.image_size,
+        "max_epochs": cfg.trainer.max_epochs,
+        "peer_lr": dict(cfg.peer_lr),
     }
-    write_json(folder / "benchmark.json", results)
+    with tempfile.TemporaryDirectory(prefix="fer-benchmark-") as images:
+        for split in ("train", "val"):
+            export_class_folders(data, Path(images, split), data.splits[split])
+        for epochs in _rounds(_contenders(cfg, Path(images), folder), cfg.trainer.max_epochs, max(cfg.targets)):
+            results = {**times_to(sorted(cfg.targets), epochs), "settings": settings}
+            write_json(folder / "benchmark.json", results)
     print_times(results)
     log.info("written to %s", folder / "benchmark.json")
     return results
 
 
-def _first(epochs: Sequence[Epoch], target: float) -> dict[str, Any] | None:
-    """What it took to the first epoch that is at least as good as the target; None where none is."""
-    for number, epoch in enumerate(epochs, start=1):
-        if epoch.accuracy >= target:
-            return {"epoch": number, **epoch._asdict()}
-    return None
+def times_to(targets: Sequence[float], epochs: Mapping[str, Sequence[Epoch]]) -> dict[str, Any]:
+    """What each target took each contender: its first epoch that is at least as good; None where none is."""
+
+    def first(found: Sequence[Epoch], target: float) -> dict[str, Any] | None:
+        reached = (number for number, epoch in enumerate(found) if epoch.accuracy >= target)
+        number = next(reached, None)
+        return None if number is None else {"epoch": number + 1, **found[number]._asdict()}
+
+    return {
+        "targets": list(targets),
+        "contenders": {
+            name: {"epochs": [each._asdict() for each in found], "targets": [first(found, t) for t in targets]}
+            for name, found in epochs.items()
+        },
+    }
 
 
 def print_times(results: Mapping[str, Any]) -> None:
@@ -128,22 +130,18 @@ Train = Callable[[DictConfig, Path, Report], None]
 
 def _contenders(cfg: DictConfig, images: Path, folder: Path) -> dict[str, tuple[Train, DictConfig, Path]]:
     """What trains, with its arguments, by name."""
-    contenders: dict[str, tuple[Train, DictConfig, Path]] = {
-        PROJECT: (train_project, cfg, folder / "project"),
-        MATCHED: (train_torchvision, cfg, images),
-        FP32: (train_torchvision_fp32, cfg, images),
-    }
-    if find_spec("fastai") is None:
+    peers = {MATCHED: train_torchvision, FP32: train_torchvision_fp32, FASTAI: train_fastai}
+    chosen = {name: train for name, train in peers.items() if cfg.peers is None or name in cfg.peers}
+    if FASTAI in chosen and find_spec("fastai") is None:
         log.warning("fastai is not installed, so it does not take part: pip install fastai")
-    else:
-        contenders[FASTAI] = (train_fastai, cfg, images)
-    return contenders
+        del chosen[FASTAI]
+    return {PROJECT: (train_project, cfg, folder / "project")} | {n: (t, cfg, images) for n, t in chosen.items()}
 
 
-def _take_turns(
+def _rounds(
     contenders: Mapping[str, tuple[Train, DictConfig, Path]], max_epochs: int, enough: float
-) -> dict[str, list[Epoch]]:
-    """Epochs of each contender, which stops once it is good enough."""
+) -> Iterator[dict[str, list[Epoch]]]:
+    """Epochs of each contender so far, after each round; one that is good enough has stopped."""
     epochs: dict[str, list[Epoch]] = {name: [] for name in contenders}
     seconds = dict.fromkeys(contenders, 0.0)
     with _processes(contenders) as connections:
@@ -156,10 +154,10 @@ def _take_turns(
                 seconds[name] += time.perf_counter() - started
                 epochs[name].append(Epoch(accuracy, processor_seconds, seconds[name]))
                 log.info(
-                    "epoch %d of %d: %-28s %5.1f%% right on validation after %.1f processor minutes",
+                    "epoch %d of %d: %-17s %5.1f%% of validation right after %.1f processor minutes",
                     *(number, max_epochs, name, 100 * accuracy, processor_seconds / 60),
                 )
-    return epochs
+            yield epochs
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -36,14 +35,8 @@ def test_a_contender_reports_after_each_epoch(name: str, tiny_overrides: list[st
 def test_what_a_target_took_is_read_at_the_first_epoch_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     ours = [Epoch(0.5, 60, 30), Epoch(0.6, 120, 60)]
     theirs = [Epoch(0.4, 90, 45), Epoch(0.55, 180, 90)]
-    results: dict[str, Any] = {
-        "targets": [0.5, 0.6],
-        "settings": {"device": "cpu, 1 thread", "model": "resnet18", "image_size": 48, "max_epochs": 2},
-        "contenders": {
-            name: {"epochs": [e._asdict() for e in found], "targets": [module._first(found, t) for t in (0.5, 0.6)]}
-            for name, found in ((PROJECT, ours), ("torchvision, fp32", theirs))
-        },
-    }
+    results = module.times_to([0.5, 0.6], {PROJECT: ours, "torchvision_fp32": theirs})
+    results["settings"] = {"device": "cpu, 1 thread", "model": "resnet18", "image_size": 48, "max_epochs": 2}
     assert results["contenders"][PROJECT]["targets"][0]["epoch"] == 1
     module.print_times(results)
     printed = capsys.readouterr().out
@@ -81,7 +74,7 @@ def test_contenders_take_turns_and_stop_when_they_are_good_enough(
     composed_named: Callable[[str], DictConfig], tmp_path: Path
 ) -> None:
     contenders = {name: (climbing, composed_named(name), tmp_path) for name in ("a", "b")}
-    epochs = module._take_turns(contenders, max_epochs=3, enough=0.2)
+    *_, epochs = module._rounds(contenders, max_epochs=3, enough=0.2)
     turns = [json.loads(line) for line in (tmp_path / "turns").read_text().splitlines()]
     assert turns == [["a", 0], ["b", 0], ["a", 1], ["b", 1]]
     assert [[each.accuracy for each in found] for found in epochs.values()] == [[0.1, 0.2]] * 2
@@ -89,7 +82,7 @@ def test_contenders_take_turns_and_stop_when_they_are_good_enough(
         assert found[0].processor_seconds <= found[1].processor_seconds
     for contender, error in ((dying, RunError), (refusing, ConfigError)):
         with pytest.raises(error):
-            module._take_turns({"c": (contender, composed_named("c"), tmp_path)}, max_epochs=1, enough=1)
+            list(module._rounds({"c": (contender, composed_named("c"), tmp_path)}, max_epochs=1, enough=1))
 
 
 @pytest.fixture
