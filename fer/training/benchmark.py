@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
-from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
@@ -39,6 +38,7 @@ from fer.runs.folder import RunFolder
 from fer.training.callbacks import EpochLines, ProgressLine
 from fer.training.loggers import build_loggers
 from fer.training.module import ExpressionModule
+from fer.training.peers import export_class_folders
 from fer.training.train import build_callbacks, build_data, build_module
 from fer.training.trainer import quiet_lightning
 
@@ -292,16 +292,3 @@ def _images_per_second(cfg: DictConfig, step: Callable[[], None], device: torch.
         step()
     wait_for(device)
     return cfg.steps * cfg.data.batch_size / (time.perf_counter() - started)
-
-
-def export_class_folders(data: FERDataModule, folder: Path, rows: np.ndarray) -> None:
-    """Write images as PNG files in a folder for each class, as ImageFolder wants them.
-
-    Args:
-        rows: of the pack.
-    """
-    assert data.pack is not None, "setup comes first"
-    for name in data.classes:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for row in rows:
-        Image.fromarray(data.pack.images[row]).save(folder / data.classes[data.labels[row]] / f"{row}.png")
