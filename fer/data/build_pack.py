@@ -131,14 +131,10 @@ def build_pack(
         listing, framing = _frame(files, listing, pictures, store_size, align)
         _report_groups(listing, where or files.where)
         manifest = {
-            "format": FORMAT,
             "source": made_from,
             "dataset": listing.dataset or dataset(name).name,
-            "layout": listing.layout,
             "faces": faces,
-            "framing": framing.to_dict(),
-            "counts": count(listing.samples),
-            "rejected": [{"name": printable(path), "reason": reason} for path, reason in listing.rejected],
+            **_facts(listing, framing),
         }
         if framing.method == "detector" or not pictures.uniform:
             manifest["store_size"] = store_size
@@ -153,6 +149,17 @@ def build_pack(
         log.warning("%d files of %s were left out (%s)", len(listing.rejected), source, told)
     log.info("packed %s images of %s (%s) in %s", f"{len(listing.samples):,}", source, listing.layout, folder)
     return folder
+
+
+def _facts(listing: Listing, framing: Framing) -> dict[str, Any]:
+    """What the manifest says of the images."""
+    return {
+        "format": FORMAT,
+        "layout": listing.layout,
+        "framing": framing.to_dict(),
+        "counts": count(listing.samples),
+        "rejected": [{"name": printable(path), "reason": reason} for path, reason in listing.rejected],
+    }
 
 
 def _report_groups(listing: Listing, where: str) -> None:

@@ -100,26 +100,34 @@ def evaluate_models(cfg: DictConfig, overrides: Sequence[str] = ()) -> tuple[lis
             predictions.images_trained_on,
             len(predictions),
         )
-    facts = {
-        "checkpoint": str(models[0].path) if len(models) == 1 else [str(model.path) for model in models],
-        "trained_on": models[0].trained_on if len(models) == 1 else [model.trained_on for model in models],
-        "data": predictions.data,
-        "fold": datamodule.fold if datamodule.folds and cfg.split != ALL else None,
-        "split": cfg.split,
-        "tta": cfg.tta,
-        "classes": classes,
+    facts = _facts(cfg, models, datamodule) | {
         "temperature": temperature,
         "temperature_fitted_on": fitted_on,
-        "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
         "precision": members[0].precision,
         "device": device_name(device),
-        **data_facts(datamodule.pack),
-        **code_facts(),
     }
     metrics = split_metrics(predictions, datamodule) | facts
     if cfg.split in READ_AS_TEST:
         metrics |= _note_reading(cfg, models, datamodule, facts["fold"], metrics[f"{cfg.split}/accuracy"])
     return models, Evaluation(predictions, metrics, temperature, fitted_on, threshold)
+
+
+def _facts(cfg: DictConfig, models: list[TrainedModel], datamodule: FERDataModule) -> dict[str, Any]:
+    """What was evaluated on what, by the names of `metrics.json`."""
+    assert datamodule.pack is not None, "set up"
+    paths, trained_on = [str(model.path) for model in models], [model.trained_on for model in models]
+    return {
+        "checkpoint": paths[0] if len(models) == 1 else paths,
+        "trained_on": trained_on[0] if len(models) == 1 else trained_on,
+        "data": str(datamodule.name),
+        "fold": datamodule.fold if datamodule.folds and cfg.split != ALL else None,
+        "split": cfg.split,
+        "tta": cfg.tta,
+        "classes": models[0].classifier.classes,
+        "image_size": datamodule.requested_image_size or models[0].classifier.image_size,
+        **data_facts(datamodule.pack),
+        **code_facts(),
+    }
 
 
 def _note_reading(

@@ -60,17 +60,7 @@ def build_trainer(
         ConfigError: a device that is not there, another precision, or options that the Trainer refuses.
     """
     kind = accelerator_kind() if accelerator == "auto" else accelerator
-    here = {
-        "gpu": torch.cuda.is_available(),
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not here.get(kind, True):
-        what = "Mac's GPU" if kind == "mps" else "CUDA GPU"
-        raise ConfigError(
-            f"trainer.accelerator={kind}, but no {what} is visible here; give trainer.accelerator=auto or "
-            "trainer.accelerator=cpu, with which a run resumes too"
-        )
+    _check_visible(kind)
     precision = best_precision(kind) if precision == "auto" else known_precision(str(precision))
     if kind == "gpu":
         set_gpu_precision(matmul_precision)
@@ -90,6 +80,18 @@ def build_trainer(
         return Trainer(accelerator=kind, precision=precision, plugins=[AtomicCheckpointIO()], **options)  # type: ignore[arg-type]
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _check_visible(kind: str) -> None:
+    """Raises ConfigError where there is no such GPU."""
+    cuda = torch.cuda.is_available()
+    here = {"gpu": cuda, "cuda": cuda, "mps": torch.backends.mps.is_available()}
+    if not here.get(kind, True):
+        what = "Mac's GPU" if kind == "mps" else "CUDA GPU"
+        raise ConfigError(
+            f"trainer.accelerator={kind}, but no {what} is visible here; give trainer.accelerator=auto or "
+            "trainer.accelerator=cpu, with which a run resumes too"
+        )
 
 
 def _check_processes(devices: Any) -> None:
