@@ -32,6 +32,12 @@ def usable_cores() -> int:
     return _within_limits(cores)
 
 
+def math_threads() -> int:
+    """Threads for arithmetic: OMP_NUM_THREADS, as PyTorch takes it, else one for each core that may be used."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else usable_cores()
+
+
 def _within_limits(cores: int) -> int:
     limits = [cpu_quota(), float(os.environ.get(CORES, "inf"))]
     return max(1, int(min(cores, *(limit for limit in limits if limit is not None))))

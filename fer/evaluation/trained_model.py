@@ -1,6 +1,5 @@
 """Trained models with what their run folders record: temperature, precision, and the data of training."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +16,10 @@ from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, classifier_of, load_classifier
 from fer.models.novelty import Novelty
-from fer.models.onnx_network import ONNX, load_onnx
+from fer.models.onnx_network import load_onnx
 from fer.models.shipped import located
-from fer.models.weights import EXPORTED, exported_file, read_checkpoint
+from fer.models.weight_files import EXPORTED, ONNX, ExportedFacts, exported_file
+from fer.models.weights import read_checkpoint
 from fer.runs.folder import RunFolder
 
 OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
@@ -102,20 +102,14 @@ def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
         facts = checkpoint["exported"]
         classifier = classifier_of(checkpoint, path, None if model is None else build_own_network(model, path))
         classifier.network.to(memory_format=torch.channels_last)
+    found = ExportedFacts.read(facts, path)
+    watched = "novelty" in facts and path.suffix != ONNX  # a finished program does not show what its stages see
     try:
-        data, metrics = (json.loads(facts.get(key, "null")) for key in ("data", "metrics"))
-        temperature = float(facts["temperature"]) if facts.get("calibrated", "true") == "true" else None
-        set_threshold = json.loads(facts.get("set_threshold", "null"))  # which older versions did not write
-        set_threshold = None if set_threshold is None else float(set_threshold)
-        watched = "novelty" in facts and path.suffix != ONNX  # a finished program does not show what its stages see
         novelty = Novelty.from_text(facts["novelty"]) if watched else None
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
-    if not isinstance(data, dict):
-        data = {"name": facts["trained_on"]} if "trained_on" in facts else None
-    metrics = metrics if isinstance(metrics, dict) else {}
     return TrainedModel(
-        path, classifier, None, temperature, None, data, metrics, set_threshold=set_threshold, novelty=novelty
+        path, classifier, None, found.temperature, None, found.data, found.metrics, None, found.set_threshold, novelty
     )
 
 

@@ -40,7 +40,7 @@ from fer.export.hub import as_hub, run_hub, write_hub
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
 from fer.models.shipped import DEFAULT, is_shipped
-from fer.models.weights import check_no_program
+from fer.models.weight_files import check_no_program
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from fer.config.keys import EXPORTS
 from fer.errors import ConfigError, ExportError
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import classifier_of
+from fer.models.onnx_model import onnx_session
 from fer.models.weights import exported_checkpoint
 
 Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> probabilities, float32 [B, K]
@@ -118,13 +119,8 @@ def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str
 
 def run_onnx(content: bytes) -> Run:
     """The model in onnxruntime, on the CPU, with as many threads as PyTorch has."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(content, torch.get_num_threads())
     except Exception as error:  # onnxruntime's own kinds
         raise ExportError(f"onnxruntime does not take the model: {_reason(error)}") from error
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]

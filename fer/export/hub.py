@@ -12,6 +12,7 @@ from fer.errors import ConfigError, ExportError
 from fer.export.formats import CalibratedNetwork, Run, run_network
 from fer.files import replacing
 from fer.models.classifier import ExpressionClassifier
+from fer.models.weight_files import exported_facts
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 OF_TIMM = "fer.models.network.timm_network"
@@ -76,7 +77,7 @@ def run_hub(content: bytes) -> Run:
     Raises:
         ExportError: timm does not take it.
     """
-    config = _metadata(content)["config"]
+    config = exported_facts(content)["config"]
     with tempfile.TemporaryDirectory(prefix="fer-hub-") as folder:
         Path(folder, CONFIG).write_text(config, encoding="utf-8")
         Path(folder, WEIGHTS).write_bytes(content)
@@ -104,7 +105,7 @@ def write_hub(folder: Path, content: bytes, card: str) -> None:
         content: of `as_hub`.
         card: the model card.
     """
-    config = _metadata(content)["config"]
+    config = exported_facts(content)["config"]
     for name, text in ((CONFIG, config.encode()), (WEIGHTS, content), (CARD, card.encode())):
         with replacing(folder / name, "wb") as file:
             file.write(text)
@@ -117,9 +118,3 @@ def _head(network: nn.Module) -> str:
     if name is None or not isinstance(classifier, nn.Linear):
         raise ExportError("format=hub: the last layer of this network is not linear; take format=safetensors")
     return name
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    length = int.from_bytes(content[:8], "little")
-    found: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
-    return found

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from fer.faces.framing import Faces, Framing
+from fer.faces.resample import as_input
 
 HERE = Path(__file__).parent
 FACTS = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))
@@ -30,8 +31,7 @@ def predict(picture: np.ndarray, faces: Faces = "auto") -> list[dict]:
     """The box (null: the whole picture) and the probabilities of each face, the largest first."""
     side, channels = FACTS["image_size"], FACTS["channels"]
     framed = FRAMING.frame(picture, side, channels, faces)
-    levels = framed.faces.reshape(-1, side, side, channels).transpose(0, 3, 1, 2).astype(np.float32) / 255
-    rows = NETWORK.run(None, {"images": levels})[0].tolist() if len(levels) else []
+    rows = NETWORK.run(None, {"images": as_input(framed.faces, side)})[0].tolist() if len(framed.faces) else []
     boxes = [box and {"left": box.left, "top": box.top, "side": box.side} for box in framed.boxes]
     return [{"box": box, **dict(zip(FACTS["classes"], row, strict=True))} for box, row in zip(boxes, rows, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Faces to another size, and to grey, without Pillow, so that bundles run where it is not.
+"""Faces to another size, and to grey, without Pillow and PyTorch, so that bundles run where they are not.
 
 Squares and greys are Pillow's to the bit. Its versions filter a picture that is not square now by rows first, now by
 columns, which moves a level where the filter overshoots; here rows are always first.
@@ -27,6 +27,21 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     side = min(height, width)
     narrow = _filtered(cv2.transpose(picture), (width - side) / 2, side, size)
     return _filtered(cv2.transpose(narrow), (height - side) / 2, side, size)
+
+
+def as_input(faces: np.ndarray, size: int) -> np.ndarray:
+    """What a network takes, float32 [N, C, size, size] in [0, 1], of square faces, uint8 [N, S, S] or [N, S, S, 3].
+
+    As `fer.data.augment.resample` does it on a device: whole blocks are averaged, then levels are bilinear.
+    """
+    levels = faces.astype(np.float32) / np.float32(255)
+    if (shrink := faces.shape[1] // size) >= 2:
+        side = faces.shape[1] // shrink
+        blocks = levels[:, : side * shrink, : side * shrink].reshape(len(faces), side, shrink, side, shrink, -1)
+        levels = blocks.mean(axis=(2, 4)).reshape(len(faces), side, side, *faces.shape[3:])
+    if levels.shape[1] != size:
+        levels = np.stack([cv2.resize(face, (size, size), interpolation=cv2.INTER_LINEAR) for face in levels])
+    return np.ascontiguousarray(levels[:, None] if levels.ndim == 3 else levels.transpose(0, 3, 1, 2))
 
 
 def to_grey(picture: np.ndarray) -> np.ndarray:

@@ -38,7 +38,6 @@ from fer.inference.results import (
 )
 from fer.inference.results_page import ResultsPage, model_facts, picture_item, results_json
 from fer.inference.stream import stream
-from fer.inference.video import predict_video
 from fer.models.shipped import DEFAULT
 from fer.runs.folder import RunFolder
 
@@ -100,6 +99,8 @@ def predict(
         log.warning("%s", warning)
     pictures = partial(predict_pictures, classifier, inputs.pictures, folder, options)
     jobs: list[Job] = [("pictures", pictures)] if inputs.pictures else []
+    if inputs.videos:
+        from fer.inference.video import predict_video  # and matplotlib, which pictures do without
     for path, name, home in zip(inputs.videos, names, homes, strict=True):
         jobs.append((name, partial(predict_video, classifier, path, home, options)))
     with RunFolder(folder).only_writer("another prediction", "output", keep=False):

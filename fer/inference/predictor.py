@@ -1,4 +1,4 @@
-"""Emotions of one's own pictures, from Python.
+"""Emotions of one's own pictures, from Python. PyTorch is imported for networks that need it: ONNX files do not.
 
 from fer import EmotionClassifier
 
@@ -7,34 +7,38 @@ for face in classifier.predict("party.jpg")[0]:
     print(face.emotion, face.probability, face.box)
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from PIL import Image
-from torch import Tensor
 
-from fer.data.augment import resample
-from fer.device import autocast, choose_device, choose_precision
 from fer.errors import ConfigError, PictureError
 from fer.evaluation.conformal import prediction_sets
-from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.faces.box import FaceBox
 from fer.faces.detector import SMALLEST
 from fer.faces.framing import Faces, FramedFaces, Framing, check_faces
 from fer.faces.pictures import grey_if_grey, picture_pixels, read_picture
-from fer.models.classifier import ExpressionClassifier
-from fer.models.novelty import Novelty, features_of, watched_stages
-from fer.models.shipped import DEFAULT
+from fer.faces.resample import as_input
+from fer.models.onnx_model import OnnxModel
+from fer.models.shipped import DEFAULT, located
+from fer.models.weight_files import ONNX, ExportedFacts, exported_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fer.evaluation.trained_model import TrainedModel
+    from fer.models.classifier import ExpressionClassifier
+    from fer.models.novelty import Novelty
 
 CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
-Picture = str | PathLike[str] | Image.Image | np.ndarray | Tensor
+Picture: TypeAlias = "str | PathLike[str] | Image.Image | np.ndarray | Tensor"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class EmotionClassifier:
     """A trained network with the preprocessing of its training and its calibration.
 
     Args:
-        model: the network with its normalisation, in evaluation mode.
+        model: the network with its normalisation; or an ONNX file, which has its temperature inside.
         temperature: divisor of its logits, fitted on validation; None leaves them as trained.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `32-true`, `bf16-mixed`, `16-mixed`, or `auto`: the fastest that does no harm on the device.
@@ -76,22 +80,26 @@ class EmotionClassifier:
 
     def __init__(
         self,
-        model: ExpressionClassifier,
+        model: "ExpressionClassifier | OnnxModel",
         temperature: float | None = None,
         device: str = "auto",
         precision: str = "32-true",
         set_threshold: float | None = None,
-        novelty: Novelty | None = None,
+        novelty: "Novelty | None" = None,
         trained_on: str = "unknown data",
     ) -> None:
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)  # 5 to 15 % faster on CPUs
+        self.model, self.set_threshold, self.trained_on = model, set_threshold, trained_on
         self.calibrated, self.temperature = temperature is not None, temperature or 1.0
-        self.set_threshold, self.novelty, self.trained_on = set_threshold, novelty, trained_on
+        self._answer: Callable[[np.ndarray], FaceOutputs]
+        if isinstance(model, OnnxModel):
+            _check_onnx(device, precision)
+            self._answer = partial(_onnx_answer, model)
+        else:
+            from fer.inference.torch_network import TorchNetwork
+
+            self._answer = TorchNetwork(model, self.temperature, device, precision, novelty)
         self.classes: list[str] = list(model.classes)
-        self.image_size = model.image_size
-        self.channels = int(model.mean.numel())
+        self.image_size, self.channels = model.image_size, model.channels
         self.framing = Framing.from_dict(model.framing)
         self.face_size = model.stored_size or model.image_size  # side of a face as cut out, pixels
 
@@ -115,17 +123,26 @@ class EmotionClassifier:
             CheckpointError: missing, damaged or foreign.
             ConfigError: no such device or precision.
         """
+        path = exported_file(located(path))
+        if path.suffix == ONNX:
+            model = OnnxModel(path)
+            facts = ExportedFacts.read(model.facts, path)
+            temperature = 1.0 if facts.temperature else None  # its own is in the file
+            trained_on = "unknown data" if facts.data is None else str(facts.data["name"])
+            return cls(model, temperature, device, precision, facts.set_threshold, None, trained_on)
+        from fer.evaluation.trained_model import load_trained
+
         return cls.of(load_trained(path, own_network), device, precision)
 
     @classmethod
-    def of(cls, model: TrainedModel, device: str = "auto", precision: str = "32-true") -> "EmotionClassifier":
+    def of(cls, model: "TrainedModel", device: str = "auto", precision: str = "32-true") -> "EmotionClassifier":
         """A model that was loaded; see `load`."""
         facts = (model.set_threshold, model.novelty, model.trained_on)
         return cls(model.classifier, model.temperature, device, precision, *facts)
 
     def predict(
         self,
-        images: Picture | Sequence[Picture] | np.ndarray | Tensor,
+        images: "Picture | Sequence[Picture] | np.ndarray | Tensor",
         faces: Faces = "auto",
         batch_size: int = 64,
     ) -> list[list[Prediction]]:
@@ -156,30 +173,18 @@ class EmotionClassifier:
         """The faces of a picture, uint8 [H, W] or [H, W, 3], cut out as for training: `faces` uint8 [n, S, S(, 3)]."""
         return self.framing.frame(picture, self.face_size, self.channels, faces, smallest)
 
-    def inputs(self, faces: np.ndarray) -> Tensor:
-        """What the model takes, float [n, C, S, S] in [0, 1] on the device, of faces cut out, uint8 [n, H, W(, 3)]."""
-        stack = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
-        return resample(stack[:, None] if stack.ndim == 3 else stack.permute(0, 3, 1, 2), self.image_size)
-
     def probabilities(self, faces: np.ndarray | Sequence[np.ndarray], batch_size: int = 64) -> np.ndarray:
         """Calibrated probabilities, float64 [n, K], of faces cut out: uint8 [n, S, S(, 3)], whole or in parts."""
         return self.outputs(faces, batch_size).probabilities
 
-    @torch.inference_mode()
     def outputs(self, faces: np.ndarray | Sequence[np.ndarray], batch_size: int = 64) -> FaceOutputs:
         """What the model says of faces cut out: uint8 [n, S, S(, 3)], whole or in parts."""
         faces = faces if isinstance(faces, np.ndarray) else np.concatenate([*faces]) if faces else np.empty(0)
-        logits, scores = [torch.empty(0, len(self.classes))], [torch.empty(0)]
-        with ExitStack() as watching:
-            seen = watching.enter_context(watched_stages(self.model.evaluated_network)) if self.novelty else []
-            for start in range(0, len(faces), batch_size):
-                with autocast(self.device, self.precision):
-                    batch = self.model(self.inputs(faces[start : start + batch_size]))
-                logits.append(batch.float().cpu())
-                if self.novelty is not None and (features := features_of(seen)) is not None:
-                    scores.append(self.novelty.score(features).cpu())
-        probabilities = (torch.cat(logits).double() / self.temperature).softmax(dim=1).numpy()
-        return FaceOutputs(probabilities, None if self.novelty is None else torch.cat(scores).double().numpy())
+        found = [self._answer(faces[start : start + batch_size]) for start in range(0, len(faces), batch_size)]
+        if not found:
+            return FaceOutputs(np.empty((0, len(self.classes))), None)
+        probabilities, novelty = zip(*found, strict=True)
+        return FaceOutputs(np.concatenate(probabilities), None if novelty[0] is None else np.concatenate(novelty))
 
     def named(self, framed: Sequence[FramedFaces], outputs: FaceOutputs) -> list[list[Prediction]]:
         """The predictions of each picture, from the outputs for all their faces in order."""
@@ -201,6 +206,19 @@ class EmotionClassifier:
         return tuple(self.classes[index] for index in np.argsort(-probabilities, kind="stable") if held[index])
 
 
+def _check_onnx(device: str, precision: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"device={device}: ONNX files are computed on the CPU here; give device=cpu, or a checkpoint")
+    if precision not in ("auto", "32-true", "32"):
+        raise ConfigError(f"precision={precision}: an ONNX file has its own; export it with precision=fp16 or int8")
+
+
+def _onnx_answer(model: OnnxModel, faces: np.ndarray) -> FaceOutputs:
+    """What an ONNX file says of faces cut out: uint8 [n, S, S(, 3)]."""
+    probabilities = model(as_input(faces, model.image_size)).astype(np.float64)
+    return FaceOutputs(probabilities / probabilities.sum(axis=1, keepdims=True), None)
+
+
 def as_list(images: Any) -> Sequence[Any]:
     """One picture or several -> a list. Stacks have four axes; stacks of arrays may have three, [N, H, W]."""
     if isinstance(images, str | PathLike | Image.Image):
@@ -208,7 +226,7 @@ def as_list(images: Any) -> Sequence[Any]:
     if isinstance(images, np.ndarray):
         stack = images.ndim == 4 or (images.ndim == 3 and images.shape[2] not in CHANNELS)
         return list(images) if stack else [images]
-    if isinstance(images, Tensor):
+    if _is_tensor(images):
         return list(images) if images.ndim == 4 else [images]
     return list(images)
 
@@ -232,13 +250,18 @@ def as_pixels(image: Picture) -> np.ndarray:
             return picture_pixels(image)
         except Exception as error:  # Pillow decodes late, and its decoders raise nearly anything
             raise PictureError(f"a PIL image cannot be read: {error}") from error
-    if isinstance(image, Tensor):
+    if _is_tensor(image):
         tensor = image.detach().cpu()
         tensor = tensor.float() if tensor.is_floating_point() else tensor
         return _array_pixels((tensor.permute(1, 2, 0) if tensor.ndim == 3 else tensor).numpy())
     if isinstance(image, np.ndarray):
         return _array_pixels(image)
     raise PictureError(f"a {type(image).__name__} is no picture: give a path, PIL image, array or tensor")
+
+
+def _is_tensor(value: Any) -> "TypeGuard[Tensor]":
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _array_pixels(array: np.ndarray) -> np.ndarray:

@@ -17,15 +17,8 @@ from torch import Tensor, nn
 from fer.errors import ConfigError, WeightsError
 from fer.instantiate import accepted, build
 from fer.models.shipped import located
-from fer.models.weights import (
-    WEIGHT_FILES,
-    check_weights,
-    hub_file,
-    is_of_ours,
-    load_own_weights,
-    read_checkpoint,
-    why_unreadable,
-)
+from fer.models.weight_files import is_of_ours, why_unreadable
+from fer.models.weights import WEIGHT_FILES, check_weights, hub_file, load_own_weights, read_checkpoint
 from fer.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,6 @@ import json
 import logging
 import socket
 import threading
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,16 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fer.data.file_kinds import SNIFFED, is_archive, is_text, not_itself
 from fer.errors import CheckpointError, WeightsError
 from fer.models.shipped import located
+from fer.models.weight_files import (
+    EXPORTED,
+    check_no_program,
+    exported_facts,
+    exported_file,
+    in_one_line,
+    why_unreadable,
+)
 from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated_target
 
@@ -26,11 +32,6 @@ log = logging.getLogger(__name__)
 HUB_PATIENCE = 1.5  # seconds to reach the hub before saying so; its own client retries for most of a minute
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FORMAT = 1
-EXPORTED = ".safetensors"
-PROGRAMS = {  # exports that are no weights
-    ".onnx": "a finished program (ONNX), which predicts, but can neither be trained nor exported again",
-    ".pt2": "a finished program of torch.export, which may hold code and is not run here",
-}
 
 
 def hub_file(backbone: str) -> Path:
@@ -63,11 +64,7 @@ def hub_file(backbone: str) -> Path:
             absent = isinstance(error, huggingface_hub.errors.EntryNotFoundError)
             if not absent or isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError):
                 break  # no connection: the other name would cost the same wait
-    raise WeightsError(_no_weights(backbone, repository, f"{endpoint}: {_one_line(reason)}")) from reason
-
-
-def _one_line(error: Exception | None) -> str:
-    return " ".join(str(error).split())[:300]
+    raise WeightsError(_no_weights(backbone, repository, f"{endpoint}: {in_one_line(reason)}")) from reason
 
 
 def _no_weights(backbone: str, repository: str, reason: str) -> str:
@@ -97,69 +94,6 @@ def _reachable(endpoint: str) -> bool:
     attempt.start()
     attempt.join(HUB_PATIENCE)
     return opened.is_set()
-
-
-def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
-    """Why a file of weights cannot be read, as the rest of a sentence that begins with its name, and what to do.
-
-    Args:
-        path: of the file.
-        error: of whatever tried to read it.
-        program: whether it was to be read as a finished program, not as weights.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(SNIFFED)
-    except OSError as missing:
-        return f"cannot be read ({missing.strerror or missing})"
-    if not head:
-        return "is empty, so damaged: download it again"
-    if what := not_itself(head):
-        return f"is {what}; it holds no weights"
-    if head.startswith(b"\x89HDF"):
-        return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
-    if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
-        return "is no .safetensors file but one of torch.save: name it .pth"
-    if path.suffix != ".safetensors" and head[8:9] == b"{" and not any(head[4:8]):  # a header and its length
-        return "is a .safetensors file: name it so"
-    if path.suffix.lower() in PROGRAMS and not program:
-        return f"is {PROGRAMS[path.suffix.lower()]}"
-    if head.startswith(b"PK") and _is_cut(path):
-        return "is damaged or truncated: download it again"
-    if is_archive(head) and not (head.startswith(b"PK") and _is_of_torch(path)):
-        return _archive(path)
-    if is_text(head) and path.suffix != ".safetensors":
-        return "is text, no weights: download it again"
-    if "weights_only" in str(error) or "TorchScript" in str(error):
-        return (
-            "holds a whole model or other code, which is never loaded: save its weights alone, where it was made "
-            "(torch.save(model.state_dict(), PATH)) and give that file"
-        )
-    return f"is damaged or no file of weights ({_one_line(error)})"
-
-
-def _archive(path: Path) -> str:
-    if path.suffix == ".npz":
-        return "holds arrays of NumPy: weights of PyTorch are wanted (.safetensors, .pth)"
-    return "is an archive: unpack it and give the file of weights in it"
-
-
-def _is_of_torch(path: Path) -> bool:
-    """Whether a zip archive may be one as torch saves: weights, a model or a program in TorchScript."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith((".pkl", "/version", "/byteorder")) for name in archive.namelist())
-    except Exception:  # zipfile raises many kinds for a damaged list of names, which torch did not read either
-        return True
-
-
-def _is_cut(path: Path) -> bool:
-    """Whether the end of a zip archive, as which torch saves, is missing."""
-    with path.open("rb") as file:
-        try:
-            return not zipfile.is_zipfile(file)
-        except zipfile.BadZipFile:  # of an end that says nonsense
-            return True
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
@@ -199,18 +133,6 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     return checkpoint
 
 
-def exported_file(path: Path) -> Path:
-    """The model within a folder that `export.py` wrote (a bundle, a hub folder); any other path as it is."""
-    names = ("model.onnx", "model.safetensors") if path.is_dir() and not RunFolder(path).is_run() else ()
-    return next((path / name for name in names if (path / name).is_file()), path)
-
-
-def check_no_program(path: Path) -> None:
-    """Raises CheckpointError for an export that is no weights."""
-    if path.suffix in PROGRAMS:
-        raise CheckpointError(f"{path} is {PROGRAMS[path.suffix]}; give the checkpoint that it was exported from")
-
-
 def exported_checkpoint(content: bytes, name: str) -> dict[str, Any]:
     """What `export.py format=safetensors` wrote, as a checkpoint in fp32; `exported` of it is the file's metadata.
 
@@ -237,33 +159,6 @@ def exported_checkpoint(content: bytes, name: str) -> dict[str, Any]:
     if not _is_complete(checkpoint):
         raise CheckpointError(f"{name} lacks what a classifier is rebuilt from: it is damaged, or was edited")
     return checkpoint
-
-
-def exported_facts(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file; empty where it has none.
-
-    Raises:
-        ValueError: this is no safetensors file.
-    """
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    if not isinstance(header, dict):
-        raise ValueError("no header")
-    return header.get("__metadata__", {})
-
-
-def is_of_ours(path: Path) -> bool:
-    """Whether weights are a run folder, a checkpoint or an exported model of this project, not a file of timm's."""
-    if path.is_dir() or path.suffix == ".ckpt":
-        return True
-    if path.suffix != EXPORTED:
-        return False
-    try:
-        with open(path, "rb") as file:
-            length = file.read(8)
-            return "network" in exported_facts(length + file.read(int.from_bytes(length, "little")))
-    except (OSError, ValueError, OverflowError, MemoryError):  # timm says what is wrong with it
-        return False
 
 
 def _fp32(value: Tensor) -> Tensor:

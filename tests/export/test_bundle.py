@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fer.cli.app import CONF
-from fer.errors import CheckpointError
+from fer.errors import CheckpointError, ConfigError
 from fer.evaluation.trained_model import load_trained
 from fer.export.export import export
 from fer.inference.predictor import EmotionClassifier, Prediction
@@ -25,6 +25,14 @@ sys.modules.update(dict.fromkeys(["torch", "torchvision", "timm", "PIL", "scipy"
 sys.path.insert(0, sys.argv[1])
 sys.argv = ["run.py", *sys.argv[2:]]
 runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
+"""
+
+LIGHT = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+heavy = {"torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics", "scipy", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
 """
 
 
@@ -89,17 +97,22 @@ def _values(pictures: list[list[Prediction]]) -> list[tuple]:
     return [(face.box, face.probabilities) for faces in pictures for face in faces]
 
 
-def test_predict_py_takes_an_onnx_file(run: Path, tmp_path: Path, pictures: list[Path]) -> None:
+def test_predict_py_takes_an_onnx_file_and_imports_nothing_heavy(
+    run: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
     export(str(run), "onnx", "fp16", images=4, output=str(tmp_path / "model.onnx"))
     script = CONF.parent / "scripts" / "predict.py"
     given = [f"checkpoint={tmp_path / 'model.onnx'}", f"input={pictures[1]}", f"output={tmp_path / 'out'}"]
-    done = subprocess.run(
-        [sys.executable, str(script), *given, "device=cpu"], capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", LIGHT, str(script), *given]
+    done = subprocess.run([*command, "device=cpu"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 3
     assert rows[0].endswith(",".join(CLASSES))
+    with pytest.raises(ConfigError, match="device=cuda: ONNX files are computed on the CPU"):
+        EmotionClassifier.load(tmp_path / "model.onnx", device="cuda")
+    with pytest.raises(ConfigError, match="precision=bf16-mixed: an ONNX file has its own"):
+        EmotionClassifier.load(tmp_path / "model.onnx", precision="bf16-mixed")
 
 
 def test_a_finished_program_is_not_trained_exported_or_mistaken(run: Path, bundle: Path, tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from fer.data.augment import resample
 from fer.data.build_pack import build_pack, ensure_pack
 from fer.data.pack import Pack, open_pack
 from fer.errors import ConfigError, DataError
 from fer.faces.box import crop_face
 from fer.faces.detector import find_faces
 from fer.faces.framing import Framing, FramingRecord, check_faces, choose_faces, is_photograph, square
+from fer.faces.resample import as_input
 
 Put = Callable[..., np.ndarray]
 
@@ -207,3 +210,11 @@ def test_packs_are_framed_as_asked(
 def test_older_packs_are_framed_as_their_layout_says(manifest: dict, framing: Framing) -> None:
     nothing = np.empty(0)
     assert Pack(Path("old"), nothing, nothing, nothing, nothing, nothing, manifest).framing == framing
+
+
+@pytest.mark.parametrize(("side", "size"), [(48, 48), (48, 64), (64, 48), (96, 48), (101, 48), (224, 48), (48, 224)])
+def test_without_pytorch_a_network_gets_the_same_levels(side: int, size: int) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    colour = resample(torch.from_numpy(faces).permute(0, 3, 1, 2), size).numpy()
+    assert as_input(faces, size) == pytest.approx(colour, abs=1e-5)
+    assert as_input(faces[..., 0], size) == pytest.approx(colour[:, :1], abs=1e-5)

@@ -38,7 +38,7 @@ class Answers:
     """
 
     def __init__(self, model: TrainedModel, device: str = "auto") -> None:
-        self.classifier = EmotionClassifier.of(model, device)
+        self.classifier, self.network = EmotionClassifier.of(model, device), model.classifier
         self.about = about(model)
 
     def faces(self, content: bytes, faces: Faces = "auto", maps: bool = False) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Answers:
         """Grad-CAM of each face's emotion as a half-transparent PNG; none without pytorch-grad-cam."""
         classes = self.classifier.classes
         targets = [classes.index(prediction.emotion) for prediction in predictions[: len(faces)]]
-        found = class_maps(self.classifier.model, faces, targets, self.classifier.device)
+        found = class_maps(self.network, faces, targets, self.network.device)
         if found is None:
             return []
         tints = (colormaps["inferno"](found) * 255).astype(np.uint8)
