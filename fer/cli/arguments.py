@@ -75,6 +75,8 @@ def _override(word: str, is_text: bool, before: str, command: str, conf: Path) -
         return word
     if not equals or not key.strip("+"):
         raise ConfigError(_no_pair(word, before, command, conf))
+    if value.lower() == "null" and (choices := sorted(path.stem for path in conf.glob(f"{key.strip('+')}/*.yaml"))):
+        raise ConfigError(f"{word}: a group has no null; choose {', '.join(choices)}")
     if is_text and value:
         return f"{key}={path_value(value)}"
     if not _parses(word):

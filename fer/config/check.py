@@ -165,6 +165,8 @@ def _check_together(content: Mapping[str, Any], command: str) -> None:
         raise ConfigError(f"data.fold={fold}: with data.folds={folds} the folds are 0 to {folds - 1}")
     if command == "train" and fold and not folds:
         raise ConfigError(f"data.fold={fold}, but data={data.get('name')} is not folded: give data.folds too")
+    if command == "train":
+        _check_model_is_chosen(content)
     for name, callback in (content.get("callbacks") or {}).items():
         monitor, mode = (callback.get(key) if isinstance(callback, dict) else None for key in ("monitor", "mode"))
         if monitor and mode and (mode == "max") == monitor.endswith(LOWER_IS_BETTER):
@@ -173,6 +175,22 @@ def _check_together(content: Mapping[str, Any], command: str) -> None:
     if command == "export" and content["precision"] not in EXPORTS[content["format"]]:
         has = ", ".join(EXPORTS[content["format"]])
         raise ConfigError(f"precision={content['precision']}: format={content['format']} has {has}")
+
+
+def _check_model_is_chosen(content: Mapping[str, Any]) -> None:
+    """Raises ConfigError where no epoch could give the model that is tested."""
+    trainer = content.get("trainer") or {}
+    epochs, every = trainer.get("max_epochs"), trainer.get("check_val_every_n_epoch")
+    if isinstance(epochs, int) and isinstance(every, int) and every > epochs:
+        raise ConfigError(
+            f"trainer.check_val_every_n_epoch={every}: with trainer.max_epochs={epochs} no epoch would be validated, "
+            "and no model chosen"
+        )
+    if trainer.get("fast_dev_run"):
+        raise ConfigError("trainer.fast_dev_run keeps no model to test; trainer=debug is as short, and does")
+    callbacks = [_target(callback) for callback in (content.get("callbacks") or {}).values()]
+    if not any("Checkpoint" in target and not target.endswith(".LastCheckpoint") for target in callbacks):
+        raise ConfigError("no callbacks.best: it keeps the model that validation chooses, and that is tested")
 
 
 def _check_files(content: Mapping[str, Any], command: str) -> None:

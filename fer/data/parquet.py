@@ -53,7 +53,8 @@ def list_parquet(source: Source, names: list[str]) -> Listing:
             else:
                 samples.append(RawSample(title, label, (splits[row] if splits else of_file) or "", ""))
     if not samples:
-        raise DataError(f"{source.where}: {names[0]} holds no labelled picture")
+        why = rejected[-1][1] if rejected else "it has no rows"
+        raise DataError(f"{source.where}: {names[0]} holds no labelled picture ({why})")
     return Listing("parquet", _with_splits(samples), rejected, contents=partial(_contents, source, kept))
 
 

@@ -9,8 +9,10 @@ import csv
 import io
 import logging
 import math
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import IO
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 CLASS_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 LABEL_COLUMNS = ("emotion", "label", "labels", "expression", "class")  # the first of them that a table has
+OF_LABELS = re.compile("emotion|label|expression|class")  # in the names of other columns of labels
+OF_WORDS = re.compile(f"{OF_LABELS.pattern}|name|word|text|category")  # in those of words beside numbers
 SPLIT_COLUMNS = ("usage", "split", "subset", "partition", "set")  # the first of them that a table has says the split
 TEXT_TABLES = (".csv", ".tsv", ".tab")
 
@@ -72,7 +76,10 @@ def list_table(source: Source, tables: dict[str, TableFormat]) -> Listing:
     where = source.where
     labelled = [name for name, table in tables.items() if _label_column(table.columns)]
     if not labelled:
-        raise DataError(f"{where}: {next(iter(tables))} has no `emotion` column: faces without labels teach nothing")
+        name, table = next(iter(tables.items()))
+        raise DataError(
+            f"{where}: {name} has no `emotion` column ({table.header[:60]}): faces without labels teach nothing"
+        )
     split_of = _chosen(labelled, tables, where)
     read = ", ".join(split_of)
     rejected = [(name, f"the faces were read from {read}") for name in source.names if name not in split_of]
@@ -80,20 +87,21 @@ def list_table(source: Source, tables: dict[str, TableFormat]) -> Listing:
     faces: list[np.ndarray] = []
     numbers: set[int | None] = set()
     for name, whole in split_of.items():
-        title, label = PurePosixPath(name).stem, _label_column(tables[name].columns)
+        title, label, words = PurePosixPath(name).stem, _label_column(tables[name].columns), ""
         assert label is not None, "labelled tables have one"
         for line, row in _rows(source, name, tables[name]):
             place = f"{where}: {name}, line {line}"
+            words = words or _column_of_words(row, label)
             faces.append(_face(row["pixels"], place, faces[0].shape if faces else None))
             split = whole or _split(row, place)
-            samples.append(RawSample(f"{title}/{line:06d}", _emotion(row[label], place), split, ""))
-            numbers.add(whole_number(row[label]))
+            samples.append(RawSample(f"{title}/{line:06d}", _emotion(row[words], place), split, ""))
+            numbers.add(whole_number(row[words]))
     if not samples:
         raise DataError(f"{where}: {read} has a header and no rows")
-    if numbers >= set(range(1, 8)) and 0 not in numbers:
+    if numbers >= set(range(1, 7)) and 0 not in numbers:
         raise DataError(
-            f"{where}: the emotions of {read} are numbered 1 to 7, those of FER2013 0 to 6: which is which is unknown; "
-            f"write words ({', '.join(CLASS_ORDER)}) in place of the numbers"
+            f"{where}: the emotions of {read} are numbered 1 to {max(number or 0 for number in numbers)}, those of "
+            f"FER2013 0 to 6: which is which is unknown; write words ({', '.join(CLASS_ORDER)}) in place of the numbers"
         )
     kind = "without splits" if list(split_of.values()) == ["train"] else "with splits"
     means = settled(sample.split for sample in samples)
@@ -117,7 +125,20 @@ def _chosen(labelled: list[str], tables: dict[str, TableFormat], where: str) -> 
 
 
 def _label_column(columns: Iterable[str]) -> str | None:
-    return next((column for column in LABEL_COLUMNS if column in columns), None)
+    """The column of labels: by the names that data sets give it, else the first whose name speaks of them."""
+    others = (column for column in columns if OF_LABELS.search(column))
+    return next((column for column in LABEL_COLUMNS if column in columns), None) or next(others, None)
+
+
+def _column_of_words(row: Mapping[str, str], label: str) -> str:
+    """The column to read labels from: a row's own, or where those are numbers, of any order, one of words beside."""
+    others = [column for column in row if OF_WORDS.search(column) and column != label]
+    if whole_number(row[label]) is None:
+        return label
+    words = next((column for column in others if emotion_name(row[column])), label)
+    if words != label:
+        log.info("labels: the words in %s, for the numbers in %s may be of any order", words, label)
+    return words
 
 
 def _split_column(columns: Iterable[str]) -> str | None:
@@ -127,6 +148,9 @@ def _split_column(columns: Iterable[str]) -> str | None:
 def _rows(source: Source, name: str, table: TableFormat) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and fields of each row."""
     where = source.where
+    for column, number in Counter(table.columns).items():
+        if number > 1 and column in ("pixels", *LABEL_COLUMNS, *SPLIT_COLUMNS):
+            raise DataError(f"{where}: {name} has {number} columns named {column}: leave one of them")
     try:
         with source.open(name) as file:
             for line, fields in table.rows(_Bounded(file, where)):

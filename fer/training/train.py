@@ -38,7 +38,7 @@ from fer.training.checkpoint import BestCheckpoint, LastCheckpoint
 from fer.training.loggers import build_loggers, failure_marked, finish_logging, start_logging
 from fer.training.lr_finder import find_learning_rate
 from fer.training.module import ExpressionModule
-from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, small_batches_told, stoppable
+from fer.training.trainer import INTERRUPTED, TERMINATED, quiet_lightning, sizes_told, stoppable
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str
     if trainer.is_global_zero:
         _announce(cfg, data, module, trainer, run)
     if cfg.lr_find:
-        with _small_batches_told(data):
+        with _sizes_told(data):
             cfg.optimizer.lr = find_learning_rate(module, data, trainer, run)
         module.optimizer = build(cfg.optimizer, "optimizer")
         if cfg.lr_find == "only":
@@ -192,7 +192,7 @@ def _fit(
     module: ExpressionModule, data: FERDataModule, trainer: Trainer, checkpoint: Path | None, run: RunFolder
 ) -> None:
     """Train, from a checkpoint if there is one; a stopped run leaves with the exit status of its signal."""
-    with stoppable() as stop, _small_batches_told(data):
+    with stoppable() as stop, _sizes_told(data):
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as asked:  # how Lightning leaves after Ctrl-C and SIGTERM
@@ -202,8 +202,8 @@ def _fit(
             raise SystemExit(TERMINATED if terminated else INTERRUPTED) from asked
 
 
-def _small_batches_told(data: FERDataModule) -> AbstractContextManager[None]:
-    return small_batches_told(min(data.batch_size, len(data.splits["train"])), data.train_size(epoch=0))
+def _sizes_told(data: FERDataModule) -> AbstractContextManager[None]:
+    return sizes_told(min(data.batch_size, len(data.splits["train"])), data.train_size(epoch=0))
 
 
 def _best_classifier(module: ExpressionModule, run: RunFolder) -> tuple[ExpressionClassifier, int]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import threading
 import warnings
@@ -102,19 +103,26 @@ def _check_processes(devices: Any) -> None:
 
 
 @contextmanager
-def small_batches_told(batch_size: int, image_size: int) -> Iterator[None]:
-    """Tell of batches that are too small for BatchNorm, which needs more than one value for each channel.
+def sizes_told(batch_size: int, image_size: int) -> Iterator[None]:
+    """Tell of batches that are too small for BatchNorm, and of images of a size that the network does not take.
+
+    BatchNorm needs more than one value for each channel; a vision transformer has a position for each patch.
 
     Args:
         batch_size: images a training step, on each device.
         image_size: side of training images, pixels.
 
     Raises:
-        ConfigError: the network has BatchNorm over single values.
+        ConfigError: the network has BatchNorm over single values, or takes images of another size.
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:
+        if wanted := re.search(r"doesn't match model \((\d+)", str(error)):
+            raise ConfigError(
+                f"images of {image_size} px: this network takes those of {wanted[1]} px alone: give data.image_size="
+                f"{wanted[1]}, and no data.train_image_size"
+            ) from error
         if "more than 1 value per channel" not in str(error):
             raise
         raise ConfigError(

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -16,6 +17,7 @@ from fer.errors import DataError
 
 COMMAS = table().decode()
 LINES = COMMAS.splitlines()
+LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "angry", "happy"]
 SEMICOLONS = "\n".join(line.replace(",", ";") for line in LINES)
 NAMED = {
     "semicolon.csv": SEMICOLONS.encode(),
@@ -170,6 +172,32 @@ def test_labels_as_3_0_are_read_and_numbers_from_1_refused(tmp_path):
     assert emotions.tolist()[:3] == ["angry", "disgust", "fear"]
     with pytest.raises(DataError, match="numbered 1 to 7, those of FER2013 0 to 6"):
         pack_of(tmp_path, "other.csv", table(labels=(1, 2, 3, 4, 5, 6, 7, 1, 2)))
+
+
+def test_words_beside_numbers_are_the_labels(tmp_path):
+    """Numbers of another order than FER2013's shifted every emotion in silence."""
+    words = sorted(set(LABELS))
+    rows = [
+        f"{words.index(word)},{word.title()},{' '.join(map(str, FACES[n].ravel()))}" for n, word in enumerate(LABELS)
+    ]
+    for header in ("emotion,emotion_name,pixels", "label,class,pixels", "code,emotion_text,pixels"):
+        pack = pack_of(tmp_path, "faces.csv", "\n".join([header, *rows]).encode())
+        assert pack.emotions.tolist() == LABELS
+        shutil.rmtree(tmp_path / "packs")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (table(labels=(1, 2, 3, 4, 5, 6, 1, 2, 3)), "numbered 1 to 6, those of FER2013 0 to 6"),
+        (table().replace(b"emotion,pixels,Usage", b"emotion,pixels,emotion"), "has 2 columns named emotion"),
+        (table().replace(b"emotion,pixels,Usage", b"kind,pixels,Usage"), r"no `emotion` column \(kind,pixels,Usage\)"),
+        (table().replace(b"pixels", b"pixel"), r"is a table \(emotion,pixel,Usage\): `pixels` is the column"),
+    ],
+)
+def test_columns_that_say_too_little_or_too_much(content, says, tmp_path):
+    with pytest.raises(DataError, match=says):
+        pack_of(tmp_path, "faces.csv", content)
 
 
 def test_pictures_that_are_pointers_or_pages_are_told(tmp_path):

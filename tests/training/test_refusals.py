@@ -41,6 +41,11 @@ def test_resuming_says_what_it_cannot_do(finished: tuple[Path, dict], tiny_confi
         (["trainer.precision=bf16-true"], "ConfigError", "choose auto, 32-true"),
         (["data.batch_size=1"], "ConfigError", "images of 32 px this network's BatchNorm needs data.batch_size=2"),
         (["data.batch_size=1", "lr_find=only"], "ConfigError", "needs data.batch_size=2 or more"),
+        (
+            ["model.backbone=vit_tiny_patch16_224"],
+            "ConfigError",
+            "images of 32 px.*those of 224 px alone: give data.image",
+        ),
         (["data.batch_size=0"], "ConfigError", "batch_size=0"),
         (["data.classes=[happy,contempt]"], "DataError", "contempt"),
         (["data.folds=10"], "DataError", "no subject"),

@@ -196,11 +196,13 @@ def _unknown_layout(source: Source) -> str:
         hints.append(f"class folders are numbers ({', '.join(numbered[:8])}): rename them to emotions")
     hints += [f"{name} is {what}" for name in source.names[:MAX_FOLDERS] if (what := _not_data(source, name))]
     hints += [f"{name}: {reason}" for name, reason in source.lost[:MAX_FOLDERS]]
-    for name, table in tables_of(source).items() if folders else ():
-        hints.append(
-            f"{name} is a table ({table.header[:60]}): labels beside pictures are read in the layouts of RAF-DB and "
-            "AffectNet alone; sort the pictures into a folder for each emotion"
-        )
+    beside = (
+        "labels beside pictures are read in the layouts of RAF-DB and AffectNet alone; sort the pictures into a folder "
+        "for each emotion"
+    )
+    wanted = beside if folders else "`pixels` is the column with all levels of a face, separated by spaces"
+    tables = list(tables_of(source).items())[:MAX_FOLDERS]
+    hints += [f"{name} is a table ({table.header[:60]}): {wanted}" for name, table in tables if table.header]
     return (
         f"unknown layout in {source.where}: no picture in a folder named after an emotion ({', '.join(EMOTIONS)}), "
         "no table with `emotion` and `pixels`, no labels of CK+, RAF-DB or AffectNet; found "
