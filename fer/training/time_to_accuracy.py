@@ -197,6 +197,7 @@ def _contend(train: Train, cfg: DictConfig, folder: Path, connection: Connection
         connection.send((accuracy, sum(os.times()[:4])))
         connection.recv()
 
+    multiprocessing.set_start_method(None, force=True)  # workers of loaders start as in a command of its own
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):  # the command that asked is gone
         connection.recv()
         try:
