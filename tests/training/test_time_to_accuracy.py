@@ -1,6 +1,7 @@
 """Time to accuracy: each contender learns and reports every epoch; turns, targets and failures."""
 
 import json
+import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def climbing(cfg: DictConfig, folder: Path, report: Report) -> None:
     """A contender that notes when it was on, and is better by a tenth after each epoch."""
     for epoch in range(cfg.trainer.max_epochs):
         with (folder / "turns").open("a") as file:
-            file.write(json.dumps([cfg.name, epoch]) + "\n")
+            file.write(json.dumps([cfg.name, epoch, multiprocessing.get_start_method()]) + "\n")
         report((epoch + 1) / 10)
 
 
@@ -77,7 +78,8 @@ def test_contenders_take_turns_and_stop_when_they_are_good_enough(
     contenders = {name: (climbing, composed_named(name), tmp_path) for name in ("a", "b")}
     *_, epochs = module._rounds(contenders, max_epochs=3, enough=0.2)
     turns = [json.loads(line) for line in (tmp_path / "turns").read_text().splitlines()]
-    assert turns == [["a", 0], ["b", 0], ["a", 1], ["b", 1]]
+    assert [turn[:2] for turn in turns] == [["a", 0], ["b", 0], ["a", 1], ["b", 1]]
+    assert {turn[2] for turn in turns} == {multiprocessing.get_start_method()}  # as in a command of its own
     assert [[each.accuracy for each in found] for found in epochs.values()] == [[0.1, 0.2]] * 2
     for found in epochs.values():
         assert found[0].processor_seconds <= found[1].processor_seconds
