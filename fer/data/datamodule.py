@@ -202,6 +202,22 @@ class FERDataModule(LightningDataModule):
             return with_validation(pack.splits, pack.emotions, pack.subjects)
         return pack.splits
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data: the digest of the pack."""
+        return {} if self.pack is None else {"pack_sha256": self.pack.sha256}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Check that a run resumes on the data that it began on.
+
+        Raises:
+            DataError: another pack.
+        """
+        if self.pack is not None and state.get("pack_sha256", self.pack.sha256) != self.pack.sha256:
+            raise DataError(
+                f"{self.folder} holds other images or labels than this run has been trained on so far: give data.root= "
+                "of the pack that it began with, or begin a new run"
+            )
+
     def _drop_leaks(self, pack: Pack) -> None:
         groups = photograph_groups(pack)
         for split, later in (("train", ("val", "test")), ("val", ("test",))):

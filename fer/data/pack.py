@@ -60,6 +60,11 @@ class Pack:
             raise DataError(f"{file} cannot be read ({error.strerror or error})") from error
 
     @property
+    def sha256(self) -> str:
+        """Of what the pack holds, images and table, wherever it is stored."""
+        return hashlib.sha256(json.dumps(self.manifest["sha256"], sort_keys=True).encode()).hexdigest()
+
+    @property
     def stored_size(self) -> int:
         """Shorter side of the stored pictures, pixels; of packs that older versions blurred, the side that shows it."""
         blurred = self.manifest.get("sharpness")

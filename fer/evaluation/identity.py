@@ -1,7 +1,6 @@
 """What makes a result this one: the data by their digests, the code by its commit, the versions and threads."""
 
 import hashlib
-import json
 import platform
 import subprocess
 from functools import cache
@@ -19,16 +18,11 @@ PACKAGES = ("torch", "pytorch-lightning", "timm", "torchmetrics", "numpy")  # wh
 PROJECT = Path(fer.__file__).resolve().parent.parent
 
 
-def pack_digest(pack: Pack) -> str:
-    """SHA-256 of what a pack holds, images and table, wherever it is stored."""
-    return hashlib.sha256(json.dumps(pack.manifest["sha256"], sort_keys=True).encode()).hexdigest()
-
-
 def data_facts(pack: Pack) -> dict[str, Any]:
     """What was evaluated, by the names of `metrics.json`: digest of the pack, and what it was made from."""
     source = pack.manifest["source"]
     name, digest = PurePath(str(source.get("path") or "unknown source")).name, source.get("sha256")
-    return {"pack_sha256": pack_digest(pack), "data_source": f"{name}, SHA-256 {digest[:12]}" if digest else name}
+    return {"pack_sha256": pack.sha256, "data_source": f"{name}, SHA-256 {digest[:12]}" if digest else name}
 
 
 def images_digest(names: np.ndarray, labels: np.ndarray) -> str:

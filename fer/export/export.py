@@ -45,6 +45,7 @@ from fer.runs.folder import BEST_CHECKPOINT, RunFolder
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 10.0  # seconds to wait for another export of the same name
 CALIBRATION_IMAGES = 256  # training images from which int8 takes the ranges of activations
 PREPROCESSING = (
     "a square face crop, framed as in training (key framing; around a detected face as FER2013 crops), {colours}, "
@@ -102,7 +103,8 @@ def export(
         content = _exported(model, form, precision, facts, calibration)
     checked, runtime = _checked(model, form, precision, content, faces)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
-    numbers = _write(path, form, content, results)
+    with RunFolder(path.parent).only_writer("another export", "output", PATIENCE, keep=False, file=path.name):
+        numbers = _write(path, form, content, results)
     if shown:
         _print(results, path, runtime, numbers)
     return results

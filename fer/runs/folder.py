@@ -127,7 +127,12 @@ class RunFolder:
 
     @contextmanager
     def only_writer(
-        self, what: str = "another run", key: str = "hydra.run.dir", timeout: float = 0.2, keep: bool = True
+        self,
+        what: str = "another run",
+        key: str = "hydra.run.dir",
+        timeout: float = 0.2,
+        keep: bool = True,
+        file: str | None = None,
     ) -> Iterator[None]:
         """Lock the folder; the operating system frees it when the process ends, however it ends.
 
@@ -135,7 +140,8 @@ class RunFolder:
             what: writes here, for the error.
             key: of the config that names another folder.
             timeout: seconds to wait for another process that holds the folder; one that only looks has it for a moment.
-            keep: whether the file of the lock stays, as it must where anybody waits for it.
+            keep: whether the file of the lock stays, as it must where several may wait for it.
+            file: that is written, where others in the folder are not held; it is locked by one beside it.
 
         Raises:
             RunError: another process holds it.
@@ -143,16 +149,17 @@ class RunFolder:
         import filelock  # takes longer to import than all other modules that commands load before they parse options
 
         self.path.mkdir(parents=True, exist_ok=True)
-        self.lock_file.touch()
-        lock = filelock.FileLock(self.lock_file, timeout=timeout, fallback_to_soft=False)
+        lock_file = self.lock_file if file is None else self.path / f".{file}.lock"
+        told = f"{self.path if file is None else self.path / file} is being written by {what}"
+        lock_file.touch()
+        lock = filelock.FileLock(lock_file, timeout=timeout, fallback_to_soft=False)
         try:
             lock.acquire()
         except filelock.Timeout:
-            told = f"{self.path} is being written by {what}; wait for it, or give another {key}"
-            raise RunError(told) from None
+            raise RunError(f"{told}; wait for it, or give another {key}") from None
         except OSError as error:
             if error.errno == errno.EDEADLK:  # some file systems say so of a lock that another process holds
-                raise RunError(f"{self.path} is being written by {what}; wait for it, or give another {key}") from None
+                raise RunError(f"{told}; wait for it, or give another {key}") from None
             log.warning("this file system has no locks (%s): make sure that only one run writes here", error.strerror)
         try:
             yield
@@ -160,7 +167,7 @@ class RunFolder:
             lock.release()
             if not keep:
                 with suppress(OSError):
-                    self.lock_file.unlink()
+                    lock_file.unlink()
 
     def remove_leftovers(self) -> None:
         """Remove what writers of this folder left that were killed; call it as the only writer."""

@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 
-from fer.errors import CheckpointError, ConfigError, DataError, ExportError
+from fer.errors import CheckpointError, ConfigError, DataError, ExportError, RunError
 from fer.evaluation.trained_model import load_trained
 from fer.export.check import check_difference, compare
 from fer.export.export import export
@@ -21,6 +21,7 @@ from fer.export.faces import drawn_faces
 from fer.export.formats import CalibratedNetwork, load_safetensors, run_network
 from fer.models.load import load_classifier
 from fer.models.network import timm_network
+from fer.runs.folder import RunFolder
 from tests.export.conftest import CLASSES, SET_THRESHOLD, TEMPERATURE
 
 onnx = pytest.importorskip("onnx")
@@ -46,6 +47,19 @@ def expected(checkpoint: Path, faces: np.ndarray, temperature: float = TEMPERATU
 def faces(count: int, size: int = 32, channels: int = 1) -> np.ndarray:
     """Drawn faces, float32 [count, C, S, S] in [0, 1]."""
     return next(drawn_faces().batches(size, channels, count))
+
+
+def test_two_exports_of_one_name_do_not_mix_their_files(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("fer.export.export.PATIENCE", 0.1)
+    with (
+        RunFolder(tmp_path).only_writer(file="model.safetensors"),
+        pytest.raises(RunError, match=r"model\.safetensors is being written by another export; .* give another output"),
+    ):
+        export(str(run), "safetensors", output=str(tmp_path / "model.safetensors"), shown=False)
+    assert {path.name for path in tmp_path.iterdir()} == {".model.safetensors.lock"}
+    export(str(run), "safetensors", output=str(tmp_path / "model.safetensors"), shown=False)
+    files = {"model.safetensors", "model.safetensors.json", "model.safetensors.md"}
+    assert {path.name for path in tmp_path.iterdir()} == files
 
 
 @pytest.mark.parametrize("batch", [1, 5])

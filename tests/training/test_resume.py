@@ -13,7 +13,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fer.cli.app import run_folder
-from fer.errors import DivergenceError, RunError
+from fer.data.build_pack import build_pack
+from fer.errors import DataError, DivergenceError, RunError
 from fer.runs.resume import NOT_SET, differences, may_change
 from fer.training.train import train
 from tests.conftest import composed
@@ -71,6 +72,23 @@ def same_run(folder: Path, whole: Path) -> None:
 def interrupt(kind: str, **options: object) -> str:
     settings = ",".join(f"{key}:{value}" for key, value in options.items())
     return f"+callbacks.interrupt={{_target_:interruptions.{kind},{settings}}}"
+
+
+def test_a_run_does_not_resume_on_other_data(tiny_config: Callable, drawn_folder: Path, tmp_path: Path) -> None:
+    """The pack was made anew from a download that had changed: under one name, other images would have been mixed."""
+    source = Path(shutil.copytree(drawn_folder, tmp_path / "source"))
+    settings = [f"data.source={source}", f"data.root={tmp_path / 'packs'}", "trainer.max_epochs=2"]
+    with pytest.raises(RuntimeError, match="crashed"):
+        train(tiny_config(*settings, interrupt("RaiseAt", step=9)), tmp_path / "run")
+    next(source.glob("train/happy/*.png")).unlink()
+    resumed = tiny_config(*settings, "data.source=null")
+    before = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+    build_pack(tmp_path / "packs", "fer2013", str(source))
+    with pytest.raises(DataError, match="holds other images or labels than this run has been trained on so far"):
+        train(resumed, tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
+    build_pack(tmp_path / "packs", "fer2013", str(drawn_folder))
+    assert train(resumed, tmp_path / "run") is not None
 
 
 @pytest.mark.parametrize(
