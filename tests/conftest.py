@@ -5,29 +5,32 @@ import io
 import logging
 import os
 import signal
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-import torch
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from fer.cli.app import CONF, register_resolvers
 from fer.console import ConsoleHandler
-from fer.data.build_pack import build_pack
-from fer.data.datasets.drawn import draw_faces
-from fer.faces.detector import find_faces
-from fer.training.train import train
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
-os.environ["OMP_NUM_THREADS"] = "1"
-torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+# Compiled tests are kept, whatever the shell says: else each worker compiles them all, for seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# What takes seconds to import (PyTorch, …) is imported where it is used: xdist's own process runs no test.
 
 # Modules that take longest, which begin first: no worker is left alone with one of them at the end.
 LONGEST = (
@@ -80,6 +83,24 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fill a folder, once for all workers; only read it."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, unfinished = place / f"once_{name}", place / f"unfinished_{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -175,6 +196,8 @@ def ckplus_zip(tmp_path_factory: pytest.TempPathFactory, ckplus_files: Files, wr
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory, fer2013_zip: Path, ckplus_zip: Path) -> Path:
     """A `data.root` with the packs `fer2013` and `ckplus`; only read it."""
+    from fer.data.build_pack import build_pack
+
     root = tmp_path_factory.mktemp("packs")
     build_pack(root, "fer2013", str(fer2013_zip))
     build_pack(root, "ckplus", str(ckplus_zip))
@@ -187,6 +210,8 @@ SPLIT_PREFIX = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
 
 @pytest.fixture(scope="session")
 def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fer.data.datasets.drawn import draw_faces
+
     folder = tmp_path_factory.mktemp("drawn")
     drawn = draw_faces("demo", faces=(210, 42, 42))
     for number, (image, emotion, split) in enumerate(zip(drawn.images, drawn.emotions, drawn.splits, strict=True)):
@@ -226,6 +251,9 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     ]
 
 
+GROUPS = {path.name for path in CONF.iterdir() if path.is_dir()}
+
+
 @cache
 def _composed(name: str, overrides: tuple[str, ...], hydra: bool) -> DictConfig:
     register_resolvers()
@@ -233,14 +261,36 @@ def _composed(name: str, overrides: tuple[str, ...], hydra: bool) -> DictConfig:
         return compose(name, list(overrides), return_hydra_config=hydra)
 
 
+@cache
+def _plain(override: str) -> tuple[str, Any] | None:
+    """Key and value of an override that does nothing but set one; None of others."""
+    key = override.partition("=")[0]
+    if key in GROUPS or key.startswith("hydra.") or set(key) & set("+~/@"):
+        return None
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except OverrideParseException:
+        return None
+    return None if parsed.is_sweep_override() else (parsed.key_or_group, parsed.value())
+
+
 def composed(name: str, *overrides: str, hydra: bool = False) -> DictConfig:
-    """`conf/<name>.yaml` with overrides, and Hydra's own keys; the same are composed once."""
-    return copy.deepcopy(_composed(name, overrides, hydra))
+    """`conf/<name>.yaml` with overrides, and Hydra's own keys.
+
+    What chooses files is composed once; values alone are set after that, as Hydra does (composing takes long).
+    """
+    others = tuple(override for override in overrides if _plain(override) is None)
+    cfg = copy.deepcopy(_composed(name, others, hydra))
+    for plain in filter(None, map(_plain, overrides)):
+        OmegaConf.update(cfg, *plain, merge=True)
+    return cfg
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on 210 drawn faces, 42 of validation and 42 of test; only read it, or a copy."""
+    from fer.training.train import train
+
     folder = tmp_path_factory.mktemp("tiny") / "run"
     assert train(composed("train", *tiny_overrides), folder) is not None
     return folder
@@ -257,14 +307,23 @@ def tiny_config(tiny_overrides: list[str]) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def seen_faces() -> list[np.ndarray]:
-    """Drawn faces, uint8 [160, 160], that the detector sees wherever they stand."""
+def seen_faces(once: Callable[..., Path]) -> list[np.ndarray]:
+    """Eight drawn faces, uint8 [160, 160], that the detector sees wherever they stand."""
+    return list(np.load(once("seen_faces", _draw_seen_faces) / "faces.npy"))
+
+
+def _draw_seen_faces(folder: Path) -> None:
+    import cv2
+
+    from fer.data.datasets.drawn import draw_faces
+
     drawn = draw_faces("demo", faces=(24, 7, 7)).images[:24]
-    large = [cv2.resize(image, (SIDE_OF_FACE, SIDE_OF_FACE), interpolation=cv2.INTER_CUBIC) for image in drawn]
+    large = (cv2.resize(image, (SIDE_OF_FACE, SIDE_OF_FACE), interpolation=cv2.INTER_CUBIC) for image in drawn)
     places = ((200, 100), (20, 30))
-    seen = [face for face in large if whole(face) and all(whole(placed([(face, *place)])) for place in places)]
-    assert len(seen) >= 6
-    return seen
+    seen = (face for face in large if whole(face) and all(whole(placed([(face, *place)])) for place in places))
+    eight = np.stack(list(islice(seen, 8)))
+    assert len(eight) == 8
+    np.save(folder / "faces.npy", eight)
 
 
 @pytest.fixture(scope="session")
@@ -275,6 +334,8 @@ def put_faces():
 
 def whole(picture: np.ndarray) -> bool:
     """Whether a face is seen, and not a part of one."""
+    from fer.faces.detector import find_faces
+
     return any(box.side > 0.6 * SIDE_OF_FACE for box in find_faces(picture))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,10 +17,11 @@ from omegaconf import open_dict
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fer.cli.app import CONF, register_resolvers
+from fer.cli.app import CONF
 from fer.cli.arguments import understood
 from fer.config.check import check_config, check_hydra
 from fer.sweeps.sweeper import register_sweepers
+from tests.conftest import composed
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -91,7 +91,7 @@ def test_a_command_of_the_docs_is_accepted(command: str, tmp_path: Path, monkeyp
     name = Path(script).stem
     monkeypatch.chdir(tmp_path)
     for overrides in jobs(understood(words, name, CONF)):
-        cfg = compose(name, overrides, return_hydra_config=True)
+        cfg = composed(name, *overrides, hydra=True)
         check_hydra(cfg.hydra)
         with open_dict(cfg):
             cfg.hydra.runtime.output_dir = str(tmp_path)
@@ -99,12 +99,8 @@ def test_a_command_of_the_docs_is_accepted(command: str, tmp_path: Path, monkeyp
 
 
 @pytest.fixture(scope="module", autouse=True)
-def composing() -> Iterator[None]:
-    """Hydra looks for its plugins once, not for each command."""
-    register_resolvers()
+def sweepers() -> None:
     register_sweepers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
 
 
 def jobs(words: list[str]) -> list[list[str]]:
@@ -162,7 +158,7 @@ def small_world(tiny_overrides: list[str], tmp_path_factory: pytest.TempPathFact
     from fer.training.train import train
 
     world = tmp_path_factory.mktemp("world")
-    train(compose("train", [*tiny_overrides, "trainer.max_epochs=1"]), world / "outputs" / "DATE" / "TIME")
+    train(composed("train", *tiny_overrides, "trainer.max_epochs=1"), world / "outputs" / "DATE" / "TIME")
     return world
 
 

@@ -179,10 +179,10 @@ def false_claims(rows, seeds, spread, experiments, images=500):
     return claimed / experiments
 
 
-@pytest.mark.parametrize(("rows", "seeds", "spread"), [(2, 1, 0.0), (8, 1, 0.0), (12, 1, 0.0), (8, 3, 0.1)])
+@pytest.mark.parametrize(("rows", "seeds", "spread"), [(2, 1, 0.0), (12, 1, 0.0), (8, 3, 0.1)])
 def test_false_claims_do_not_grow_with_the_page(rows, seeds, spread):
     """Counting the comparisons with the best row alone claims 11 % at 7 rows and 22 % at 20."""
-    assert false_claims(rows, seeds, spread, 60 if seeds == 1 else 20) <= 0.12
+    assert false_claims(rows, seeds, spread, 50 if seeds == 1 else 20) <= 0.12
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def answered(generator, images, sharpness=1.0, people=None):
 
 def coverage(images, sharpness, people=None, experiments=100):
     """How often the interval holds the error that many images would show."""
-    many, truth = answered(np.random.default_rng(9), 300_000, sharpness)
+    many, truth = answered(np.random.default_rng(9), 100_000, sharpness)
     error = np.abs(many.by_bin(truth - many.confidence)).sum()
     generator, held = np.random.default_rng(images), 0
     for _ in range(experiments):

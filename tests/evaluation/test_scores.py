@@ -70,8 +70,8 @@ def coverage(images, accuracy, fer2013, people=None, experiments=100, names=tupl
 
 @pytest.mark.parametrize(("images", "accuracy", "fer2013", "people"), [(400, 0.8, True, None), (400, 0.8, False, 12)])
 def test_intervals_hold_the_truth(images, accuracy, fer2013, people):
-    """Two standard errors of 100 experiments are 4.4 points."""
-    assert min(coverage(images, accuracy, fer2013, people).values()) >= 0.90
+    """Two standard errors of 50 experiments are 6.2 points; the slow test makes 400."""
+    assert min(coverage(images, accuracy, fer2013, people, 50).values()) >= 0.88
 
 
 @pytest.mark.slow
@@ -101,10 +101,10 @@ def test_the_variance_is_that_of_drawing_the_images_again(compute):
     p = drawn(generator, 600, 0.7, EVEN)
     scores = compute(p)
     again = []
-    for _ in range(400):
+    for _ in range(200):
         rows = generator.integers(0, 600, 600)
         again.append(compute(SplitPredictions(p.classes, p.logits[rows], p.labels[rows], rows, None, None)).value)
-    assert scores.values.std() / np.sqrt(600) == pytest.approx(np.std(again), rel=0.12)
+    assert scores.values.std() / np.sqrt(600) == pytest.approx(np.std(again), rel=0.15)
 
 
 def test_all_right_is_not_certainty_and_the_smallest_class_tells():

@@ -12,6 +12,7 @@ from torch import nn
 
 import fer.export.check
 from fer.cli.app import CONF, register_resolvers
+from fer.export.export import export
 from fer.export.faces import drawn_faces
 from fer.instantiate import build
 from fer.models.classifier import ExpressionClassifier
@@ -19,6 +20,7 @@ from fer.models.network import timm_network
 from fer.models.weights import FORMAT
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+NAMES = {"onnx": "model.onnx", "safetensors": "model.safetensors", "exported_program": "model.pt2"}
 TEMPERATURE, SET_THRESHOLD = 1.7, 0.15
 
 
@@ -77,3 +79,20 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_overrides: list[str], wri
     )
     write_checkpoint(folder / "checkpoints" / "best.ckpt")
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(run: Path, once: Callable[..., Path]) -> Callable[..., tuple[Path, dict]]:
+    """Export the run in a form and precision, once for all tests: what was written, and what was told of it."""
+
+    def make(form: str, precision: str = "fp32") -> tuple[Path, dict]:
+        name = NAMES.get(form, form)
+
+        def fill(folder: Path) -> None:
+            results = export(str(run), form, precision, output=str(folder / name))
+            (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+        folder = once(f"{form}_{precision}", fill)
+        return folder / name, json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+    return make

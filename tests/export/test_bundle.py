@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.export.conftest import CLASSES, TEMPERATURE
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
+
+Exported = Callable[..., tuple[Path, dict]]
 
 ALONE = """
 import runpy, sys
@@ -37,10 +40,10 @@ assert not heavy, heavy
 
 
 @pytest.fixture(scope="module")
-def bundle(run: Path) -> Path:
-    results = export(str(run), "bundle")
+def bundle(exported: Exported) -> Path:
+    folder, results = exported("bundle")
     assert (results["image_size"], results["max_probability_difference"] <= 1e-4) == (48, True)
-    return run / "export" / "bundle"
+    return folder
 
 
 def test_a_bundle_answers_as_predict_does_where_torch_cannot_be_imported(
@@ -80,11 +83,9 @@ def test_a_bundle_names_a_file_that_is_no_picture(bundle: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("form", ["onnx", "bundle", "hub", "safetensors"])
 def test_predictions_of_an_export_are_those_of_its_checkpoint(
-    run: Path, tmp_path: Path, pictures: list[Path], form: str
+    run: Path, exported: Exported, pictures: list[Path], form: str
 ) -> None:
-    name = {"onnx": "model.onnx", "safetensors": "model.safetensors"}.get(form, form)
-    export(str(run), form, images=4, output=str(tmp_path / name))
-    original, read_back = (EmotionClassifier.load(path, device="cpu") for path in (run, tmp_path / name))
+    original, read_back = (EmotionClassifier.load(path, device="cpu") for path in (run, exported(form)[0]))
     assert read_back.calibrated
     faces = [_values(classifier.predict(pictures)) for classifier in (original, read_back)]
     assert len(faces[0]) == len(faces[1]) == 7
@@ -98,11 +99,11 @@ def _values(pictures: list[list[Prediction]]) -> list[tuple]:
 
 
 def test_predict_py_takes_an_onnx_file_and_imports_nothing_heavy(
-    run: Path, tmp_path: Path, pictures: list[Path]
+    exported: Exported, tmp_path: Path, pictures: list[Path]
 ) -> None:
-    export(str(run), "onnx", "fp16", images=4, output=str(tmp_path / "model.onnx"))
+    model, _ = exported("onnx", "fp16")
     script = CONF.parent / "scripts" / "predict.py"
-    given = [f"checkpoint={tmp_path / 'model.onnx'}", f"input={pictures[1]}", f"output={tmp_path / 'out'}"]
+    given = [f"checkpoint={model}", f"input={pictures[1]}", f"output={tmp_path / 'out'}"]
     command = [sys.executable, "-c", LIGHT, str(script), *given]
     done = subprocess.run([*command, "device=cpu"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -110,9 +111,9 @@ def test_predict_py_takes_an_onnx_file_and_imports_nothing_heavy(
     assert len(rows) == 3
     assert rows[0].endswith(",".join(CLASSES))
     with pytest.raises(ConfigError, match="device=cuda: ONNX files are computed on the CPU"):
-        EmotionClassifier.load(tmp_path / "model.onnx", device="cuda")
+        EmotionClassifier.load(model, device="cuda")
     with pytest.raises(ConfigError, match="precision=bf16-mixed: an ONNX file has its own"):
-        EmotionClassifier.load(tmp_path / "model.onnx", precision="bf16-mixed")
+        EmotionClassifier.load(model, precision="bf16-mixed")
 
 
 def test_a_finished_program_is_not_trained_exported_or_mistaken(run: Path, bundle: Path, tmp_path: Path) -> None:
@@ -134,12 +135,12 @@ def test_a_finished_program_is_not_trained_exported_or_mistaken(run: Path, bundl
 
 
 @pytest.mark.parametrize("form", ["onnx", "exported_program", "safetensors"])
-def test_a_model_card_lies_beside_each_file(run: Path, tmp_path: Path, form: str) -> None:
-    results = export(str(run), form, output=str(tmp_path / "model.bin"), images=20)
-    card = (tmp_path / "model.bin.md").read_text(encoding="utf-8")
-    assert f"Accuracy {results['accuracy_exported']:.1%} on 20 test images of fer2013, in fp32" in card
+def test_a_model_card_lies_beside_each_file(exported: Exported, form: str) -> None:
+    path, results = exported(form)
+    card = path.with_name(f"{path.name}.md").read_text(encoding="utf-8")
+    assert f"Accuracy {results['accuracy_exported']:.1%} on 42 test images of fer2013, in fp32" in card
     assert "angry, disgust" in card
     assert "an expression is not a feeling" in card
     assert "Its probabilities are calibrated" in card
-    assert '"model.bin"' in card
+    assert f'"{path.name}"' in card
     assert results["temperature"] == TEMPERATURE

@@ -32,10 +32,10 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
-def onnx_file(run: Path) -> Path:
-    results = export(str(run), "onnx")
+def onnx_file(exported: Callable) -> Path:
+    path, results = exported("onnx")
     assert results["file"] == "model.onnx"
-    return run / "export" / "model.onnx"
+    return path
 
 
 @torch.inference_mode()
@@ -112,11 +112,10 @@ def test_the_readme_runs_it_without_torch(onnx_file: Path, tmp_path: Path) -> No
     assert all(line.split()[0] in CLASSES for line in lines)
 
 
-def test_smaller_precisions_are_smaller_and_near(run: Path, onnx_file: Path) -> None:
+def test_smaller_precisions_are_smaller_and_near(run: Path, exported: Callable, onnx_file: Path) -> None:
     sizes = {"fp32": onnx_file.stat().st_size}
     for precision, same in (("fp16", 0.97), ("int8", 0.8)):
-        results = export(str(run), "onnx", precision)
-        path = run / "export" / f"model_{precision}.onnx"
+        path, results = exported("onnx", precision)
         assert results["same_emotion"] >= same
         assert results["accuracy_exported"] is not None
         sizes[precision] = path.stat().st_size
@@ -184,12 +183,13 @@ def test_last_checkpoints_go_without_the_temperature_of_the_best(run: Path, tmp_
     last = run / "checkpoints" / "last.ckpt"
     last.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
     results = export(str(last), "safetensors", output=str(tmp_path / "last.safetensors"), images=4)
-    assert results["temperature"] == 1.0
+    assert (results["temperature"], results["images"]) == (1.0, 4)
     assert results["checkpoint"] == "last.ckpt"
     names = [
         export(str(path), "safetensors", images=4)["file"] for path in (run, run / "checkpoints" / "best.ckpt", last)
     ]
     assert names == ["model.safetensors", "model.safetensors", "model_last.safetensors"]
+    assert export(str(run), "safetensors", "fp16", images=4)["file"] == "model_fp16.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,8 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_the_hub_folder_is_loaded_by_timm_with_calibrated_probabilities(run: Path) -> None:
-    results = export(str(run), "hub")
-    folder = run / "export" / "hub"
+def test_the_hub_folder_is_loaded_by_timm_with_calibrated_probabilities(run: Path, exported: Callable) -> None:
+    folder, results = exported("hub")
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     cfg = network.pretrained_cfg

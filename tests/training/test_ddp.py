@@ -1,9 +1,6 @@
 """Two processes (gloo, CPU) train as one: what is frozen, what is averaged, what is written."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +9,11 @@ import torch
 
 from fer.models.load import load_classifier
 from fer.training.train import train
-
-ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).parent
+from tests.forked import run_script
 
 
 def run(folder: Path, *overrides: str, status: int = 0) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=240)
+    done = run_script("train", *overrides, f"hydra.run.dir={folder}", folder=folder.parent)
     assert done.returncode == status, done.stderr[-2000:]
     return done.stdout + done.stderr
 

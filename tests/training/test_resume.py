@@ -1,10 +1,7 @@
 """However a run ends early, it goes on to the very weights and numbers of one that was never interrupted."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from fer.errors import DataError, DivergenceError, RunError
 from fer.runs.resume import NOT_SET, differences, may_change
 from fer.training.train import train
 from tests.conftest import composed
+from tests.forked import run_script
 
-ROOT = Path(__file__).resolve().parents[2]
 # 210 training images, 6 steps an epoch, 18 in all; the freeze changes after the first epoch.
 EVERYTHING = (
     "freeze=head_first",
@@ -158,14 +155,9 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(
     everything: tuple[str, ...], whole: Path, tiny_overrides: list[str], tiny_config: Callable, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    overrides = [*tiny_overrides, *everything, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}"]
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides]
     kill = interrupt("SignalAt", step=9, signal_name="SIGKILL")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    killed = subprocess.run([*command, kill], cwd=tmp_path, env=environment, capture_output=True, timeout=240)
+    overrides = [*tiny_overrides, *everything, CHECKPOINT_EVERY_STEP, f"hydra.run.dir={folder}", kill]
+    killed = run_script("train", *overrides, folder=tmp_path)
     assert killed.returncode == -9
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
     train(tiny_config(*everything, CHECKPOINT_EVERY_STEP), folder)
