@@ -52,7 +52,8 @@ def shows_tracebacks() -> bool:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (*FULL, errno.EROFS)
-UNUSABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+UNUSABLE += (errno.ELOOP,)
 
 
 def disk_error(error: BaseException | None) -> str | None:

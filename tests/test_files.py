@@ -147,6 +147,7 @@ def test_folders_that_are_made_at_once_are_all_new(tmp_path):
             "/a cannot be written (No space left on device); free",
         ),
         (OSError(errno.EACCES, "Permission denied", "/a"), "/a cannot be used (Permission denied); give another"),
+        (FileExistsError(errno.EEXIST, "File exists", "a.csv"), "a.csv cannot be used (File exists); give another"),
         (OSError(errno.ENOSPC, "No space left on device", b"run/events"), "run/events cannot be written (No space"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "a file (temporary ones are in "),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "variable TMPDIR"),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from fer.data.file_kinds import SNIFFED, not_data
 from fer.errors import PictureError
 from fer.faces.pictures import MAX_PIXELS
 
@@ -76,6 +77,15 @@ def shown_name(path: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def _not_video(path: str) -> str | None:
+    """What a file is that begins as no video does: empty, a web page, an archive, and what to do."""
+    try:
+        with open(path, "rb") as file:
+            return not_data(file.read(SNIFFED))
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({error.strerror})") from error
+
+
 def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
     """Open a video file, a camera by its number, or the address of a stream.
 
@@ -85,6 +95,8 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
     name = shown_name(path)
     if not (is_camera(path) or is_stream(path) or os.path.isfile(path)):
         raise PictureError(f"there is no video {path}")
+    if os.path.isfile(path) and (what := _not_video(path)):
+        raise PictureError(f"{name} is {what}")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     capture = _opened(path)
     width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))

@@ -9,6 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ TIMES = {"seconds", "per_second", "memory_bytes", "timing", "milliseconds", "com
 FREE = {"test_readings.csv", "status.json", "multirun.yaml"}  # ledgers of what was tried
 KEPT = "photographs.npz"  # a result that is kept where it can be
 DONE = ("finished already", "holds predictions already")  # said of what was killed after its last file
+WRITES = "is being written by another"
 KILL = -1
 
 
@@ -59,7 +63,7 @@ class Forge:
             disturbed: `kill_after` seconds; or `call`, the number of the writing call below `below` (cwd) that fails,
                 `errno` (KILL ends the process there), `notes`, a file for the names of all calls.
         """
-        output = cwd.parent / f"{cwd.name}.output"
+        output = cwd.parent / f"{cwd.name}.{self.process.pid}.output"
         ask = {"script": script, "overrides": overrides, "cwd": str(cwd), "output": str(output)}
         ask |= {"below": str(cwd), "errno": errno.ENOSPC, **disturbed}
         assert self.process.stdin is not None
@@ -146,6 +150,28 @@ def complaints(forge: Forge, case: Case, **disturbed: Any) -> list[str]:
     if wrong:
         print(case.script, disturbed, case.calls[disturbed.get("call", 1) - 1], wrong, flush=True)
     return wrong
+
+
+def complaints_of_two(forges: Sequence[Forge], case: Case, delay: float) -> list[str]:
+    """What is wrong after two processes did the same in one folder, the second `delay` seconds later.
+
+    One at least succeeds; one that does not says in a line that the other writes there, or has written; what they leave
+    is what one of them leaves.
+    """
+    folder = case.before.parent / "shared"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(case.before, folder)
+
+    def run(number: int) -> Done:
+        time.sleep(number * delay)
+        return forges[number].run(case.script, *case.overrides, cwd=folder)
+
+    with ThreadPoolExecutor(len(forges)) as pool:
+        both = list(pool.map(run, range(len(forges))))
+    refused = [done for done in both if done.status]
+    wrong = [done.output[-1500:] for done in refused if not any(word in done.error() for word in (*DONE, WRITES))]
+    wrong += ["none succeeded"] * (len(refused) == len(both)) + [f"left {left}" for left in temporaries(folder)]
+    return wrong + _differences(folder, case.whole, all_there=True)
 
 
 def _differences(folder: Path, whole: dict[str, Any], all_there: bool) -> list[str]:

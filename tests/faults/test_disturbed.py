@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from commands import KILL, Case, complaints, undisturbed
+from commands import KILL, Case, Forge, complaints, complaints_of_two, undisturbed
 
 MOST = 40  # calls of a command that fail, and as many that kill it
 MOMENTS = {"prepare": 50, "train": 50, "predict": 50, "export": 50, "sweep": 12}  # at which a command is killed
@@ -109,3 +109,17 @@ def test_random_moments(name, cases, training_forge):
             wrong[after] = found
     print(f"{name} killed at {MOMENTS[name]} moments of {case.seconds:.1f} s: {len(wrong)} faults")
     assert not wrong
+
+
+@pytest.fixture(scope="module")
+def two_forges(training_forge, library: Path):
+    other = Forge(library, "cli", "data", "inference", "export", "training", "sweeps")
+    yield training_forge, other
+    other.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "predict", "export"])
+def test_two_processes_in_one_folder(name, cases, two_forges):
+    wrong = {delay: complaints_of_two(two_forges, cases(name), delay) for delay in (0, 0.3)}
+    assert not any(wrong.values()), wrong

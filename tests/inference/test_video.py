@@ -126,6 +126,13 @@ def test_what_is_no_video_is_one_line(classifier: EmotionClassifier, clip: Path,
     for name in ("text.mp4", "cut.mp4", "list.mp4", "gone.mp4"):
         with pytest.raises(DataError, match=name):
             predict_video(classifier, str(tmp_path / name), tmp_path / "out")
+    for content, what in (
+        (b"", "an empty file: download it again"),
+        (b"<!DOCTYPE html><title>", "a web page, not the file"),
+    ):
+        (tmp_path / "none.mp4").write_bytes(content)
+        with pytest.raises(DataError, match=rf"none\.mp4 is {what}"):  # which no conversion helps
+            predict_video(classifier, str(tmp_path / "none.mp4"), tmp_path / "out")
     assert not (tmp_path / "out" / "timeline.csv").exists()
     with pytest.raises(ConfigError, match="frames_per_second=0"):
         predict_video(classifier, str(clip), tmp_path / "out", Options(frames_per_second=0))
