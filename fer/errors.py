@@ -52,8 +52,8 @@ def shows_tracebacks() -> bool:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (*FULL, errno.EROFS)
-UNUSABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-UNUSABLE += (errno.ELOOP,)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+IN_THE_WAY = errno.EEXIST  # a file where a folder goes
 
 
 def disk_error(error: BaseException | None) -> str | None:
@@ -68,7 +68,7 @@ def disk_error(error: BaseException | None) -> str | None:
         return None
     if error.errno == errno.ENOENT and "temporary directory" in str(error.strerror):
         return "no folder for temporary files can be written; name one that can in the environment variable TMPDIR"
-    if error.errno not in (*NOT_WRITABLE, *UNUSABLE) and not _is_of_new_folder(error):
+    if error.errno not in (*NOT_WRITABLE, *UNUSABLE, IN_THE_WAY) and not _is_of_new_folder(error):
         return None
     place = os.fsdecode(error.filename or "") or f"a file (temporary ones are in {tempfile.gettempdir()})"
     what = "written" if error.errno in NOT_WRITABLE else "used"
