@@ -355,7 +355,7 @@ def small(tmp_path: Path, write_folder: Callable[[Path, Files], Path], picture: 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarray], put_faces: Callable) -> list[Path]:
-    """Two faces in a photograph, the same as JPEG stored on its side, in colour with transparency; a crop; no face."""
+    """Two faces in a photograph, also stored on its side, and in colour with transparency; a crop; no face; a strip."""
     folder = tmp_path_factory.mktemp("pictures")
     crowd = put_faces([(seen_faces[0], 30, 100), (seen_faces[1], 330, 80)])
     Image.fromarray(crowd).save(folder / "crowd.png")
@@ -366,4 +366,5 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, seen_faces: list[np.ndarr
     Image.fromarray(shades).save(folder / "glass.png")
     Image.fromarray(seen_faces[2]).resize((60, 60)).save(folder / "crop.png")
     Image.fromarray(np.full((200, 300), 90, np.uint8)).save(folder / "empty.png")
+    Image.fromarray(np.full((20, 300), 90, np.uint8)).save(folder / "strip.png")
     return sorted(folder.iterdir())

@@ -15,7 +15,7 @@ from fer.evaluation.leakage import TrainingImages
 from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, classifier_of, load_classifier
-from fer.models.novelty import Novelty
+from fer.models.novelty import Novelty, NoveltyScore
 from fer.models.onnx_network import load_onnx
 from fer.models.shipped import located
 from fer.models.weight_files import EXPORTED, ONNX, ExportedFacts, exported_file
@@ -38,7 +38,7 @@ class TrainedModel:
     metrics: dict[str, Any] = field(default_factory=dict)  # of the run; empty where they are unknown
     settings: dict[str, Any] | None = None  # of the run, that tell configurations apart; None where unknown
     set_threshold: float | None = None  # of prediction sets; None where none was fitted for this checkpoint
-    novelty: Novelty | None = None  # tells how unlike the training data a face is; None where that is unknown
+    novelty: NoveltyScore | None = None  # tells how unlike the training data a face is; None where that is unknown
 
     @property
     def trained_on(self) -> str:
@@ -94,8 +94,9 @@ def _novelty(text: str | None, path: Path) -> Novelty | None:
 
 
 def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
+    novelty: NoveltyScore | None = None
     if path.suffix == ONNX:
-        classifier, facts = load_onnx(path)
+        classifier, facts, novelty = load_onnx(path)
         facts = {**facts, "temperature": "1.0"}  # its own is in the network
     else:
         checkpoint = read_checkpoint(path)
@@ -103,9 +104,8 @@ def _load_exported(path: Path, model: DictConfig | None) -> TrainedModel:
         classifier = classifier_of(checkpoint, path, None if model is None else build_own_network(model, path))
         classifier.network.to(memory_format=torch.channels_last)
     found = ExportedFacts.read(facts, path)
-    watched = "novelty" in facts and path.suffix != ONNX  # a finished program does not show what its stages see
     try:
-        novelty = Novelty.from_text(facts["novelty"]) if watched else None
+        novelty = Novelty.from_text(facts["novelty"]) if "novelty" in facts else novelty
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged, or was edited ({error})") from error
     return TrainedModel(

@@ -35,7 +35,7 @@ probabilities = network((faces - mean) / std).softmax(dim=1)  # calibrated: the 
 ```""",
     "bundle": """```sh
 pip install -r requirements.txt
-python run.py party.jpg # a JSON line: the box of each face, and the probability of each label
+python run.py party.jpg # a JSON line: the box of each face, the probability of each label, novelty
 ```
 
 `faces/` finds and cuts faces as in training, with YuNet (MIT, `faces/yunet/LICENSE`).""",
@@ -69,18 +69,28 @@ def model_card(results: dict[str, Any]) -> str:
         colours="grey" if channels == 1 else "RGB",
     )
     caveats = "\n".join(f"- {caveat}" for caveat in (*facts.caveats, results["limits"]))
+    warning = f"**{facts.warning}**\n\n" if facts.warning else ""
     return f"""{HUB if form == "hub" else ""}# {results["backbone"].partition(".")[0]} for facial expressions
 
-Labels: {", ".join(results["classes"])}. Trained on {facts.title} ({facts.licence}). {_accuracy(results)}
+{warning}Labels: {", ".join(results["classes"])}. Trained on {facts.title} ({facts.licence}). {_accuracy(results)}
 
 {usage}
 
-Input: {results["preprocessing"].partition("; normalisation")[0]}.
+{_novelty(results)}Input: {results["preprocessing"].partition("; normalisation")[0]}.
 
 ## Limits
 
 {caveats}
 """
+
+
+def _novelty(results: dict[str, Any]) -> str:
+    if "max_novelty_difference" not in results:
+        return ""
+    return (
+        "The second output, `novelty`, says how unlike the training data a face is, from 0. Only 1 % of validation "
+        "images reach 1: from there on, do not rely on the probabilities.\n\n"
+    )
 
 
 def _accuracy(results: dict[str, Any]) -> str:

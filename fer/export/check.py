@@ -17,6 +17,7 @@ from fer.export.formats import Run
 log = logging.getLogger(__name__)
 
 MAX_DIFFERENCE = 1e-4  # of a probability in fp32
+MAX_NOVELTY_DIFFERENCE = 1e-2  # in fp32; 1 is the border of training data
 MIN_SAME_EMOTION = 0.95  # share of images with the same emotion in a lower precision; below it a warning
 ROUNDS, MAX_SECONDS, SINGLES = 7, 10.0, 10  # most rounds of a timing, its limit, calls of batch 1 per round
 
@@ -52,17 +53,42 @@ def compare(original: Run, exported: Run, faces: FaceImages, size: int, channels
     }
 
 
+def compare_scores(original: Run, exported: Run, faces: FaceImages, size: int, channels: int) -> dict[str, float]:
+    """How far the novelty of an exported model is from the original's, over all faces.
+
+    Returns:
+        `max_novelty_difference`, and which share is unlike the training data: `unlike_training` by the original, and
+        `unlike_training_exported`.
+    """
+    scores = [(original(batch), exported(batch)) for batch in faces.batches(size, channels)]
+    ours, theirs = map(np.concatenate, zip(*scores, strict=True))
+    return {
+        "max_novelty_difference": float(np.abs(ours.astype(np.float64) - theirs).max()),
+        "unlike_training": float((ours >= 1).mean()),
+        "unlike_training_exported": float((theirs >= 1).mean()),
+    }
+
+
 def check_difference(found: dict[str, Any], precision: str) -> None:
-    """Warn if a model of lower precision often predicts another emotion; `found` is the result of `compare`.
+    """Warn if a model of lower precision often predicts another emotion.
+
+    Args:
+        found: the results of `compare` and `compare_scores`.
+        precision: of the exported model.
 
     Raises:
-        ExportError: in fp32, a probability differs by more than 1e-4.
+        ExportError: in fp32, a probability differs by more than 1e-4, or a novelty by more than 1e-2.
     """
     difference, same = found["max_probability_difference"], found["same_emotion"]
     if precision == "fp32" and difference > MAX_DIFFERENCE:
         raise ExportError(
             f"not written: a probability differs from the original's by {difference:.2g}, over {MAX_DIFFERENCE:g}, on "
             f"{found['images']} {found['checked_on']}; another format may do, and please report the network"
+        )
+    apart = found.get("max_novelty_difference", 0.0)
+    if precision == "fp32" and not apart <= MAX_NOVELTY_DIFFERENCE:
+        raise ExportError(
+            f"not written: a novelty differs from the original's by {apart:.2g}; please report the network"
         )
     if same < MIN_SAME_EMOTION:
         log.warning("in %s only %.1f %% of the images get the same emotion as from the original", precision, 100 * same)

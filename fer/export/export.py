@@ -10,20 +10,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
+from fer.data.datamodule import FERDataModule
+from fer.data.datasets import dataset
 from fer.errors import ConfigError, DataError, ExportError
-from fer.evaluation.novelty import fit_novelty
+from fer.evaluation.novelty import fit_features, fit_novelty
 from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.export.bundle import FACTS, write_bundle
 from fer.export.card import model_card
-from fer.export.check import check_difference, clock, compare
+from fer.export.check import check_difference, clock, compare, compare_scores
 from fer.export.faces import FaceImages, drawn_faces, faces_of, open_data
 from fer.export.formats import (
+    FEATURES,
     FOLDERS,
+    PROGRAMS,
     SUFFIXES,
     CalibratedNetwork,
     Run,
@@ -35,10 +41,13 @@ from fer.export.formats import (
     run_exported_program,
     run_network,
     run_onnx,
+    with_score,
 )
 from fer.export.hub import as_hub, run_hub, write_hub
 from fer.faces.framing import Framing
 from fer.files import replacing, write_json
+from fer.models.novelty import Novelty
+from fer.models.onnx_model import NOVELTY
 from fer.models.shipped import DEFAULT, is_shipped
 from fer.models.weight_files import check_no_program
 from fer.runs.folder import BEST_CHECKPOINT, RunFolder
@@ -96,11 +105,11 @@ def export(
     path = Path(output) if output else _default_output(model, form, precision)
     if path.is_dir() and form not in FOLDERS:
         raise ConfigError(f"output={path} is a folder: name a file in it")
-    faces, calibration = _faces(model, images, root, precision)
+    faces, training = _faces(model, images, root, precision)
     model = with_novelty(model, root)
     facts = describe(model, precision, _side(model, form))
     with Console().status(f"exporting {form}, {precision}"):
-        content = _exported(model, form, precision, facts, calibration)
+        content = _exported(model, form, precision, facts, training)
     checked, runtime = _checked(model, form, precision, content, faces)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
     with RunFolder(path.parent).only_writer("another export", "output", PATIENCE, keep=False, file=path.name):
@@ -118,6 +127,9 @@ def _checked(
     original = CalibratedNetwork(model.classifier, model.temperature or 1.0)
     ours, (runtime, theirs) = run_network(original), _runnable(form, content, original)
     found = compare(ours, theirs, faces, size, channels)
+    if form in PROGRAMS and isinstance(model.novelty, Novelty):
+        score = _score_of(model, model.novelty)
+        found |= compare_scores(score, run_onnx(content, NOVELTY), faces, size, channels)
     check_difference(found, precision)
     with Console().status("timing"):
         timing = clock({"PyTorch": ours, runtime: theirs}, faces, size, channels)
@@ -158,6 +170,7 @@ def describe(model: TrainedModel, precision: str, size: int) -> dict[str, str]:
         "framing": json.dumps(Framing.from_dict(classifier.framing).to_dict()),
         "backbone": str(classifier.network_spec.get("backbone", classifier.network_spec.get("_target_"))),
         "trained_on": model.trained_on,
+        "warning": dataset(model.trained_on).warning,
         "data": json.dumps(_portable(model.data)),
         "metrics": json.dumps({key: model.metrics[key] for key in METRICS_KEPT if key in model.metrics}),
         "checkpoint": _checkpoint_name(model),
@@ -171,8 +184,8 @@ def _portable(data: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if data is None else {key: value for key, value in data.items() if key not in ("root", "source")}
 
 
-def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[FaceImages, FaceImages | None]:
-    """Faces for the check, and for int8 those of training."""
+def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> tuple[FaceImages, FERDataModule | None]:
+    """Faces for the check, and for int8 the data of training."""
     try:
         datamodule = open_data(model, root)
     except DataError as error:
@@ -180,8 +193,7 @@ def _faces(model: TrainedModel, most: int, root: str | None, precision: str) -> 
             raise DataError(f"int8 takes ranges from the run's training images, but {error}") from error
         log.warning("checked on drawn faces, without accuracy: %s", error)
         return drawn_faces(), None
-    calibration = faces_of(datamodule, "train", CALIBRATION_IMAGES) if precision == "int8" else None
-    return faces_of(datamodule, "test", most), calibration
+    return faces_of(datamodule, "test", most), datamodule if precision == "int8" else None
 
 
 def with_novelty(model: TrainedModel, root: str | None = None) -> TrainedModel:
@@ -204,31 +216,49 @@ def with_novelty(model: TrainedModel, root: str | None = None) -> TrainedModel:
 
 
 def _exported(
-    model: TrainedModel, form: str, precision: str, facts: dict[str, str], calibration: FaceImages | None
+    model: TrainedModel, form: str, precision: str, facts: dict[str, str], training: FERDataModule | None
 ) -> bytes:
-    classifier = model.classifier
+    classifier, novelty = model.classifier, model.novelty if isinstance(model.novelty, Novelty) else None
     size, channels = _side(model, form), len(classifier.mean)
-    network = CalibratedNetwork(classifier, model.temperature or 1.0, half=precision == "fp16")
+    watched = form in PROGRAMS and novelty is not None
+    network = CalibratedNetwork(classifier, model.temperature or 1.0, half=precision == "fp16", watched=watched)
     network.to(memory_format=torch.contiguous_format)
     example = torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    if form in ("safetensors", "hub") and novelty is not None:
+        facts = facts | {"novelty": novelty.to_text()}
     if form == "safetensors":
-        novelty = {} if model.novelty is None else {"novelty": model.novelty.to_text()}
-        return as_safetensors(network, classifier, facts | novelty)
+        return as_safetensors(network, classifier, facts)
     if form == "hub":
         return as_hub(classifier, model.temperature or 1.0, facts)
     if form == "exported_program":
         return as_exported_program(network, example, facts)
     content = as_onnx(network, example, facts)
-    if calibration is None:
-        return content
-    from fer.export.quantize import in_int8
+    if training is not None:
+        from fer.export.quantize import in_int8
 
-    return in_int8(content, calibration.batches(size, channels, batch_size=32))
+        images = faces_of(training, "train", CALIBRATION_IMAGES)
+        content = in_int8(content, images.batches(size, channels, batch_size=32))
+        if novelty is not None:  # int8 sees training images a little otherwise, too
+            run = run_onnx(content, FEATURES)
+            novelty = fit_features(lambda some: _over(run, some, size, channels), training) or novelty
+    return content if novelty is None else with_score(content, novelty)
+
+
+def _over(run: Run, images: np.ndarray, size: int, channels: int) -> Tensor:
+    """What a program gives for uint8 [N, H, W(, 3)]: [N, ...]."""
+    parts = [run(batch) for batch in FaceImages(images, None, "images").batches(size, channels)]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def _score_of(model: TrainedModel, novelty: Novelty) -> Run:
+    """The novelty of faces, float32 [B], by the original."""
+    watched = run_network(CalibratedNetwork(model.classifier, 1.0, watched=True))
+    return lambda images: novelty.score(torch.from_numpy(watched(images)[1])).numpy()
 
 
 def _runnable(form: str, content: bytes, original: CalibratedNetwork) -> tuple[str, Run]:
     """What runs the bytes, in words, and as a function."""
-    if form in ("onnx", "bundle"):
+    if form in PROGRAMS:
         return "onnxruntime", run_onnx(content)
     if form == "exported_program":
         return "exported program", run_exported_program(content)

@@ -17,16 +17,41 @@ from fer.config.keys import EXPORTS
 from fer.errors import ConfigError, ExportError
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import classifier_of
-from fer.models.onnx_model import onnx_session
+from fer.models.novelty import NEAREST, Novelty, features_of, watched_stages
+from fer.models.onnx_model import NOVELTY, onnx_session
 from fer.models.weights import exported_checkpoint
 
 Run = Callable[[np.ndarray], np.ndarray]  # float32 [B, C, S, S] in [0, 1] -> probabilities, float32 [B, K]
 
-INPUT, OUTPUT = "images", "probabilities"
+INPUT, OUTPUT, FEATURES = "images", "probabilities", "features"
 OPSET = 18
+# `Novelty.score` as ONNX: its examples stay int8 in the file, and no quantiser touches it.
+SCORE = """<ir_version: {ir}, opset_import: ["" : {opset}]>
+score (float[batch, {columns}] features_in) => (float[batch] {novelty}) {{
+  score_rows = Constant <value_ints = [1]> ()
+  score_columns = Constant <value_ints = [0]> ()
+  score_nearest = Constant <value_ints = [{nearest}]> ()
+  score_one = Constant <value_float = 1.0> ()
+  score_none = Constant <value_float = 0.0> ()
+  score_least = Constant <value_float = 1e-12> ()
+  score_border = Constant <value_float = {border}> ()
+  score_kept = Cast <to = 1> (score_examples)
+  score_kept_norms = ReduceL2 (score_kept, score_columns)
+  score_norms = ReduceL2 (features_in, score_rows)
+  score_products = MatMul (features_in, score_kept)
+  score_both = Mul (score_norms, score_kept_norms)
+  score_safe = Max (score_both, score_least)
+  score_likeness = Div (score_products, score_safe)
+  score_most, score_which = TopK (score_likeness, score_nearest)
+  score_last = ReduceMin <keepdims = 0> (score_most, score_rows)
+  score_distance = Sub (score_one, score_last)
+  score_from_none = Max (score_distance, score_none)
+  {novelty} = Div (score_from_none, score_border)
+}}"""
 FACTS = "fer.json"  # the file within an exported program that holds the metadata
 SUFFIXES = {"onnx": ".onnx", "exported_program": ".pt2", "safetensors": ".safetensors", "hub": "", "bundle": ""}
 FOLDERS = ("hub", "bundle")  # formats that are one
+PROGRAMS = ("onnx", "bundle")  # that onnxruntime runs, and that give the novelty of a face, too
 
 
 class CalibratedNetwork(nn.Module):
@@ -36,13 +61,17 @@ class CalibratedNetwork(nn.Module):
         classifier: normalisation and network are taken from it; it stays as it is.
         temperature: divisor of the logits, fitted on validation.
         half: compute the network in fp16; what goes in and comes out stays float32.
+        watched: give what `Novelty.score` takes, float32 [B, D], as a second output.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, classifier: ExpressionClassifier, temperature: float, half: bool = False) -> None:
+    def __init__(
+        self, classifier: ExpressionClassifier, temperature: float, half: bool = False, watched: bool = False
+    ) -> None:
         super().__init__()
+        self.watched = watched
         network = copy.deepcopy(classifier.evaluated_network)
         self.network = network.half() if half else network.float()
         self.register_buffer("mean", classifier.mean.detach().clone())
@@ -50,10 +79,16 @@ class CalibratedNetwork(nn.Module):
         self.temperature, self.half_precision, self.image_size = temperature, half, classifier.image_size
         self.requires_grad_(False).eval()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         faces = (self._resized(images) - self.mean) / self.std
         if self.half_precision:
             faces = faces.to(torch.float16)
+        if not self.watched:
+            return self._probabilities(faces)
+        with watched_stages(self.network) as seen:
+            return self._probabilities(faces), features_of(seen)
+
+    def _probabilities(self, faces: Tensor) -> Tensor:
         return (self.network(faces).float() / self.temperature).softmax(dim=1)
 
     def _resized(self, images: Tensor) -> Tensor:
@@ -71,7 +106,7 @@ def check_choice(form: str, precision: str) -> None:
         raise ConfigError(f"format={form}: choose {', '.join(SUFFIXES)}")
     if precision not in EXPORTS[form]:
         raise ConfigError(f"precision={precision}: format={form} has {', '.join(EXPORTS[form])}")
-    if form not in ("onnx", "bundle"):
+    if form not in PROGRAMS:
         return
     for name in ("onnx", "onnxruntime", "onnxscript"):
         try:
@@ -103,7 +138,7 @@ def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str
             verbose=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, FEATURES] if network.watched else [OUTPUT],
             dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
         )
         model = program.model_proto
@@ -117,13 +152,29 @@ def as_onnx(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str
         raise ExportError(f"this network cannot be written as ONNX: {_reason(error)}") from error
 
 
-def run_onnx(content: bytes) -> Run:
+def with_score(content: bytes, novelty: Novelty) -> bytes:
+    """An ONNX model of `as_onnx` with the output `novelty`, float32 [B], in place of the features of its images."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    examples = np.ascontiguousarray(novelty.examples.cpu().numpy().T)
+    given = {"ir": model.ir_version, "opset": OPSET, "columns": len(examples), "novelty": NOVELTY}
+    score = onnx.parser.parse_model(
+        SCORE.format(**given, nearest=min(NEAREST, examples.shape[1]), border=f"{novelty.border:.9e}")
+    )
+    score.graph.initializer.append(onnx.numpy_helper.from_array(examples, "score_examples"))
+    whole = onnx.compose.merge_models(model, score, [(FEATURES, "features_in")])
+    onnx.checker.check_model(whole)
+    return whole.SerializeToString()
+
+
+def run_onnx(content: bytes, output: str = OUTPUT) -> Run:
     """The model in onnxruntime, on the CPU, with as many threads as PyTorch has."""
     try:
         session = onnx_session(content, torch.get_num_threads())
     except Exception as error:  # onnxruntime's own kinds
         raise ExportError(f"onnxruntime does not take the model: {_reason(error)}") from error
-    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+    return lambda images: session.run([output], {INPUT: images})[0]
 
 
 def as_exported_program(network: CalibratedNetwork, example: Tensor, metadata: dict[str, str]) -> bytes:
@@ -178,8 +229,9 @@ def run_network(network: nn.Module) -> Run:
     """A network in PyTorch on the CPU."""
 
     @torch.inference_mode()
-    def run(images: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(images)).numpy()
+    def run(images: np.ndarray) -> Any:
+        outputs = network(torch.from_numpy(images))
+        return tuple(output.numpy() for output in outputs) if isinstance(outputs, tuple) else outputs.numpy()
 
     return run
 

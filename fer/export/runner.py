@@ -13,8 +13,8 @@ from fer.faces.resample import as_input
 
 HERE = Path(__file__).parent
 FACTS = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))
-FRAMING = Framing.from_dict(FACTS["framing"])
-NETWORK = onnxruntime.InferenceSession(HERE / "model.onnx")  # faces from 0 to 1 -> calibrated probabilities
+NETWORK = onnxruntime.InferenceSession(HERE / "model.onnx")  # faces from 0 to 1 -> calibrated probabilities, novelty
+NAMES = [*FACTS["classes"], *(output.name for output in NETWORK.get_outputs()[1:])]
 
 
 def read(path: str) -> np.ndarray:
@@ -28,13 +28,13 @@ def read(path: str) -> np.ndarray:
 
 
 def predict(picture: np.ndarray, faces: Faces = "auto") -> list[dict]:
-    """The box (null: the whole picture) and the probabilities of each face, the largest first."""
+    """The box (null: the whole picture), probabilities and novelty of each face, the largest first."""
     side, channels = FACTS["image_size"], FACTS["channels"]
-    framed = FRAMING.frame(picture, side, channels, faces)
-    rows = NETWORK.run(None, {"images": as_input(framed.faces, side)})[0].tolist() if len(framed.faces) else []
+    framed = Framing.from_dict(FACTS["framing"]).frame(picture, side, channels, faces)
+    rows = np.column_stack(NETWORK.run(None, {"images": as_input(framed.faces, side)})).tolist() if framed.boxes else []
     boxes = [box and {"left": box.left, "top": box.top, "side": box.side} for box in framed.boxes]
-    return [{"box": box, **dict(zip(FACTS["classes"], row, strict=True))} for box, row in zip(boxes, rows, strict=True)]
+    return [{"box": box, **dict(zip(NAMES, row, strict=True))} for box, row in zip(boxes, rows, strict=True)]
 
 
 for name in sys.argv[1:] if __name__ == "__main__" else ():
-    print(json.dumps({"picture": name, "faces": predict(read(name))}))
+    print(json.dumps({"picture": name, "warning": FACTS["warning"], "faces": predict(read(name))}))

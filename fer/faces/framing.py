@@ -20,6 +20,7 @@ Faces = Literal["auto", "detector", "none", "whole", "all"]  # all: the earlier 
 Method = Literal["whole", "detector"]
 DETECTOR = "yunet"
 LARGEST_CROP = 95  # pixels of the shorter side: pictures up to this size are taken as face crops
+LONGEST_CROP = 4  # longer side / shorter side: what is longer is no face crop
 FILLED = 0.6  # of a square picture's side: with so large a face it is a face crop (96 % of PublicTest's are)
 SAMPLE = 60  # pictures of class folders that tell whether all are face crops
 
@@ -109,7 +110,7 @@ class Framing:
         height, width = picture.shape[:2]
         largest_crop = self.whole_square if height == width else self.whole_other
         whole = faces in ("none", "whole")
-        whole |= faces == "auto" and (largest_crop is None or min(height, width) <= largest_crop)
+        whole |= faces == "auto" and (largest_crop is None or may_be_crop(picture, largest_crop))
         if whole and not self.align:
             return [None]
         found = find_faces(picture, self.box_side, self.box_centre, smallest)
@@ -147,8 +148,7 @@ class FramingRecord:
 
     def face(self, picture: np.ndarray) -> np.ndarray:
         """The picture as it is, or its largest face; the central square where no face is found."""
-        small = min(picture.shape[:2]) <= LARGEST_CROP
-        if self.faces in ("none", "whole") or (self.faces == "auto" and small):
+        if self.faces in ("none", "whole") or (self.faces == "auto" and may_be_crop(picture, LARGEST_CROP)):
             self.add_whole(*picture.shape[:2])
             found = find_faces(picture) if self.align else []
             return square(_pixels(picture, found[0], True), self.size) if found else picture
@@ -178,6 +178,12 @@ class FramingRecord:
             return Framing("whole", None, None, align=self.align)
         method: Method = "detector" if self.searched else "whole"
         return Framing(method, self._largest_square, self._largest_other, align=self.align)
+
+
+def may_be_crop(picture: np.ndarray, largest: int) -> bool:
+    """Whether the shorter side of a picture is at most `largest` pixels, and the picture is no strip."""
+    shorter, longer = sorted(picture.shape[:2])
+    return shorter <= largest and longer <= LONGEST_CROP * shorter
 
 
 def choose_faces(sample: Iterable[bool | None]) -> Faces:

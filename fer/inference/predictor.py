@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from fer.evaluation.trained_model import TrainedModel
     from fer.models.classifier import ExpressionClassifier
-    from fer.models.novelty import Novelty
+    from fer.models.novelty import NoveltyScore
 
 CHANNELS = (1, 3, 4)  # of arrays and tensors that are pictures
 Picture: TypeAlias = "str | PathLike[str] | Image.Image | np.ndarray | Tensor"
@@ -85,7 +85,7 @@ class EmotionClassifier:
         device: str = "auto",
         precision: str = "32-true",
         set_threshold: float | None = None,
-        novelty: "Novelty | None" = None,
+        novelty: "NoveltyScore | None" = None,
         trained_on: str = "unknown data",
     ) -> None:
         self.model, self.set_threshold, self.trained_on = model, set_threshold, trained_on
@@ -215,8 +215,10 @@ def _check_onnx(device: str, precision: str) -> None:
 
 def _onnx_answer(model: OnnxModel, faces: np.ndarray) -> FaceOutputs:
     """What an ONNX file says of faces cut out: uint8 [n, S, S(, 3)]."""
-    probabilities = model(as_input(faces, model.image_size)).astype(np.float64)
-    return FaceOutputs(probabilities / probabilities.sum(axis=1, keepdims=True), None)
+    probabilities, novelty = model(as_input(faces, model.image_size))
+    probabilities = probabilities.astype(np.float64)
+    known = None if novelty is None else novelty.astype(np.float64)
+    return FaceOutputs(probabilities / probabilities.sum(axis=1, keepdims=True), known)
 
 
 def as_list(images: Any) -> Sequence[Any]:

@@ -1,6 +1,6 @@
 """What a network says of faces, in PyTorch, on any device."""
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from fer.data.augment import resample
 from fer.device import autocast, choose_device, choose_precision
 from fer.inference.predictor import FaceOutputs
 from fer.models.classifier import ExpressionClassifier
-from fer.models.novelty import Novelty, features_of, watched_stages
+from fer.models.novelty import NoveltyScore
 
 
 class TorchNetwork:
@@ -20,7 +20,7 @@ class TorchNetwork:
     """
 
     def __init__(
-        self, model: ExpressionClassifier, temperature: float, device: str, precision: str, novelty: Novelty | None
+        self, model: ExpressionClassifier, temperature: float, device: str, precision: str, novelty: NoveltyScore | None
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
@@ -32,11 +32,9 @@ class TorchNetwork:
         """What the network says of a batch: uint8 [n, S, S] or [n, S, S, 3]."""
         stack = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
         images = resample(stack[:, None] if stack.ndim == 3 else stack.permute(0, 3, 1, 2), self.model.image_size)
-        with ExitStack() as watching:
-            seen = watching.enter_context(watched_stages(self.model.evaluated_network)) if self.novelty else []
+        with self.novelty.watching(self.model.evaluated_network) if self.novelty else nullcontext() as score:
             with autocast(self.device, self.precision):
                 logits = self.model(images)
-        features = features_of(seen)
-        unlike = None if self.novelty is None or features is None else self.novelty.score(features)
+            unlike = None if score is None else score()
         probabilities = (logits.float().cpu().double() / self.temperature).softmax(dim=1).numpy()
         return FaceOutputs(probabilities, None if unlike is None else unlike.cpu().double().numpy())

@@ -69,6 +69,7 @@ def predict_video(
     folder: Path,
     options: Options | None = None,
     tell: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Summary:
     """Write `timeline.csv`, a row for each face in each frame that is searched; its figure; an annotated copy.
 
@@ -81,6 +82,7 @@ def predict_video(
         folder: of the results.
         options: how to predict.
         tell: is called with the number of frames that are done, and of all (0: unknown).
+        stop: ends it as Ctrl-C ends a camera: what was seen until then is written.
 
     Raises:
         PictureError: no video, or none that can be read.
@@ -94,8 +96,8 @@ def predict_video(
     copy = folder / f"{ANNOTATED_VIDEO}{copy_suffix()}" if options.annotate else None
     try:
         with replacing(folder / TIMELINE_FILE) as table:  # takes its place last: it says that the video is done
-            with _until_interrupted() if facts.live else nullcontext() as stop:
-                frames = read_frames(capture, facts, options.frames_per_second, options.seconds, stop)
+            with _until_interrupted() if facts.live else nullcontext(stop) as ended:
+                frames = read_frames(capture, facts, options.frames_per_second, options.seconds, ended)
                 timeline, tracks = _write_timeline(
                     classifier, frames, facts, folder, table, options, copy, summary, tell
                 )
@@ -105,7 +107,8 @@ def predict_video(
     finally:
         capture.release()
     length = facts.frames / facts.rate
-    if options.seconds is None and summary.pictures < 0.95 * facts.frames:
+    stopped = options.seconds is not None or (stop is not None and stop.is_set())
+    if not stopped and summary.pictures < 0.95 * facts.frames:
         what = "ends early" if tracks.last_look < 0.95 * length else "is damaged within"
         log.warning("%s %s: %d of %d frames can be read", facts.name, what, summary.pictures, facts.frames)
     summary.faces, summary.seconds = tracks.count, time.perf_counter() - started

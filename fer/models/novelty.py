@@ -8,10 +8,10 @@ emotions apart, and takes a stone wall for a face.
 import base64
 import math
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,14 @@ from torch import Tensor, nn
 EXAMPLES, NEAREST = 1000, 3  # training images that are kept; the neighbour whose distance counts
 BORDER_QUANTILE = 0.99  # of validation images: the distance that is 1
 MAX_STAGES = 5  # the last ones
+
+
+class NoveltyScore(Protocol):
+    """What tells how unlike the training data the images of a network's last pass are."""
+
+    def watching(self, network: nn.Module) -> AbstractContextManager[Callable[[], Tensor]]:
+        """Within it, after each pass of the network, the function gives the scores of its images, float [B]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,12 @@ class Novelty:
         likeness = F.normalize(features.float(), dim=1) @ kept.T
         nearest = likeness.topk(min(NEAREST, len(kept)), dim=1).values[:, -1]
         return (1 - nearest).clamp(min=0) / self.border
+
+    @contextmanager
+    def watching(self, network: nn.Module) -> Iterator[Callable[[], Tensor]]:
+        """See `NoveltyScore`."""
+        with watched_stages(network) as seen:
+            yield lambda: self.score(features_of(seen))
 
     def to_text(self) -> str:
         """For the metadata of an exported file."""
@@ -95,11 +109,14 @@ def watched_stages(network: nn.Module) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def features_of(seen: list[Tensor]) -> Tensor | None:
-    """What one pass left in a list of `watched_stages`, float [B, D], each stage of equal weight; empties the list."""
+def features_of(seen: list[Tensor]) -> Tensor:
+    """What one pass left in a list of `watched_stages`, float [B, D], each stage of equal weight; empties the list.
+
+    D is 0 where the network has no stage with maps or tokens.
+    """
     stages = list(seen)
     seen.clear()
-    return torch.cat(stages, dim=1) if stages else None
+    return torch.cat(stages, dim=1) if stages else torch.empty(0, 0)
 
 
 def stage_names(network: nn.Module) -> Sequence[str]:

@@ -10,6 +10,8 @@ from fer.cores import math_threads
 from fer.errors import CheckpointError, ConfigError
 from fer.models.weight_files import why_unreadable
 
+NOVELTY = "novelty"  # the second output, which files of before do not have
+
 
 class OnnxModel:
     """An exported model in onnxruntime, on the CPU; normalisation, temperature and softmax are in the file.
@@ -32,6 +34,7 @@ class OnnxModel:
             raise ConfigError(f"{path} needs onnxruntime: pip install -e '.[export]'") from error
         except Exception as error:  # onnxruntime's own kinds
             raise CheckpointError(f"{path} {why_unreadable(path, error, program=True)}") from error
+        self.tells_novelty = NOVELTY in [output.name for output in self.session.get_outputs()]
         self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         try:
             self.backbone = self.facts["backbone"]
@@ -42,9 +45,10 @@ class OnnxModel:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is no ONNX model of export.py, or was edited ({error!r})") from error
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 [B, K], of faces, float32 [B, C, S, S] in [0, 1]."""
-        return self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(images)})[0]
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of faces, float32 [B, C, S, S] in [0, 1]: probabilities, float32 [B, K]; novelty, float32 [B], if known."""
+        found = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(images)})
+        return found[0], found[1] if self.tells_novelty else None
 
 
 def onnx_session(model: Path | bytes, threads: int | None = None) -> Any:

@@ -1,11 +1,13 @@
 """A bundle answers as predict.py does, without PyTorch; exports are read back; each has a model card."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fer.cli.app import CONF
@@ -66,10 +68,26 @@ def test_a_bundle_answers_as_predict_does_where_torch_cannot_be_imported(
         counts[path.name] = len(expected)
         assert len(answers[path.name]) == len(expected)
         for face, own in zip(answers[path.name], expected, strict=True):
-            box = face.pop("box")
+            box, novelty = face.pop("box"), face.pop("novelty")
             assert box == (own.box and {"left": own.box.left, "top": own.box.top, "side": own.box.side})
             assert face == pytest.approx(own.probabilities, abs=1e-4)
-    assert counts == {"crop.png": 1, "crowd.png": 2, "empty.png": 0, "glass.png": 2, "turned.jpg": 2}
+            assert novelty == pytest.approx(own.novelty, abs=1e-3)
+    assert counts == {"crop.png": 1, "crowd.png": 2, "empty.png": 0, "glass.png": 2, "strip.png": 0, "turned.jpg": 2}
+
+
+def test_a_bundle_of_drawn_faces_says_so(bundle: Path, run: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    drawn = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("export"))  # with its novelty.txt
+    config = (drawn / "config.yaml").read_text(encoding="utf-8")
+    (drawn / "config.yaml").write_text(config.replace("name: fer2013", "name: demo", 1), encoding="utf-8")
+    export(str(drawn), "bundle", images=4)
+    texts = []
+    for folder in (drawn / "export" / "bundle", bundle):
+        done = subprocess.run(
+            [sys.executable, "run.py", str(pictures[1])], cwd=folder, capture_output=True, text=True, check=True
+        )
+        texts.append(json.loads(done.stdout)["warning"])
+    assert texts == ["This model was trained on drawn faces alone: what it says of a photograph means nothing.", ""]
+    assert f"**{texts[0]}**" in (drawn / "export" / "bundle" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_bundle_names_a_file_that_is_no_picture(bundle: Path, tmp_path: Path) -> None:
@@ -92,10 +110,33 @@ def test_predictions_of_an_export_are_those_of_its_checkpoint(
     for one, other in zip(*faces, strict=True):
         assert one[0] == other[0]
         assert one[1] == pytest.approx(other[1], abs=1e-4)
+        assert one[2] == pytest.approx(other[2], abs=1e-3)
 
 
 def _values(pictures: list[list[Prediction]]) -> list[tuple]:
-    return [(face.box, face.probabilities) for faces in pictures for face in faces]
+    return [(face.box, face.probabilities, face.novelty) for faces in pictures for face in faces]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_smaller_precisions_tell_noise_from_faces(run: Path, tmp_path: Path, precision: str) -> None:
+    results = export(str(run), "onnx", precision, output=str(tmp_path / "model.onnx"))
+    assert abs(results["unlike_training"] - results["unlike_training_exported"]) <= 0.1
+    classifier = EmotionClassifier.load(tmp_path / "model.onnx", device="cpu")
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    assert classifier.predict(noise, faces="none")[0][0].is_unlike_training
+
+
+def test_an_onnx_file_of_before_has_no_novelty(bundle: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    import onnx
+
+    model = onnx.load(bundle / "model.onnx")
+    assert [output.name for output in model.graph.output] == ["probabilities", "novelty"]
+    del model.graph.output[1]
+    onnx.save(model, tmp_path / "model.onnx")
+    older, newer = (EmotionClassifier.load(path, device="cpu") for path in (tmp_path, bundle))
+    faces = [classifier.predict(pictures[1])[0] for classifier in (older, newer)]
+    assert [face.novelty for face in faces[0]] == [None, None]
+    assert [face.probabilities for face in faces[0]] == [face.probabilities for face in faces[1]]
 
 
 def test_predict_py_takes_an_onnx_file_and_imports_nothing_heavy(

@@ -58,6 +58,16 @@ def test_small_pictures_are_faces(shape: tuple[int, int]) -> None:
         assert np.array_equal(framed.faces[0], picture)
 
 
+@pytest.mark.parametrize("shape", [(20, 300), (300, 20), (1, 5), (95, 381)])
+def test_strips_are_no_faces(shape: tuple[int, int]) -> None:
+    strip = np.full(shape, 90, np.uint8)
+    assert Framing().find(strip) == []
+    assert Framing().find(strip, "none") == [None]
+    record = FramingRecord("auto", 48)
+    assert record.face(strip).shape == (48, 48)
+    assert (record.searched, record.faceless) == (1, 1)
+
+
 @pytest.mark.parametrize("framing", [Framing(), Framing("whole"), Framing("whole", whole_square=160)])
 def test_a_square_photograph_without_a_face_has_none(framing: Framing) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (200, 200), dtype=np.uint8)

@@ -27,19 +27,22 @@ const reached = (request) =>
 export const frameOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.9));
 
 // Where the results of a video are, once they are there: the addresses of its annotated copy, figure and table.
-export async function film(file, tell) {
-  const { name } = await sent(file, (share) => tell(`Sending ${file.name}: ${Math.round(100 * share)} %`));
+// `signal` ends it: what was predicted until then is there.
+export async function film(file, tell, signal) {
+  const { name } = await sent(file, (share) => tell(`Sending ${file.name}: ${Math.round(100 * share)} %`), signal);
+  signal.onabort = () => fetch(`video/${name}`, { method: "DELETE", keepalive: true }).catch(() => {});
   for (;;) {
     const state = await (await reached(fetch(`video/${name}`))).json();
     if (state.error) throw new Error(state.error);
-    if (state.files) return { ...state, addresses: state.files.map((part) => `video/${name}/${part}`) };
-    tell(`Predicting ${file.name}: ${state.done} of ${state.frames || "many"} frames`);
+    if (state.files) return { ...state, stopped: signal.aborted, addresses: state.files.map((part) => `video/${name}/${part}`) };
+    const far = state.done ? `: ${state.done} of ${state.frames || "many"} frames` : " …";
+    tell(`${signal.aborted ? "Stopping" : "Predicting"} ${file.name}${far}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
 // fetch does not say how much of a file it has sent.
-const sent = (file, tell) =>
+const sent = (file, tell, signal) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "video");
@@ -47,6 +50,8 @@ const sent = (file, tell) =>
     request.responseType = "json";
     request.upload.onprogress = ({ loaded, total }) => tell(loaded / total);
     request.onerror = () => reject(new Error(LOST));
+    request.onabort = () => reject(new Error(`Stopped: ${file.name} was not sent.`));
+    signal.onabort = () => request.abort();
     request.onload = () => (request.status === 202 ? resolve(request.response) : reject(new Error(request.response.error)));
     request.send(file);
   });

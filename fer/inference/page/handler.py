@@ -75,6 +75,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._guarded(self._post)
 
+    def do_DELETE(self) -> None:
+        self._guarded(self._delete)
+
     def _guarded(self, respond: Any) -> None:
         try:
             self._check_origin()
@@ -135,6 +138,12 @@ class Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here, or no longer.")
         else:
             self._send_part(path, KINDS[file])
+
+    def _delete(self) -> None:
+        """Stop a video."""
+        if not self.server.videos.stop(_split(self.path).path.removeprefix("/video/")):
+            raise _Refused(HTTPStatus.NOT_FOUND, "There is nothing here, or no longer.")
+        self._say(HTTPStatus.ACCEPTED, {})
 
     def _send_part(self, path: Path, kind: str) -> None:
         """A file, or the range of it that a browser asks for where someone moves through a video."""

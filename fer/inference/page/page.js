@@ -12,6 +12,7 @@ let camera = null; // the stream, while it runs
 let question = 0; // the newest batch of pictures, or start of the camera
 let forgotten = 0; // answers to questions before this one are dropped
 let looking = false;
+let stopping = null; // ends the video that is predicted
 const waiting = []; // files, each with the number of its question
 const looked = []; // { name, file, answer } or { name, error }
 
@@ -39,7 +40,10 @@ async function look(files) {
     const { file, own: asked } = waiting.shift();
     busy(waiting.length ? `Looking at ${file.name}; ${waiting.length} more to come` : `Looking at ${file.name || "the picture"}`);
     if (film && file.type.startsWith("video/")) {
-      await film(file, busy).then(showFilm, complain);
+      stopping = new AbortController();
+      get("stop").hidden = false;
+      await film(file, busy, stopping.signal).then(showFilm, complain);
+      get("stop").hidden = true;
       continue;
     }
     const picture = { name: file.name || "pasted", file };
@@ -69,13 +73,13 @@ async function select(picture) {
 }
 
 // The annotated copy of a video plays; the picture before it makes way.
-function showFilm({ addresses: [copy, table, figure], done, faces }) {
+function showFilm({ addresses: [copy, table, figure], done, faces, stopped }) {
   get("result").hidden = true;
   get("clip").src = copy;
   get("timeline").src = figure;
   get("copy").href = copy;
   get("table").href = table;
-  get("film-summary").textContent = `${done} frames, ${faces} ${faces === 1 ? "face" : "faces"}.`;
+  get("film-summary").textContent = `${stopped ? "Stopped after " : ""}${done} frames, ${faces} ${faces === 1 ? "face" : "faces"}.`;
   get("film").hidden = false;
 }
 
@@ -181,6 +185,8 @@ get("file").addEventListener("change", (event) => {
   event.target.value = ""; // the same file can be chosen again
 });
 get("camera").addEventListener("click", () => (camera ? stopCamera() : startCamera()));
+get("stop").addEventListener("click", () => stopping.abort());
+addEventListener("pagehide", () => stopping && stopping.abort()); // nobody will see the results
 get("csv").addEventListener("click", () => save("predictions.csv", "text/csv", asCsv(looked, about.classes)));
 get("json").addEventListener("click", () => save("results.json", "application/json", asJson(looked, about)));
 document.addEventListener("paste", (event) => {
@@ -196,7 +202,10 @@ document.addEventListener("drop", (event) => {
   get("drop").classList.remove("over");
   if (event.dataTransfer.files.length) look(event.dataTransfer.files);
 });
-if (film) get("file").accept += ",video/*";
+if (film) {
+  get("file").accept += ",video/*";
+  get("choose").textContent = "Choose pictures or a video";
+}
 introduction(busy)
   .then((found) => introduce((about = found)), complain)
   .finally(() => {

@@ -44,6 +44,7 @@ class Job:
 
     folder: Path
     state: dict[str, Any] = field(default_factory=lambda: {"done": 0, "frames": 0})
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class Videos:
@@ -77,6 +78,13 @@ class Videos:
         job = self._jobs.get(name)
         return None if job is None else dict(job.state)
 
+    def stop(self, name: str) -> bool:
+        """End a video; its results until then follow. False where there is no such video."""
+        job = self._jobs.get(name)
+        if job is not None:
+            job.stop.set()
+        return job is not None
+
     def file(self, name: str, file: str) -> Path | None:
         """A result of a video that is done."""
         job = self._jobs.get(name)
@@ -91,9 +99,12 @@ class Videos:
 
         try:
             options = Options(page=False, seconds=MAX_SECONDS)
-            summary = predict_video(self.classifier, str(job.folder / VIDEO), job.folder, options, tell)
+            summary = predict_video(self.classifier, str(job.folder / VIDEO), job.folder, options, tell, job.stop)
             job.state.update(files=list(KINDS), done=summary.pictures, faces=summary.faces)
         except FERError as error:
+            if job.stop.is_set():
+                job.state["error"] = "Stopped before the first frame."
+                return
             job.state["error"] = f"This video cannot be read: {str(error).replace(str(job.folder / VIDEO), 'it')}."
         except Exception:
             logging.getLogger(__name__).exception("a video failed")

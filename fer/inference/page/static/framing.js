@@ -3,6 +3,7 @@
 import { roll } from "./detector.js";
 import { cutSquare, rounded, square, turn, warped, withChannels } from "./pixels.js";
 
+const LONGEST_CROP = 4; // longer side / shorter side: what is longer is no face crop
 const FILLED = 0.6; // of a square picture's side: with so large a face it is a face crop
 const [EYES, EYE_DISTANCE, EYES_TO_MOUTH] = [[0.494, 0.381], 0.359, 0.363]; // as fractions of FER2013's crops
 
@@ -10,7 +11,9 @@ const [EYES, EYE_DISTANCE, EYES_TO_MOUTH] = [[0.494, 0.381], 0.359, 0.363]; // a
 export async function findFaces(picture, framing, detector, search = false, smallest = undefined) {
   const { width, height } = picture;
   const largestCrop = width === height ? framing.whole_square : framing.whole_other;
-  const whole = !search && (largestCrop === null || Math.min(width, height) <= largestCrop);
+  const [shorter, longer] = [Math.min(width, height), Math.max(width, height)];
+  const crop = largestCrop === null || (shorter <= largestCrop && longer <= LONGEST_CROP * shorter);
+  const whole = !search && crop;
   if (whole && !framing.align) return [null];
   const found = await detector.find(picture, framing.box_side, framing.box_centre, smallest);
   if (whole) return found.length ? [found[0]] : [null];
