@@ -15,11 +15,11 @@ import numpy as np
 from fer.cli.app import CONF
 from fer.data.datasets.drawn import draw_faces
 
-RATE, LOOP = 10, 200  # frames a second of the videos; pictures of which they are made, over and over
+RATE, LOOP = 6, 200  # frames a second of the videos; pictures of which they are made, over and over
 OPTIONS = {
-    "crops": ["faces=none"],
+    "crops": ["faces=none", "annotate=false"],
     "photographs": ["smallest_face=48"],
-    "video": ["video.frames_per_second=1", "smallest_face=48"],
+    "video": ["faces=none", "video.frames_per_second=null"],
 }
 
 

@@ -29,6 +29,7 @@ FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 FILE_OPTIONS = "protocol_whitelist;file"
 STREAM_OPTIONS = "rtsp_transport;tcp|protocol_whitelist;crypto,tls,httpproxy,rtmpt,rtmps," + ",".join(PROTOCOLS)
 CONVERT_HELP = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+UNREADABLE_HELP = f"it may be cut short, or hold sound alone; else {CONVERT_HELP}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
     if not capture.isOpened() or width * height <= 0:
         if is_camera(path):
             raise PictureError(f"{name} cannot be opened: is it there, may you use it, does another program have it?")
-        what = "is it the address of a video, and can this machine reach it?" if is_stream(path) else CONVERT_HELP
+        what = "is it the address of a video, and can this machine reach it?" if is_stream(path) else UNREADABLE_HELP
         raise PictureError(f"{name} cannot be read as a video; {what}")
     if width * height > MAX_PIXELS:
         raise PictureError(
@@ -115,8 +116,8 @@ def open_video(path: str) -> tuple[cv2.VideoCapture, VideoFacts]:
 
 
 def _opened(path: str) -> cv2.VideoCapture:
+    cv2.utils.logging.setLogLevel(2)  # errors alone: what fails is said in one line of ours
     if is_camera(path):
-        cv2.utils.logging.setLogLevel(2)  # errors alone: what fails is said in one line of ours
         return cv2.VideoCapture(int(path))
     own = os.environ.get(FFMPEG_OPTIONS)  # of the user: it counts
     os.environ[FFMPEG_OPTIONS] = own or (STREAM_OPTIONS if is_stream(path) else FILE_OPTIONS)

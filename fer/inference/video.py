@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -102,6 +102,10 @@ def predict_video(
                     classifier, frames, facts, folder, table, options, copy, summary, tell
                 )
             _draw_timeline(timeline, tracks, facts, folder, classifier, copy, options.page, summary)
+    except PictureError:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing else is in it
+        raise
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error}); free some space or give another output=") from error
     finally:

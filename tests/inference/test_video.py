@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -148,13 +149,16 @@ def test_several_videos_have_a_folder_each(
     for name in ("a.mp4", "..mp4"):
         (folder / name).write_bytes(clip.read_bytes())
     (folder / "broken.mov").write_text("no video")
+    cv2.VideoWriter(str(folder / "zero.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240)).release()
     (folder / "note.md").write_text("no picture")
     out = tmp_path / "out"
     summaries = predict(trained_run, f"{folder}/*", out, Options(frames_per_second=2, annotate=False), device="cpu")
     assert [summary.pictures for summary in summaries] == [20]
     assert (out / "00001_a" / "timeline.csv").exists()
     assert "broken.mov cannot be read as a video" in caplog.text
-    assert "2 of 3 inputs could not be read" in caplog.text  # the note is the other
+    assert re.search(r"no frame of .*zero\.avi can be read", caplog.text)
+    assert "3 of 4 inputs could not be read" in caplog.text  # the note is the other
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["00001_a"]
     with pytest.raises(RunError, match="holds predictions already"):
         predict(trained_run, f"{folder}/*", out, device="cpu")
     alone = predict(trained_run, [f"{folder}/..mp4"], tmp_path / "one", Options(annotate=False), device="cpu")
