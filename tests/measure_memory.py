@@ -15,7 +15,7 @@ import numpy as np
 from fer.cli.app import CONF
 from fer.data.datasets.drawn import draw_faces
 
-RATE, LOOP = 6, 200  # frames a second of the videos; pictures of which they are made, over and over
+RATE, LOOP = 1, 200  # frames a second of the videos; pictures of which they are made, over and over
 OPTIONS = {
     "crops": ["faces=none", "annotate=false"],
     "photographs": ["smallest_face=48"],
