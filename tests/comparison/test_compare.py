@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -194,14 +193,6 @@ def test_files_go_where_the_runs_are(tmp_path):
     assert output_folder(str(tmp_path)) == output_folder([str(tmp_path)]) == tmp_path
     assert output_folder([str(tmp_path)], "there") == Path("there")
     assert output_folder(["a", "b"]).parent == Path("outputs/comparisons")
-
-
-def test_help_answers_at_once(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--help"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0
-    assert "runs=outputs/sweeps/paper" in done.stdout
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

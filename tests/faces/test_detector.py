@@ -58,7 +58,7 @@ def test_colour_changes_nothing(faces: list[np.ndarray]) -> None:
     assert (colour.left, colour.top, colour.side) == (box.left, box.top, box.side)
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.slow)])  # 5 million pixels each
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])  # 5 million pixels each
 def test_a_large_picture_is_searched_small_and_answered_large(count: int, faces: list[np.ndarray]) -> None:
     agreement = []
     for face in faces[:count]:
@@ -134,7 +134,7 @@ def test_nothing_is_found_in_nothing(shape: tuple[int, ...]) -> None:
 
 
 def test_threads_find_the_same(faces: list[np.ndarray]) -> None:
-    pictures = [picture_with([(face, 200, 100)]) for face in faces]
+    pictures = [picture_with([(face, 200, 100)]) for face in faces[:4]]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_faces, pictures)) == [find_faces(picture) for picture in pictures]
 
