@@ -1,4 +1,4 @@
-"""Throughput of training against the ceiling: python scripts/benchmark.py data.image_size=224"""
+"""Throughput of training, or of answers, against others': python scripts/benchmark.py data.image_size=224"""
 
 from omegaconf import DictConfig
 
@@ -7,6 +7,11 @@ from fer.cli.app import command, output_folder
 
 @command("benchmark")
 def main(cfg: DictConfig) -> None:
+    if cfg.checkpoint:
+        from fer.inference.answering import answering
+
+        answering(cfg, output_folder())
+        return
     from fer.training.benchmark import benchmark
     from fer.training.time_to_accuracy import time_to_accuracy
 

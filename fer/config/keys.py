@@ -56,6 +56,8 @@ EXPORTS = {
 }
 
 PEERS = ("torchvision", "torchvision_fp32", "fastai")  # that benchmark.py trains for a comparison
+# What benchmark.py times answers of: PyTorch in fp32, in bf16, compiled; and files of export.py
+ANSWERING = ("eager", "bf16", "compiled", "exported_program", "onnx", "onnx_int8")
 
 KEYS: dict[str, Rule] = {
     "seed": whole(0, MAX_SEED),
@@ -235,6 +237,12 @@ OF_COMMAND: dict[str, dict[str, Rule]] = {
         "peers": several(choice(*PEERS), 0, f"a list of {', '.join(PEERS)}").or_null(),
         "peer_lr.torchvision": POSITIVE,
         "peer_lr.fastai": POSITIVE.or_null(),
+        "checkpoint": CHECKPOINT,
+        "answering.sizes": several(COUNT, 1, "pixels, as [48,112,224]").or_null(),
+        "answering.batches": several(COUNT, 1, "numbers of faces, as [1,64]"),
+        "answering.threads": several(COUNT, 1, "numbers of threads, as [1,2]"),
+        "answering.contenders": several(choice(*ANSWERING), 1, f"a list of {', '.join(ANSWERING)}").or_null(),
+        "answering.starts": FLAG,
     },
 }
 HYDRA: dict[str, Rule] = {
