@@ -13,7 +13,16 @@ from fer.device import choose_device, choose_precision, device_name, keep_freed_
 from fer.emotions import SPLITS
 from fer.errors import ConfigError
 from fer.evaluation.conformal import fit_set_threshold
-from fer.evaluation.evaluated_data import ALL, no_known_class, open_evaluated, report_classes, report_framing
+from fer.evaluation.evaluated_data import (
+    ALL,
+    no_known_class,
+    open_evaluated,
+    report_classes,
+    report_framing,
+    same_data,
+    training_data,
+    training_images,
+)
 from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.identity import code_facts, data_facts
 from fer.evaluation.leakage import LeakageChecker
@@ -22,13 +31,7 @@ from fer.evaluation.metrics import fit_temperature
 from fer.evaluation.predict_split import VIEWS, EnsembleMember, ModelOutputs, predict_split
 from fer.evaluation.split_predictions import SplitPredictions, softmax
 from fer.evaluation.test_readings import note_test_reading, split_in_words
-from fer.evaluation.trained_model import (
-    TrainedModel,
-    load_trained,
-    same_data,
-    training_data,
-    training_images,
-)
+from fer.evaluation.trained_model import TrainedModel, load_trained
 from fer.evaluation.votes import votes_of
 from fer.models.classifier import ExpressionClassifier
 

@@ -1,4 +1,4 @@
-"""The data that an evaluation is of: opened as the models need them, and what in them the models do not know."""
+"""The data that an evaluation is of, opened as the models need them, beside those that the models were trained on."""
 
 import logging
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer.data.datamodule import FERDataModule
 from fer.data.pack import read_manifest
-from fer.errors import ConfigError, DataError
-from fer.evaluation.trained_model import OWN_DATA, TrainedModel
+from fer.errors import ConfigError, DataError, FERError
+from fer.evaluation.leakage import TrainingImages
+from fer.evaluation.trained_model import TrainedModel
 from fer.faces.framing import Framing
 from fer.instantiate import build
+from fer.runs.renamed import OWN_DATA
 
 log = logging.getLogger(__name__)
 
@@ -109,3 +111,52 @@ def no_known_class(datamodule: FERDataModule, split: str, classes: Sequence[str]
     return DataError(
         f"data={datamodule.name} has no {split} image of {', '.join(classes)}, which is all that the model knows"
     )
+
+
+def training_data(models: list[TrainedModel], evaluated: FERDataModule) -> list[FERDataModule]:
+    """The data of each model, set up as they were in training; empty where those of one are unknown or not here.
+
+    Args:
+        models: loaded.
+        evaluated: the data to evaluate on; taken as those of training where they are the same.
+    """
+    found = []
+    for model in models:
+        try:
+            found.append(_as_in_training(model, evaluated))
+        except (FERError, TypeError):  # no such pack here, or the config of another version
+            return []
+    return found
+
+
+def _as_in_training(model: TrainedModel, evaluated: FERDataModule) -> FERDataModule:
+    if model.data is None:
+        raise DataError(f"the data that {model.path} was trained on are unknown")
+    datamodule = FERDataModule(**{**model.data, "source": None})
+    if not (Path(datamodule.root) / datamodule.pack_name).exists():
+        datamodule.root = evaluated.root
+    if "all" not in evaluated.splits and same_data(datamodule, evaluated):
+        return evaluated
+    datamodule.setup()
+    return datamodule
+
+
+def same_data(one: FERDataModule, other: FERDataModule) -> bool:
+    """Whether two modules put the same images of the same pack, wherever it is stored, into the same splits.
+
+    Raises:
+        DataError: a pack that cannot be read.
+    """
+    return one is other or _protocol(one) == _protocol(other)
+
+
+def _protocol(data: FERDataModule) -> tuple[Any, ...]:
+    manifest = read_manifest(Path(data.root) / data.pack_name)
+    classes = data.requested_classes or data.default_classes
+    return manifest["sha256"], data.folds, data.fold, data.subject, tuple(classes), data.drop_leaks
+
+
+def training_images(datamodule: FERDataModule) -> TrainingImages:
+    """The images that a model was trained and selected on, from the data of its training, set up."""
+    assert datamodule.pack is not None, "setup comes first"
+    return TrainingImages(datamodule.pack, datamodule.splits["train"], datamodule.splits["val"])

@@ -17,12 +17,12 @@ from fer.data.table_text import table_format
 from fer.emotions import emotion_name
 from fer.errors import DataError
 from fer.evaluation.evaluate import READ_AS_TEST, split_metrics, with_facts
+from fer.evaluation.evaluated_data import training_images
 from fer.evaluation.evaluation import Evaluation
 from fer.evaluation.identity import data_facts
 from fer.evaluation.leakage import LeakageChecker
 from fer.evaluation.predict_split import ModelOutputs
 from fer.evaluation.test_readings import note_test_reading
-from fer.evaluation.trained_model import training_images
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fer.data.datamodule import FERDataModule
-from fer.data.pack import read_manifest
-from fer.errors import CheckpointError, DataError, FERError, RunError
-from fer.evaluation.leakage import TrainingImages
+from fer.errors import CheckpointError, RunError
 from fer.evaluation.test_readings import settings_of
 from fer.models.classifier import ExpressionClassifier
 from fer.models.load import build_own_network, classifier_of, load_classifier
@@ -21,8 +18,7 @@ from fer.models.shipped import located
 from fer.models.weight_files import EXPORTED, ONNX, ExportedFacts, exported_file
 from fer.models.weights import read_checkpoint
 from fer.runs.folder import RunFolder
-
-OWN_DATA = f"{FERDataModule.__module__}.{FERDataModule.__qualname__}"
+from fer.runs.renamed import OWN_DATA
 
 
 @dataclass(frozen=True)
@@ -135,52 +131,3 @@ def _arguments(data: Any) -> dict[str, Any] | None:
     if not isinstance(data, dict) or data.get("_target_") != OWN_DATA:
         return None
     return {str(key): value for key, value in data.items() if key != "_target_"}
-
-
-def training_data(models: list[TrainedModel], evaluated: FERDataModule) -> list[FERDataModule]:
-    """The data of each model, set up as they were in training; empty where those of one are unknown or not here.
-
-    Args:
-        models: loaded.
-        evaluated: the data to evaluate on; taken as those of training where they are the same.
-    """
-    found = []
-    for model in models:
-        try:
-            found.append(_as_in_training(model, evaluated))
-        except (FERError, TypeError):  # no such pack here, or the config of another version
-            return []
-    return found
-
-
-def _as_in_training(model: TrainedModel, evaluated: FERDataModule) -> FERDataModule:
-    if model.data is None:
-        raise DataError(f"the data that {model.path} was trained on are unknown")
-    datamodule = FERDataModule(**{**model.data, "source": None})
-    if not (Path(datamodule.root) / datamodule.pack_name).exists():
-        datamodule.root = evaluated.root
-    if "all" not in evaluated.splits and same_data(datamodule, evaluated):
-        return evaluated
-    datamodule.setup()
-    return datamodule
-
-
-def same_data(one: FERDataModule, other: FERDataModule) -> bool:
-    """Whether two modules put the same images of the same pack, wherever it is stored, into the same splits.
-
-    Raises:
-        DataError: a pack that cannot be read.
-    """
-    return one is other or _protocol(one) == _protocol(other)
-
-
-def _protocol(data: FERDataModule) -> tuple[Any, ...]:
-    manifest = read_manifest(Path(data.root) / data.pack_name)
-    classes = data.requested_classes or data.default_classes
-    return manifest["sha256"], data.folds, data.fold, data.subject, tuple(classes), data.drop_leaks
-
-
-def training_images(datamodule: FERDataModule) -> TrainingImages:
-    """The images that a model was trained and selected on, from the data of its training, set up."""
-    assert datamodule.pack is not None, "setup comes first"
-    return TrainingImages(datamodule.pack, datamodule.splits["train"], datamodule.splits["val"])

@@ -192,9 +192,15 @@ def test_what_cannot_work_is_one_line(classifier: EmotionClassifier, trained_run
         classifier.predict([], batch_size=0)
 
 
-def test_the_package_imports_torch_only_when_asked() -> None:
+def test_the_package_imports_torch_only_when_asked_and_lightning_for_no_answer(
+    seen_faces: list[np.ndarray], tmp_path: Path
+) -> None:
     code = "import sys, fer; assert 'torch' not in sys.modules; assert 'EmotionClassifier' in fer.__all__"
     subprocess.run([sys.executable, "-c", code], check=True)
+    answer = "fer.EmotionClassifier.load().predict('face.png', faces='none')"
+    code = f"import sys, fer; {answer}; assert not {{'pytorch_lightning', 'torchmetrics'}} & set(sys.modules)"
+    Image.fromarray(seen_faces[0]).save(tmp_path / "face.png")
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     with pytest.raises(ImportError):
         from fer import Nothing  # type: ignore[attr-defined]  # noqa: F401
 
