@@ -32,6 +32,14 @@ def usable_cores() -> int:
     return _within_limits(cores)
 
 
+def leave_busy_cores() -> None:
+    """Let arithmetic take the free cores alone, where OMP_NUM_THREADS says nothing; to call before PyTorch is imported.
+
+    Threads on a core that another process keeps busy wait for one another at each operation (docs/export.md).
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(_within_limits(free_cores(0.1))))
+
+
 def math_threads() -> int:
     """Threads for arithmetic: OMP_NUM_THREADS, as PyTorch takes it, else one for each core that may be used."""
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]

@@ -9,7 +9,16 @@ from contextlib import closing
 import pytest
 
 from fer import cores
-from fer.cores import cores_to_use, cpu_quota, free_cores, in_order, may_have_gpu, usable_cores
+from fer.cores import (
+    cores_to_use,
+    cpu_quota,
+    free_cores,
+    in_order,
+    leave_busy_cores,
+    math_threads,
+    may_have_gpu,
+    usable_cores,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +106,20 @@ def test_work_is_a_bounded_way_ahead_and_comes_back_in_order(workers: int) -> No
     with closing(in_order(numbers(), work, workers)) as results:
         assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
         assert len(drawn) <= 10 + (workers > 1) * cores.PREFETCH * workers
+
+
+@pytest.mark.parametrize(("given", "free", "threads"), [(None, 2, 2), (None, 0, 1), ("3", 1, 3), ("", 5, 5)])
+def test_arithmetic_takes_the_free_cores_or_what_is_said(
+    given: str | None, free: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "free_cores", lambda seconds: free)
+    monkeypatch.setattr(cores, "usable_cores", lambda: 5)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    leave_busy_cores()
+    assert math_threads() == threads
 
 
 @pytest.mark.usefixtures("interruptible")

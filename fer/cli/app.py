@@ -24,6 +24,7 @@ from fer.cli.arguments import understood
 from fer.cli.help import show_own_help
 from fer.config.check import check_config, check_hydra
 from fer.config.explain import explain, one_line
+from fer.cores import leave_busy_cores
 from fer.errors import FERError, exit_in_one_line, shows_tracebacks
 from fer.files import new_folder
 from fer.runs.folder import RunFolder
@@ -38,6 +39,7 @@ RENAMED = {
     "hydra/callbacks=[search]": "hydra/sweeper=optuna_search",
 }
 
+ANSWERING = ("predict", "demo")  # commands that answer about pictures; a training chooses its threads itself
 ONLY_PRINTING = {"--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--shell-completion", "-sc"}
 ONLY_PRINTING |= {"--multirun", "-m"}  # of which each job has a folder in that of the sweep
 
@@ -56,6 +58,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             try:
                 with exit_in_one_line():
                     _check(cfg, config_name)
+                    if config_name in ANSWERING:
+                        leave_busy_cores()
                     return task(cfg)
             except SystemExit as error:
                 if HydraConfig.get().mode == RunMode.MULTIRUN and isinstance(error.code, str):

@@ -33,9 +33,11 @@ runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
 """
 
 LIGHT = """
-import runpy, sys
+import os, runpy, sys
+del os.environ["OMP_NUM_THREADS"]
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
+assert int(os.environ["OMP_NUM_THREADS"]) >= 1, "as many as cores are free"
 heavy = {"torch", "torchvision", "timm", "pytorch_lightning", "torchmetrics", "scipy", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
