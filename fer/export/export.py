@@ -112,8 +112,7 @@ def export(
         content = _exported(model, form, precision, facts, training)
     checked, runtime = _checked(model, form, precision, content, faces)
     results = {**_file_facts(path, form, precision, content), **{k: _plain(v) for k, v in facts.items()}, **checked}
-    with RunFolder(path.parent).only_writer("another export", "output", PATIENCE, keep=False, file=path.name):
-        numbers = _write(path, form, content, results)
+    numbers = _write(path, form, content, results)
     if shown:
         _print(results, path, runtime, numbers)
     return results
@@ -285,16 +284,17 @@ def _write(path: Path, form: str, content: bytes, results: dict[str, Any]) -> Pa
     """Write the export and its model card; the path of the numbers."""
     card, numbers = model_card(results), path.with_name(f"{path.name}.json")
     try:
-        if form == "bundle":
-            write_bundle(path, content, results, card)
-            return path / FACTS
-        if form == "hub":
-            write_hub(path, content, card)
-        else:
-            for place, part in ((path, content), (path.with_name(f"{path.name}.md"), card.encode())):
-                with replacing(place, "wb") as file:
-                    file.write(part)
-        write_json(numbers, results)
+        with RunFolder(path.parent).only_writer("another export", "output", PATIENCE, keep=False, file=path.name):
+            if form == "bundle":
+                write_bundle(path, content, results, card)
+                return path / FACTS
+            if form == "hub":
+                write_hub(path, content, card)
+            else:
+                for place, part in ((path, content), (path.with_name(f"{path.name}.md"), card.encode())):
+                    with replacing(place, "wb") as file:
+                        file.write(part)
+            write_json(numbers, results)
     except OSError as error:
         raise ExportError(f"{path} cannot be written ({error.strerror or error}); give another output=") from error
     return numbers

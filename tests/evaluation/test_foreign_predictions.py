@@ -113,7 +113,7 @@ def test_rows_of_fer2013_csv_are_found_by_their_number(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "needed are name"),
+        ("", "is an empty file"),
         ("<html><body>sign in</body></html>", "a web page"),
         ("\x00\x01\x02", "needed are name"),
         ("a,b\n1,2\n", "needed are name"),
