@@ -65,8 +65,6 @@ def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
         return f"is {what}; it holds no weights"
     if head.startswith(b"\x89HDF"):
         return "is an HDF5 file, as Keras writes: weights of PyTorch are wanted (.safetensors, .pth)"
-    if path.suffix == ".safetensors" and (head.startswith((b"PK", b"\x80"))):
-        return "is no .safetensors file but one of torch.save: name it .pth"
     if path.suffix != ".safetensors" and head[8:9] == b"{" and not any(head[4:8]):  # a header and its length
         return "is a .safetensors file: name it so"
     if path.suffix.lower() in PROGRAMS and not program:
@@ -75,6 +73,8 @@ def why_unreadable(path: Path, error: Exception, program: bool = False) -> str:
         return "is damaged or truncated: download it again"
     if is_archive(head) and not (head.startswith(b"PK") and _is_of_torch(path)):
         return _archive(path)
+    if path.suffix == ".safetensors" and head.startswith((b"PK", b"\x80")):
+        return "is no .safetensors file but one of torch.save: name it .pth"
     if is_text(head) and path.suffix != ".safetensors":
         return "is text, no weights: download it again"
     if "weights_only" in str(error) or "TorchScript" in str(error):
