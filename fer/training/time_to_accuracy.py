@@ -25,6 +25,7 @@ from fer.device import choose_threads, device_name
 from fer.errors import ConfigError, FERError, RunError
 from fer.files import write_json
 from fer.instantiate import build
+from fer.models.network import with_stem_of_weights
 from fer.runs.folder import RunFolder
 from fer.training.callbacks import EpochLines, ProgressLine
 from fer.training.loggers import build_loggers
@@ -58,6 +59,7 @@ def time_to_accuracy(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         FERError: an epoch that is not validated, anything a training refuses.
     """
     quiet_lightning()
+    cfg.model = with_stem_of_weights(cfg.model)
     data = build_data(cfg)
     trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
     if cfg.trainer.get("threads") is None and trainer.strategy.root_device.type == "cpu":
