@@ -1,6 +1,5 @@
 """Tiny data in the layouts that people have, made here: nothing is downloaded, nothing comes from a real set."""
 
-import copy
 import io
 import logging
 import os
@@ -8,22 +7,17 @@ import signal
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
-from fer.cli.app import CONF, register_resolvers
 from fer.console import ConsoleHandler
+from tests.composing import composed
 
 # Tests run side by side, on networks that are slower on several threads; what they start inherits it.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
@@ -249,41 +243,6 @@ def tiny_overrides(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         "figures=false",
         *NOT_IN_EVERY_RUN,
     ]
-
-
-GROUPS = {path.name for path in CONF.iterdir() if path.is_dir()}
-
-
-@cache
-def _composed(name: str, overrides: tuple[str, ...], hydra: bool) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, list(overrides), return_hydra_config=hydra)
-
-
-@cache
-def _plain(override: str) -> tuple[str, Any] | None:
-    """Key and value of an override that does nothing but set one; None of others."""
-    key = override.partition("=")[0]
-    if key in GROUPS or key.startswith("hydra.") or set(key) & set("+~/@"):
-        return None
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-    except OverrideParseException:
-        return None
-    return None if parsed.is_sweep_override() else (parsed.key_or_group, parsed.value())
-
-
-def composed(name: str, *overrides: str, hydra: bool = False) -> DictConfig:
-    """`conf/<name>.yaml` with overrides, and Hydra's own keys.
-
-    What chooses files is composed once; values alone are set after that, as Hydra does (composing takes long).
-    """
-    others = tuple(override for override in overrides if _plain(override) is None)
-    cfg = copy.deepcopy(_composed(name, others, hydra))
-    for plain in filter(None, map(_plain, overrides)):
-        OmegaConf.update(cfg, *plain, merge=True)
-    return cfg
 
 
 @pytest.fixture(scope="session")

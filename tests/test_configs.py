@@ -12,7 +12,7 @@ from fer.config.check import check_config
 from fer.data.datamodule import FERDataModule
 from fer.errors import ConfigError
 from fer.instantiate import build
-from tests.conftest import composed
+from tests.composing import composed
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 OPTIONS = sorted(

@@ -21,7 +21,7 @@ from fer.cli.app import CONF
 from fer.cli.arguments import understood
 from fer.config.check import check_config, check_hydra
 from fer.sweeps.sweeper import register_sweepers
-from tests.conftest import composed
+from tests.composing import composed
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from fer.evaluation.evaluate import evaluate_models
-from tests.conftest import composed
+from tests.composing import composed
 
 
 def evaluation(*overrides: str) -> tuple[DictConfig, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from fer.cli.arguments import path_value, understood
 from fer.config.check import check_config, leaves
 from fer.config.keys import EXPORTS, KEYS, METRICS, OF_COMMAND, SHIPPED, rule_of, rules_of
 from fer.config.signatures import parameters_of
-from tests.conftest import composed
+from tests.composing import composed
 
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 NAMES = [

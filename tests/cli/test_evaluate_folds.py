@@ -18,7 +18,7 @@ from fer.evaluation.folds import pool_folds
 from fer.reporting.write import write_evaluation
 from fer.runs.finished import find_runs
 from fer.training.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 FOLDS = 2
 

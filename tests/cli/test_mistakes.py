@@ -15,7 +15,7 @@ from fer.cli.app import command
 from fer.config.check import check_config
 from fer.errors import FERError
 from fer.sweeps.sweeper import register_sweepers
-from tests.conftest import composed
+from tests.composing import composed
 
 ROOT = Path(__file__).resolve().parents[2]
 

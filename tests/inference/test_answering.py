@@ -12,7 +12,7 @@ from fer.errors import CheckpointError, ConfigError, RunError
 from fer.evaluation.trained_model import load_trained
 from fer.inference import answering as module
 from fer.inference.answering import Turn, answering, summarise
-from tests.conftest import composed
+from tests.composing import composed
 
 for package in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(package)

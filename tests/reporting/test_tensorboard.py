@@ -24,7 +24,7 @@ from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.tables import History
 from fer.training.loggers import HistoryLogger, failure_marked, start_logging
-from tests.conftest import composed
+from tests.composing import composed
 
 CLASSES = ["angry", "happy", "sad"]
 METRICS = {

@@ -9,7 +9,7 @@ from fer.errors import RunError
 from fer.runs.choices import Choices
 from fer.runs.folder import RunFolder
 from fer.runs.resume import check_resume, resumed_config
-from tests.conftest import composed
+from tests.composing import composed
 
 STARTED = ["experiment=demo", "model=resnet34", "freeze=partial", "optimizer.lr=1e-3", "seed=3"]
 GROUPS = {"experiment": "demo", "model": "resnet34", "data": "demo", "freeze": "partial", "augment": "light"}

@@ -13,7 +13,7 @@ from fer.runs.folder import RunFolder
 from fer.runs.renamed import translated, translated_target
 from fer.runs.resume import differences, may_change, resumed_config
 from fer.sweeps.grid import other_settings
-from tests.conftest import composed
+from tests.composing import composed
 
 # `_target_`s that the version of 27 November 2026 wrote into config.yaml and checkpoints
 FIRST_VERSION = [

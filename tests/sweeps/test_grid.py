@@ -14,7 +14,7 @@ from fer.errors import ConfigError
 from fer.runs.folder import RunFolder
 from fer.sweeps.grid import Job, check_finished, combinations, make_job, name_apart, parse
 from fer.sweeps.sweeper import GridSweeper
-from tests.conftest import composed
+from tests.composing import composed
 
 CHOICES = {"model": "resnet18", "data": "demo"}
 

@@ -10,7 +10,7 @@ from fer.errors import ConfigError, RunError
 from fer.runs.folder import RunFolder
 from fer.sweeps import record as module
 from fer.sweeps.record import MOST_EPOCHS, START_SECONDS, record
-from tests.conftest import composed
+from tests.composing import composed
 
 
 def config(*overrides: str) -> DictConfig:

@@ -8,7 +8,7 @@ import torch
 
 from fer.errors import ConfigError
 from fer.training.benchmark import BARE, ORDINARY, ORDINARY_FP32, OURS, _Clock, benchmark, summarise
-from tests.conftest import composed
+from tests.composing import composed
 
 
 def test_ratios_are_formed_within_rounds() -> None:

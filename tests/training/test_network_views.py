@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fer.training.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 STAGES = {"stem", "layer1", "layer2", "layer3", "layer4", "head"}
 

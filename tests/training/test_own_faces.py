@@ -13,7 +13,7 @@ from fer.data.datasets.drawn import draw_faces
 from fer.errors import DataError
 from fer.evaluation.evaluate import evaluate_models
 from fer.training.train import train
-from tests.conftest import composed
+from tests.composing import composed
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fer.data.build_pack import build_pack
 from fer.errors import DataError, DivergenceError, RunError
 from fer.runs.resume import NOT_SET, differences, may_change
 from fer.training.train import train
-from tests.conftest import composed
+from tests.composing import composed
 from tests.forked import run_script
 
 # 210 training images, 6 steps an epoch, 18 in all; the freeze changes after the first epoch.

@@ -17,7 +17,8 @@ from fer.errors import FERError
 from fer.evaluation.predict_split import collect
 from fer.models.load import load_classifier
 from fer.training.train import build_data, build_module, train
-from tests.conftest import NOT_IN_EVERY_RUN, composed
+from tests.composing import composed
+from tests.conftest import NOT_IN_EVERY_RUN
 
 CONTRACT = {
     *(

@@ -16,7 +16,7 @@ from fer.training import time_to_accuracy as module
 from fer.training.peers import Report, export_class_folders
 from fer.training.time_to_accuracy import PROJECT, Epoch
 from fer.training.train import build_data
-from tests.conftest import composed
+from tests.composing import composed
 
 
 @pytest.mark.parametrize("name", ["train_project", "train_torchvision", "train_torchvision_fp32", "train_fastai"])
