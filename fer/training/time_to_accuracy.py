@@ -21,16 +21,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from rich.console import Console
 from rich.table import Table
 
-from fer.device import choose_threads, device_name
+from fer.device import device_name
 from fer.errors import ConfigError, FERError, RunError
 from fer.files import write_json
 from fer.instantiate import build
-from fer.models.network import with_stem_of_weights
 from fer.runs.folder import RunFolder
 from fer.training.callbacks import EpochLines, ProgressLine
 from fer.training.loggers import build_loggers
 from fer.training.peers import Report, export_class_folders, train_fastai, train_torchvision, train_torchvision_fp32
-from fer.training.train import build_callbacks, build_data, build_module
+from fer.training.train import build_callbacks, build_data, build_module, choose_stem_and_threads
 from fer.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -59,11 +58,9 @@ def time_to_accuracy(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         FERError: an epoch that is not validated, anything a training refuses.
     """
     quiet_lightning()
-    cfg.model = with_stem_of_weights(cfg.model)
+    choose_stem_and_threads(cfg)
     data = build_data(cfg)
     trainer = build(cfg.trainer, "trainer", logger=False, enable_checkpointing=False)
-    if cfg.trainer.get("threads") is None and trainer.strategy.root_device.type == "cpu":
-        cfg.trainer.threads = choose_threads()
     settings = {
         "device": device_name(trainer.strategy.root_device),
         "precision": str(trainer.precision),

@@ -84,10 +84,15 @@ def _resumed(cfg: DictConfig, run: RunFolder, overrides: Sequence[str]) -> tuple
     checkpoint = checkpoint_to_resume(cfg, run.path)
     if checkpoint is not None:
         return resumed_config(cfg, run.path, overrides), checkpoint
+    choose_stem_and_threads(cfg)
+    return cfg, None
+
+
+def choose_stem_and_threads(cfg: DictConfig) -> None:
+    """Settle in a new run's config what its weights and the free cores decide; a resumed run has the same."""
     cfg.model = with_stem_of_weights(cfg.model)
     if "threads" in cfg.trainer and cfg.trainer.threads is None and accelerator_kind() == "cpu":
         cfg.trainer.threads = choose_threads()  # a resumed run has as many, so that it rounds alike
-    return cfg, None
 
 
 def _train(cfg: DictConfig, checkpoint: Path | None, run: RunFolder) -> dict[str, Any] | None:
